@@ -1,0 +1,1 @@
+"""From files on disk to episodes: numpy only, knows no model."""
