@@ -1,0 +1,1 @@
+"""Backbones in fully convolutional form, their geometry, and pretrained weights in and out."""

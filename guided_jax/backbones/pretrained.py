@@ -1,0 +1,185 @@
+"""Pretrained weights of VGG-16: read with the preprocessing that they expect, written with it, put into a model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors.numpy import save_file
+
+from guided_jax.backbones.preprocessing import KERAS, Preprocessing, named_preprocessing
+from guided_jax.backbones.weight_files import WeightsError, checksum, identify, read_arrays
+from guided_jax.backbones.weight_layouts import VGG16, Layers, Shapes, to_layers
+
+METADATA_KEY = "guided_jax.preprocessing"
+"""Key of a safetensors file's metadata: the preprocessing as JSON."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights and what they expect of their input.
+
+    Attributes:
+        layers: `conv1_1` ... `conv5_3`, and `fc6`, `fc7` as convolutions where the file has them, each with
+            `kernel` (height, width, in, out) and `bias`, float32.
+        preprocessing: of the input.
+        sha256: of the file.
+        source: whose weights they are, else the file's name.
+    """
+
+    layers: Layers
+    preprocessing: Preprocessing
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What `place` did, as paths such as `trunk/conv1_1` in the model, and names of layers of the file.
+
+    Attributes:
+        loaded: layers of the model that now hold the file's weights.
+        untouched: layers of the model that keep what they had.
+        unused: layers of the file that the model has no place for.
+    """
+
+    loaded: tuple[str, ...]
+    untouched: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def read_weights(
+    path: str | Path, *, preprocessing: Preprocessing | str | None = None, shapes: Shapes = VGG16
+) -> Pretrained:
+    """Reads VGG-16's weights from a file in any of its usual layouts.
+
+    `.npz` and `.safetensors` with this project's names (`conv1_1/kernel`), Keras's `.h5` of both ages and with or
+    without top, torchvision's and the Caffe-converted `.pth` (needs torch), `.safetensors` with torchvision's or
+    timm's names.
+
+    Args:
+        path: the file.
+        preprocessing: that the weights expect, or its name in `PREPROCESSINGS`. Needed where neither the file's
+            checksum, nor its metadata, nor Keras's layout tells: the arrays of torchvision's and the Caffe-converted
+            files have the same names and like magnitudes. Where one of them tells, only the mean may differ from
+            it (`caffe-ilsvrc` in place of `caffe`).
+        shapes: of the kernels.
+
+    Raises:
+        WeightsError: one line that says what is wrong with the file, or what to pass.
+    """
+    path = Path(path)
+    if isinstance(preprocessing, str):
+        preprocessing = named_preprocessing(preprocessing)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file of weights")
+    sha256 = checksum(path)
+    known = identify(path, sha256, trust_name=preprocessing is not None)
+    arrays, metadata = read_arrays(path)
+    layers, layout = to_layers(arrays, path, shapes)
+    stated = known.preprocessing if known else _stated(metadata, layout, path)
+    source = known.source if known else path.name
+    return Pretrained(layers, _agreed(stated, preprocessing, path), sha256, source)
+
+
+def _stated(metadata: Mapping[str, str], layout: str, path: Path) -> Preprocessing | None:
+    """The preprocessing as the file itself tells it."""
+    if METADATA_KEY in metadata:
+        try:
+            return Preprocessing.from_dict(json.loads(metadata[METADATA_KEY]))
+        except (ValueError, TypeError) as error:
+            raise WeightsError(f"{path}: its metadata {METADATA_KEY} cannot be read: {error}") from error
+    return KERAS if layout == "keras" else None
+
+
+def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Path) -> Preprocessing:
+    if stated is None and passed is None:
+        raise WeightsError(
+            f"{path}: not a file that is known by its checksum, and its arrays do not tell how images are prepared "
+            "for it: pass preprocessing='caffe' (BGR, 0 to 255, minus the mean: the Caffe-converted weights) or "
+            "preprocessing='torchvision' (RGB, 0 to 1, minus the mean, over the deviation: torchvision's and timm's)"
+        )
+    if stated is None or passed is None:
+        return stated or passed
+    if (stated.channels, stated.scale, stated.std) != (passed.channels, passed.scale, passed.std):
+        raise WeightsError(f"{path}: its weights expect {stated.key()}, but the preprocessing passed is {passed.key()}")
+    return passed
+
+
+def write_safetensors(path: str | Path, layers: Mapping[str, Mapping], preprocessing: Preprocessing) -> None:
+    """Writes weights and their preprocessing, for `read_weights`.
+
+    Args:
+        path: a file name that ends in `.safetensors`.
+        layers: as in `Pretrained`, in the dtype that the file shall have; arrays of numpy or JAX.
+        preprocessing: that the weights expect.
+
+    Raises:
+        WeightsError: another suffix, by which `read_weights` could not tell the format.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path}: the name must end in .safetensors")
+    # safetensors writes the memory of an array as it lies, also that of a transposed one.
+    flat = {
+        f"{layer}/{part}": np.ascontiguousarray(value)
+        for layer, parts in layers.items()
+        for part, value in parts.items()
+    }
+    save_file(flat, path, metadata={METADATA_KEY: json.dumps(preprocessing.to_dict())})
+
+
+def place(params: Mapping, pretrained: Pretrained) -> tuple[dict, Placement]:
+    """Puts weights into a model's parameters.
+
+    Every layer below a node `trunk` is taken from the file; a layer below a node `neck` (fc6) is where the file
+    has it in the same shape; all else stays.
+
+    Args:
+        params: tree of a flax model, such as `{'trunk': {'conv1_1': {'kernel', 'bias'}}, 'neck': {'fc6': ...}}`.
+        pretrained: of `read_weights`.
+
+    Returns:
+        A new tree of the same structure, shapes and dtypes, and what was done.
+
+    Raises:
+        WeightsError: a layer of the trunk is not in the file or has another shape there.
+    """
+    flat = flatten_dict(params, keep_empty_nodes=True)
+    models: dict[tuple[str, ...], dict] = {}
+    for path, leaf in flat.items():
+        if hasattr(leaf, "shape"):
+            models.setdefault(path[:-1], {})[path[-1]] = leaf
+    trunk = [layer for layer in models if layer[-2:-1] == ("trunk",)]
+    if not trunk:
+        raise WeightsError(f"the model has no 'trunk' to put weights into; its parts are {', '.join(params)}")
+    missing = [layer[-1] for layer in trunk if not models[layer].keys() <= pretrained.layers.get(layer[-1], {}).keys()]
+    if missing:
+        raise WeightsError(f"{pretrained.source}: does not have the trunk's {', '.join(missing)}")
+    for layer in trunk:
+        for part, leaf in models[layer].items():
+            shape = pretrained.layers[layer[-1]][part].shape
+            if leaf.shape != shape:
+                raise WeightsError(
+                    f"{'/'.join(layer)}/{part} is {leaf.shape} in the model and {shape} in {pretrained.source}: "
+                    "its weights fit a backbone of the same widths only"
+                )
+    fitting = [layer for layer in models if layer[-2:-1] == ("neck",) and _fits(models[layer], pretrained, layer[-1])]
+    loaded = [layer for layer in models if layer in trunk or layer in fitting]
+    for layer in loaded:
+        for part, leaf in models[layer].items():
+            flat[*layer, part] = jnp.asarray(pretrained.layers[layer[-1]][part], leaf.dtype)
+    used = {layer[-1] for layer in loaded}
+    return unflatten_dict(flat), Placement(
+        loaded=tuple("/".join(layer) for layer in loaded),
+        untouched=tuple("/".join(layer) for layer in models if layer not in loaded),
+        unused=tuple(layer for layer in pretrained.layers if layer not in used),
+    )
+
+
+def _fits(parts: Mapping, pretrained: Pretrained, layer: str) -> bool:
+    shapes = {part: value.shape for part, value in pretrained.layers.get(layer, {}).items()}
+    return {part: leaf.shape for part, leaf in parts.items()} == shapes

@@ -1,0 +1,145 @@
+"""How Keras, torchvision, timm and this project name and lay out VGG-16's arrays, and their common form.
+
+The common form: `conv1_1` ... `conv5_3`, and where a file has them `fc6` and `fc7` as the convolutions that
+they are in a fully convolutional network, each with a `kernel` (height, width, in, out) and a `bias`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from guided_jax.backbones.vgg import STAGES, conv_names
+from guided_jax.backbones.weight_files import WeightsError
+
+Layers = dict[str, dict[str, Float32[np.ndarray, "..."]]]
+Shapes = Mapping[str, tuple[int, int, int, int]]
+
+
+def kernel_shapes(stages: tuple[tuple[int, ...], ...], fc_width: int) -> dict[str, tuple[int, int, int, int]]:
+    """Shapes of the kernels of a VGG whose fc6 sees 7x7 cells: its convolutions, fc6 and fc7."""
+    widths = [width for stage in stages for width in stage]
+    convs = zip(conv_names(stages), [3, *widths], widths, strict=False)
+    shapes = {name: (3, 3, inputs, outputs) for name, inputs, outputs in convs}
+    return {**shapes, "fc6": (7, 7, widths[-1], fc_width), "fc7": (1, 1, fc_width, fc_width)}
+
+
+VGG16 = kernel_shapes(STAGES["vgg16"], 4096)
+
+OPTIONAL = ("fc6", "fc7")
+
+_CONVS = conv_names(STAGES["vgg16"])
+_TORCH_INDICES = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
+# classifier.1 and .4: torchvision until 2017, when Dropout came first, and the Caffe-converted file.
+_TORCH_LAYERS = {
+    **{f"features.{index}": conv for index, conv in zip(_TORCH_INDICES, _CONVS, strict=True)},
+    **{"classifier.0": "fc6", "classifier.1": "fc6", "classifier.3": "fc7", "classifier.4": "fc7"},
+    **{"pre_logits.fc1": "fc6", "pre_logits.fc2": "fc7"},
+    **{"classifier.6": "fc8", "head.fc": "fc8"},
+}
+_KERAS_LAYERS = {
+    **{f"block{conv[4]}_conv{conv[6]}": conv for conv in _CONVS},
+    **{"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"},
+}
+_KERAS_PART = re.compile(r"(?:.*_)?(kernel|W|bias|b)(?:_\d+)?(?::0)?")
+
+# A name in the file -> its layer and whether it is the kernel or the bias; None: not of VGG-16.
+Naming = Callable[[str], tuple[str, str] | None]
+
+
+def _own_naming(name: str) -> tuple[str, str] | None:
+    layer, _, part = name.rpartition("/")
+    return (layer, part) if layer in (*VGG16, "fc8") and part in ("kernel", "bias") else None
+
+
+def _torch_naming(name: str) -> tuple[str, str] | None:
+    module, _, part = name.rpartition(".")
+    if module not in _TORCH_LAYERS or part not in ("weight", "bias"):
+        return None
+    return _TORCH_LAYERS[module], "kernel" if part == "weight" else "bias"
+
+
+def _keras_naming(name: str) -> tuple[str, str] | None:
+    *groups, leaf = name.split("/")
+    layers = [_KERAS_LAYERS[group] for group in groups if group in _KERAS_LAYERS]
+    part = _KERAS_PART.fullmatch(leaf)
+    if not layers or not part:
+        return None
+    return layers[0], "kernel" if part[1] in ("kernel", "W") else "bias"
+
+
+_NAMINGS: dict[str, Naming] = {"own": _own_naming, "torch": _torch_naming, "keras": _keras_naming}
+
+
+def _to_hwio(kernel: np.ndarray, layout: str, shape: tuple[int, int, int, int]) -> np.ndarray:
+    """Brings a kernel to (height, width, in, out); a dense one becomes the convolution of the given shape."""
+    height, width, inputs, outputs = shape
+    if layout == "torch":  # out first; dense kernels are of features flattened channel first
+        if kernel.shape == (outputs, inputs * height * width):
+            kernel = kernel.reshape(outputs, inputs, height, width)
+        return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel
+    if layout == "keras" and kernel.shape == (height * width * inputs, outputs):  # flattened channel last
+        return kernel.reshape(shape)
+    return kernel
+
+
+def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> tuple[Layers, str]:
+    """Brings the arrays of a file to the common form.
+
+    Args:
+        arrays: as the file names them.
+        path: of the file, for errors.
+        shapes: of the kernels; all but fc6 and fc7 must be in the file.
+
+    Returns:
+        The layers in the order of `shapes`, float32, and the layout of the file: `own`, `torch` or `keras`. The
+        classifier proper (fc8) is left out.
+
+    Raises:
+        WeightsError: layers are missing, are not of VGG-16, or have another shape.
+    """
+    found = {layout: {name: naming(name) for name in arrays} for layout, naming in _NAMINGS.items()}
+    layout = max(found, key=lambda layout: sum(place is not None for place in found[layout].values()))
+    places = found[layout]
+    if not any(places.values()):
+        raise WeightsError(f"{path}: no layer of VGG-16 in it; its names are like {_some(arrays)}")
+    values: dict[tuple[str, str], np.ndarray] = {}
+    for name, place in places.items():
+        if place in values:
+            raise WeightsError(f"{path}: gives {'/'.join(place)} more than once, the last time as {name}")
+        if place is not None:
+            values[place] = arrays[name]
+
+    present = {layer for layer, _ in values}
+    missing = [layer for layer in shapes if layer not in present and layer not in OPTIONAL]
+    halves = [(layer, part) for layer in shapes if layer in present for part in ("kernel", "bias")]
+    missing += ["/".join(half) for half in halves if half not in values]
+    surplus = [name for name, place in places.items() if place is None or place[0] not in (*shapes, "fc8")]
+    if missing or surplus:
+        parts = ([f"missing: {_some(missing)}"] if missing else []) + (
+            [f"not of VGG-16: {_some(surplus)}"] if surplus else []
+        )
+        raise WeightsError(f"{path}: {'; '.join(parts)}")
+
+    layers, wrong = {}, []
+    for layer in (layer for layer in shapes if layer in present):
+        kernel, bias = _to_hwio(values[layer, "kernel"], layout, shapes[layer]), values[layer, "bias"]
+        for part, value, shape in (("kernel", kernel, shapes[layer]), ("bias", bias, shapes[layer][-1:])):
+            if value.shape != shape:
+                wrong.append(f"{layer}/{part} is {value.shape}, VGG-16's is {shape}")
+        layers[layer] = {
+            "kernel": np.ascontiguousarray(kernel, np.float32),
+            "bias": np.ascontiguousarray(bias, np.float32),
+        }
+    if wrong:
+        raise WeightsError(f"{path}: wrong shapes (height, width, in, out): {_some(wrong, '; ')}")
+    return layers, layout
+
+
+def _some(names: Iterable[str], separator: str = ", ", limit: int = 15) -> str:
+    """Joins names, the first few of many, so that an error stays a line."""
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return separator.join(names[:limit]) + more
