@@ -1,0 +1,1 @@
+"""Experiments: one module per question of the paper, the runner, benchmarks. Binds data and model."""

@@ -1,0 +1,95 @@
+"""The typed configuration of an experiment.
+
+An experiment module gives one by `get_config()`; flags override single fields
+(`--config.train.learning_rate=1e-4`). The objects are read-only once the run has started.
+"""
+
+from dataclasses import dataclass, field
+
+from guided_jax.learning.config import TrainConfig
+from guided_jax.segmentor import ModelConfig
+
+
+@dataclass
+class DataConfig:
+    """Where episodes come from, and what they are.
+
+    Attributes:
+        root: folder that holds the data sets as downloaded (VOCdevkit, coco, DAVIS, your own folders).
+        prepared: folder for what is made of them: built data sets and cached features.
+        train: mixture of sources, as `voc:trainaug:class*2, coco:train2017:instance, folder@PATH:all`:
+            data set, split, what a task is (class or instance), weight in the mixture.
+        mode: interactive (support = query image), semantic (support: other images of the class) or
+            video (support: frames of the clip).
+        shots: support images an episode: a number, or a range as 1-5 to mix.
+        points: annotated pixels per label and image: a number, a range, dense, or a weighted mixture
+            as `0-99*0.9, dense*0.1`, drawn anew each episode. The default is the reference's.
+        min_area: least size of a task's region in pixels.
+        buckets: canvases, height x width, on which images lie in their own size.
+        max_side: images with a longer side are scaled down to it; 0: never.
+        flip: mirror half of the episodes. The reference does not.
+        workers: loader processes; 0: threads of this one.
+    """
+
+    root: str = "data"
+    prepared: str = "prepared"
+    train: str = "sbd:train:instance"
+    mode: str = "interactive"
+    shots: str = "1"
+    points: str = "0-99"
+    min_area: int = 0
+    buckets: str = "512x512"
+    max_side: int = 0
+    flip: bool = False
+    workers: int = 0
+
+
+@dataclass
+class EvalConfig:
+    """The evaluation; every task of the source is scored once under every number of points.
+
+    Attributes:
+        source: one source, as in `data.train`, without weight.
+        mode: as `data.mode`; empty: the same.
+        shots: support images.
+        points: annotated pixels per label and image, a comma-separated list with `dense`; the smaller
+            numbers of points are subsets of the larger ones.
+        headline: the entry of `points` by which checkpoints are compared; empty: the first.
+        batch_size: episodes a step.
+        limit: score only so many tasks, chosen once by the seed; 0: all.
+        during: the same limit, for the evaluations during training.
+    """
+
+    source: str = "voc:val:class"
+    mode: str = ""
+    shots: int = 1
+    points: str = "1,5,20,dense"
+    headline: str = ""
+    batch_size: int = 1
+    limit: int = 0
+    during: int = 0
+
+
+@dataclass
+class Config:
+    """A whole experiment.
+
+    Attributes:
+        name: of the experiment, for results.
+        seed: of initialisation, episodes and dropout.
+        weights: file of pretrained weights (.npz, .h5, .pth, .safetensors); empty: none.
+        weights_preprocessing: what a .pth of unknown origin expects: caffe or torchvision; empty: found out.
+        data: see `DataConfig`.
+        model: see `ModelConfig`.
+        train: see `TrainConfig`.
+        eval: see `EvalConfig`.
+    """
+
+    name: str = "experiment"
+    seed: int = 1337
+    weights: str = ""
+    weights_preprocessing: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)

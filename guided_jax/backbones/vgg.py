@@ -1,0 +1,166 @@
+"""VGG in fully convolutional form, as a table: the trunk of convolutions, and fc6 as the neck."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, PRNGKeyArray
+
+from guided_jax.backbones.geometry import Geometry
+from guided_jax.dropout import dropout
+from guided_jax.resample import bilinear_weights, cell_centres, interpolate, keep_valid
+
+STAGES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "vgg16": ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)),
+    "vgg16-quarter": ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128), (128, 128, 128)),
+    "vgg-small": ((32, 32), (64, 64), (96, 96)),
+    "vgg-tiny": ((4,), (8,), (8,)),
+}
+"""Widths of the convolutions of each stage; a 2x2 max-pooling follows each stage."""
+
+he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def conv_names(stages: tuple[tuple[int, ...], ...]) -> list[str]:
+    """Names of a trunk's convolutions as VGG's authors give them: conv1_1, conv1_2, ..."""
+    return [f"conv{s}_{i}" for s, widths in enumerate(stages, 1) for i in range(1, len(widths) + 1)]
+
+
+def _max_pool(maps: Float[Array, "b n m c"], stride: int, dilation: int) -> Float[Array, "b n2 m2 c"]:
+    """2x2 max-pooling that keeps the windows cut by the border (Caffe's ceil mode)."""
+    lowest = jnp.array(-jnp.inf, maps.dtype)
+    high = [side % 2 if stride == 2 else dilation for side in maps.shape[1:3]]
+    padding = ((0, 0), (0, high[0]), (0, high[1]), (0, 0))
+    return jax.lax.reduce_window(
+        maps,
+        lowest,
+        jax.lax.max,
+        (1, 2, 2, 1),
+        (1, stride, stride, 1),
+        padding,
+        window_dilation=(1, dilation, dilation, 1),
+    )
+
+
+class Trunk(nn.Module):
+    """The convolutions; what stays frozen when features are cached.
+
+    Attributes:
+        stages: a value of `STAGES`.
+        geometry: the grid to make.
+        dtype: of the computation; parameters are float32.
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    geometry: Geometry
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "b h w 3"], size: Int32[Array, "b 2"]
+    ) -> tuple[Float[Array, "b _ _ _"], ...]:
+        """Encodes normalised images on a canvas.
+
+        Args:
+            image: normalised, whatever on the padding.
+            size: true height and width of each image in pixels.
+
+        Returns:
+            The maps that the neck reads, finest first; non-negative, and 0 on the padding. The same,
+            to rounding, as those of each image alone on a canvas of its own size.
+        """
+        geometry = self.geometry
+        sizes = geometry.stage_sizes(size)
+        taps = []
+        maps = keep_valid(image.astype(self.dtype), size)
+        for stage, widths in enumerate(self.stages, 1):
+            dilation = geometry.dilation(stage)
+            for i, width in enumerate(widths, 1):
+                pad = geometry.pad if stage == i == 1 else dilation
+                maps = nn.Conv(
+                    width,
+                    (3, 3),
+                    padding=pad,
+                    kernel_dilation=dilation,
+                    dtype=self.dtype,
+                    kernel_init=he_normal,
+                    name=f"conv{stage}_{i}",
+                )(maps)
+                maps = keep_valid(nn.relu(maps), sizes[stage - 1])
+            if stage in geometry.tap_stages:
+                taps.append(maps)
+            if stage < len(self.stages) or not taps:
+                maps = _max_pool(maps, geometry.pool_stride(stage), dilation)
+                maps = keep_valid(maps, sizes[stage]) if geometry.pool_stride(stage) == 1 else maps
+        return tuple(taps) or (maps,)
+
+
+class Neck(nn.Module):
+    """fc6 as a convolution, on the feature grid (the reference's phi is relu(fc6)).
+
+    Attributes:
+        geometry: the grid.
+        width: channels of the features: 4096 takes VGG-16's own fc6, 256 is the reference's "lite".
+        dropout_rate: of the features in training.
+        dropout_channels: whole channels (lite) or single elements (4096 wide).
+        kernel_init: of fc6 and the taps' 1x1 convolutions.
+        dtype: of the computation.
+    """
+
+    geometry: Geometry
+    width: int
+    dropout_rate: float
+    dropout_channels: bool
+    kernel_init: Callable
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        maps: tuple[Float[Array, "b _ _ _"], ...],
+        canvas: tuple[int, int],
+        size: Int32[Array, "b 2"],
+        keys: PRNGKeyArray | None,
+    ) -> Float[Array, "b n m c"]:
+        """Makes the features, non-negative and 0 on the padding.
+
+        Args:
+            maps: of `Trunk`, or as cached (float16).
+            canvas: height and width of the canvas in pixels.
+            size: true height and width of each image.
+            keys: one key an image, for dropout; None in evaluation.
+        """
+        geometry = self.geometry
+        conv = partial(nn.Conv, self.width, dtype=self.dtype, kernel_init=self.kernel_init)
+        k = geometry.kernel
+        padding = k // 2 if geometry.grid == "taps" else 0
+        dilation = geometry.dilation(geometry.stages + 1)
+        maps = tuple(m.astype(self.dtype) for m in maps)
+        features = conv((k, k), padding=padding, kernel_dilation=dilation, name="fc6")(maps[-1])
+        if len(maps) > 1:
+            features = self._sum_taps(features, maps, canvas, size, conv)
+        cells = geometry.cells(canvas[0]), geometry.cells(canvas[1])
+        # Dilation reaches up to a stride beyond the last cell that the image needs.
+        features = nn.relu(features)[:, : cells[0], : cells[1]]
+        features = dropout(features, keys, self.dropout_rate, channels=self.dropout_channels)
+        return keep_valid(features, geometry.cells(size))
+
+    def _sum_taps(self, features, maps, canvas, size, conv):
+        strides = [2 ** (stage - 1) for stage in self.geometry.tap_stages]
+        total = conv((1, 1), name=f"tap{self.geometry.tap_stages[0]}", use_bias=False)(maps[0])
+        coarse = [features]
+        for stage, values in zip(self.geometry.tap_stages[1:-1], maps[1:-1], strict=True):
+            coarse.append(conv((1, 1), name=f"tap{stage}", use_bias=False)(values))
+        for stride, values in zip([strides[-1], *strides[1:-1]], coarse, strict=True):
+            weights = [
+                bilinear_weights(
+                    self.geometry.centres(pixels), cell_centres(-(-pixels // stride), stride, (stride - 1) / 2), stride
+                )
+                for pixels in canvas
+            ]
+            valid = -(-size // stride)
+            planes = interpolate(jnp.moveaxis(values, -1, 1), *weights, valid=valid[:, None])
+            total = total + jnp.moveaxis(planes, 1, -1).astype(self.dtype)
+        return total

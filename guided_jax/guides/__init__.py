@@ -1,0 +1,1 @@
+"""From annotated support to guidance, the latent task representation."""

@@ -1,0 +1,1 @@
+"""Episodic training: loss, state, step, parallel execution, loop, checkpoints."""

@@ -1,0 +1,70 @@
+"""What a user sets of the training; the defaults are the reference's."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class TrainConfig:
+    """Optimisation and its bookkeeping.
+
+    Attributes:
+        steps: number of updates.
+        batch_size: episodes an update, over all devices and hosts.
+        accumulation: parts into which each device's share of a batch is cut and whose gradients are summed;
+            the update is the same, the memory smaller.
+        optimizer: sgd (momentum, decay added to the gradient, as the reference's) or adamw (decoupled decay).
+        learning_rate: its peak.
+        schedule: constant, or cosine (down to 0 at the last step).
+        warmup: updates over which the learning rate rises linearly from 0.
+        momentum: of sgd.
+        weight_decay: on every parameter that learns, biases too.
+        clip_norm: greatest norm of the gradient over all parameters; 0: none.
+        freeze: comma-separated regular expressions; a parameter whose path (as `trunk/conv1_1/kernel`)
+            one of them matches from its start does not learn. `trunk` freezes the trunk.
+        cache_features: compute the frozen trunk's features once an image, keep them on disk, train on those.
+        log_every: updates between log lines.
+        evaluate_every: updates between evaluations; 0: only at the end.
+        checkpoint_every: updates between checkpoints.
+        keep_last: newest checkpoints kept.
+        keep_best: checkpoints of the best positive IU kept, besides.
+    """
+
+    steps: int = 100_000
+    batch_size: int = 1
+    accumulation: int = 1
+    optimizer: str = "sgd"
+    learning_rate: float = 1e-5
+    schedule: str = "constant"
+    warmup: int = 0
+    momentum: float = 0.99
+    weight_decay: float = 5e-4
+    clip_norm: float = 0.0
+    freeze: str = ""
+    cache_features: bool = False
+    log_every: int = 20
+    evaluate_every: int = 0
+    checkpoint_every: int = 4_000
+    keep_last: int = 2
+    keep_best: int = 1
+
+
+def check_train(config: TrainConfig, devices: int) -> None:
+    """Raises ValueError with the reason where the configuration cannot be trained on `devices` devices."""
+    for field, allowed in {"optimizer": ("sgd", "adamw"), "schedule": ("constant", "cosine")}.items():
+        if (value := getattr(config, field)) not in allowed:
+            raise ValueError(f"train.{field}={value!r} is not one of {', '.join(allowed)}")
+    for field in ("steps", "batch_size", "accumulation", "log_every", "checkpoint_every", "keep_last"):
+        if (value := getattr(config, field)) < 1:
+            raise ValueError(f"train.{field}={value}: at least 1")
+    for field in ("warmup", "momentum", "weight_decay", "clip_norm", "evaluate_every", "keep_best", "learning_rate"):
+        if (value := getattr(config, field)) < 0:
+            raise ValueError(f"train.{field}={value}: must not be negative")
+    parts = devices * config.accumulation
+    if config.batch_size % parts:
+        nearest = max(parts, round(config.batch_size / parts) * parts)
+        raise ValueError(
+            f"train.batch_size={config.batch_size} does not divide over {devices} device(s) x "
+            f"train.accumulation={config.accumulation}; {nearest} would"
+        )
+    if config.cache_features and "trunk" not in config.freeze.split(","):
+        raise ValueError("train.cache_features needs a frozen trunk: set train.freeze=trunk")

@@ -1,0 +1,29 @@
+"""Cross entropy over the dense truth of the query (paper 4.3), as (sum, count)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, UInt8
+
+from guided_jax.episode import UNKNOWN
+
+
+def cross_entropy(
+    logits: Float[Array, "*b k h w"], target: UInt8[Array, "*b h w"]
+) -> tuple[Float[Array, " *b"], Int32[Array, " *b"]]:
+    """Softmax cross entropy in nats, summed over the known pixels of each episode.
+
+    Void and padding (255) count neither in the sum nor in the count. Divide once, after summing over
+    episodes and devices: a mean of means is wrong where counts differ.
+
+    Args:
+        logits: label planes.
+        target: 0..K-1, or 255.
+
+    Returns:
+        The sum, float32, and the number of known pixels, int32, of each episode.
+    """
+    logits = logits.astype(jnp.float32)
+    known = target != UNKNOWN
+    chosen = jnp.sum(jax.nn.one_hot(target, logits.shape[-3], axis=-3) * logits, axis=-3)
+    losses = jnp.where(known, jax.nn.logsumexp(logits, axis=-3) - chosen, 0.0)
+    return losses.sum((-2, -1)), known.sum((-2, -1), dtype=jnp.int32)

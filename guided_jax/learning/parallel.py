@@ -1,0 +1,70 @@
+"""One step on many devices: `pmap`, or `jit` over a mesh. The numbers are the same, and so is the state."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from guided_jax.episode import Episode
+
+MODES = ("pmap", "jit")
+_AXIS = "data"
+
+
+def _sharding(devices: list[jax.Device], spec: PartitionSpec) -> NamedSharding:
+    mesh = jax.make_mesh((len(devices),), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    return NamedSharding(mesh, spec)
+
+
+def parallel_train_step(step: Callable, mode: str, devices: list[jax.Device]) -> Callable:
+    """Builds `train_step` (state, batch) -> (state, totals) for a batch placed by `place_batch`.
+
+    The state has no device axis and is donated. Under pmap the step sums over the axis itself: its
+    outputs are then the same on every device, which pmap does not check.
+    """
+    if mode == "pmap":
+        return jax.pmap(
+            partial(step, axis_name=_AXIS),
+            axis_name=_AXIS,
+            in_axes=(None, 0),
+            out_axes=(None, None),
+            donate_argnums=(0,),
+            devices=devices,
+        )
+    whole, split = _sharding(devices, PartitionSpec()), _sharding(devices, PartitionSpec(_AXIS))
+    return jax.jit(step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=(0,))
+
+
+def parallel_evaluate(step: Callable, mode: str, devices: list[jax.Device]) -> Callable:
+    """Builds `(params, batch) -> per-episode array` and returns it with one leading axis of episodes."""
+    if mode == "pmap":
+        mapped = jax.pmap(step, axis_name=_AXIS, in_axes=(None, 0), out_axes=0, devices=devices)
+        return lambda params, batch: np.concatenate(list(np.asarray(mapped(params, batch))))
+    whole, split = _sharding(devices, PartitionSpec()), _sharding(devices, PartitionSpec(_AXIS))
+    jitted = jax.jit(step, in_shardings=(whole, split), out_shardings=split)
+    return lambda params, batch: np.asarray(jitted(params, batch))
+
+
+def replicate(tree, devices: list[jax.Device]):
+    """Puts a state or parameters on every device, once; without it each call would move them again."""
+    return jax.device_put(tree, _sharding(devices, PartitionSpec()))
+
+
+def place_batch(batch: Episode, mode: str, devices: list[jax.Device]) -> Episode:
+    """Starts the transfer of a batch of numpy arrays, its episodes divided over the devices."""
+    if mode == "pmap":
+        batch = jax.tree.map(lambda leaf: leaf.reshape(len(devices), -1, *leaf.shape[1:]), batch)
+    return jax.device_put(batch, _sharding(devices, PartitionSpec(_AXIS)))
+
+
+def prefetch(batches: Iterable[Episode], mode: str, devices: list[jax.Device], depth: int = 2) -> Iterator[Episode]:
+    """Keeps the transfers of `depth` batches under way ahead of the step."""
+    ahead: deque[Episode] = deque()
+    for batch in batches:
+        ahead.append(place_batch(batch, mode, devices))
+        if len(ahead) > depth:
+            yield ahead.popleft()
+    yield from ahead

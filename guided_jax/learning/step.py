@@ -1,0 +1,142 @@
+"""The state, and the pure steps of training and evaluation."""
+
+from functools import partial
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int32, PyTree, UInt8
+
+from guided_jax.episode import Episode
+from guided_jax.learning.loss import cross_entropy
+from guided_jax.learning.optimizer import FlatParams, join, split_frozen
+from guided_jax.scoring.positive_iu import count_positives
+from guided_jax.segmentor import Segmentor
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that training changes, without a device axis.
+
+    Attributes:
+        step: number of updates done.
+        learning: parameters that learn, by path.
+        frozen: the others.
+        opt_state: the optimiser's, of `learning` alone.
+    """
+
+    step: Int32[Array, ""]
+    learning: FlatParams
+    frozen: FlatParams
+    opt_state: PyTree
+
+    @property
+    def params(self) -> dict:
+        """The parameter tree for `Segmentor.apply`."""
+        return join(self.learning, self.frozen)
+
+
+class Totals(flax.struct.PyTreeNode):
+    """Sums over a batch; divide once, at the end.
+
+    Attributes:
+        loss: cross entropy in nats.
+        pixels: known pixels of the targets, times the draws.
+        positives: true positive, false positive, false negative pixels.
+    """
+
+    loss: Float[Array, ""]
+    pixels: Int32[Array, ""]
+    positives: Int32[Array, "3"]
+
+
+def create_state(params: dict, optimizer: optax.GradientTransformation, freeze: str) -> TrainState:
+    """The state before the first update; see `split_frozen` for `freeze` and its errors."""
+    learning, frozen = split_frozen(params, freeze)
+    return TrainState(jnp.zeros((), jnp.int32), learning, frozen, optimizer.init(learning))
+
+
+def predict_labels(logits: Float[Array, "*b k h w"]) -> UInt8[Array, "*b h w"]:
+    """The label of the greatest logit; on a tie the smallest, so the negative."""
+    return jnp.argmax(logits, axis=-3).astype(jnp.uint8)
+
+
+def _draw_totals(logits: Float[Array, "b k h w"], target: UInt8[Array, "b h w"]) -> Totals:
+    loss, pixels = cross_entropy(logits, target)
+    positives = count_positives(predict_labels(jax.lax.stop_gradient(logits)), target)
+    return Totals(loss.sum(), pixels.sum(), positives.sum(0))
+
+
+def train_step(
+    state: TrainState,
+    batch: Episode,
+    *,
+    model: Segmentor,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    accumulation: int = 1,
+    axis_name: str | None = None,
+) -> tuple[TrainState, Totals]:
+    """One update. The state is donated when the step is built by `guided_jax.learning.parallel`.
+
+    The loss is the mean over the known pixels of the whole batch, over all devices; gradients are those
+    of the sum, divided once. Random numbers come from (seed, index of the episode).
+
+    Args:
+        state: before the update.
+        batch: this device's episodes.
+        model: the network.
+        optimizer: of `state.learning`.
+        seed: of dropout.
+        accumulation: number of parts whose gradients are summed one after the other.
+        axis_name: of the devices under pmap; None: the batch is the whole batch.
+    """
+
+    def loss_sum(learning, part):
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(part.index)
+        totals = model.apply(
+            {"params": join(learning, state.frozen)}, part, keys, partial(_draw_totals, target=part.target)
+        )
+        totals = jax.tree.map(lambda leaf: leaf.sum(0), totals)
+        return totals.loss, totals
+
+    gradient = jax.grad(loss_sum, has_aux=True)
+    if accumulation == 1:
+        sums = gradient(state.learning, batch)
+    else:
+        # Strided parts: a batch sharded over devices is not moved between them.
+        parts = jax.tree.map(lambda leaf: jnp.moveaxis(leaf.reshape(-1, accumulation, *leaf.shape[1:]), 1, 0), batch)
+        first = jax.eval_shape(gradient, state.learning, jax.tree.map(lambda leaf: leaf[0], parts))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
+        add = partial(jax.tree.map, jnp.add)
+        sums, _ = jax.lax.scan(lambda total, part: (add(total, gradient(state.learning, part)), None), zeros, parts)
+    if axis_name is not None:
+        sums = jax.lax.psum(sums, axis_name)
+    gradients, totals = sums
+    count = jnp.maximum(totals.pixels, 1).astype(jnp.float32)
+    gradients = jax.tree.map(lambda g: g / count, gradients)
+    with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.learning)
+    learning = optax.apply_updates(state.learning, updates)
+    return state.replace(step=state.step + 1, learning=learning, opt_state=opt_state), totals
+
+
+def evaluate_step(
+    params: dict, batch: Episode, *, model: Segmentor, axis_name: str | None = None
+) -> Int32[Array, "b a 3"]:
+    """True positive, false positive and false negative pixels of every episode under every draw."""
+    del axis_name  # nothing is summed over devices: every episode keeps its own counts
+
+    def count(logits):
+        return count_positives(predict_labels(logits), batch.target)
+
+    counts = model.apply({"params": params}, batch, None, count)
+    return jnp.moveaxis(counts, 0, 1)
+
+
+def predict_step(
+    params: dict, batch: Episode, *, model: Segmentor, axis_name: str | None = None
+) -> UInt8[Array, "b a h w"]:
+    """Label maps of every episode under every draw, on the canvas."""
+    del axis_name
+    return jnp.moveaxis(model.apply({"params": params}, batch, None, predict_labels), 0, 1)

@@ -1,0 +1,1 @@
+"""Measures of segmentation, each from summed counts, with its published definition."""
