@@ -6,7 +6,11 @@ different layers, so nothing is lost. The segments' metadata are enough to list 
 without decoding a mask.
 """
 
-from collections.abc import Iterable, Iterator
+import functools
+import hashlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +18,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
+from scipy import ndimage
+from tqdm import tqdm
 
 from guided_jax.episode import UNKNOWN
 
@@ -99,34 +105,62 @@ def find_segments(
         class_of: class id of each value; None: the value is the class id itself.
         instances: whether the values are instance ids (else whole class regions).
     """
+    areas = np.bincount(layer.ravel(), minlength=256)
     segments = []
-    for value in np.unique(layer):
-        if value in (0, UNKNOWN):
+    for value, slices in enumerate(ndimage.find_objects(layer, max_label=UNKNOWN - 1), start=1):
+        if slices is None:
             continue
-        region = layer == value
-        rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-        box = (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
-        value = int(value)
+        rows, columns = slices
         class_id = value if class_of is None else class_of[value]
-        segments.append(Segment(class_id, value if instances else 0, index, value, int(region.sum()), box))
+        box = (rows.start, columns.start, rows.stop, columns.stop)
+        segments.append(Segment(class_id, value if instances else 0, index, value, int(areas[value]), box))
     return segments
 
 
-class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+SHARD = 512
+"""Records in a shard, which tfds keeps in memory while it writes it."""
+
+
+class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     """Base of the tfds builders: a subclass lists its splits and yields records.
 
-    A subclass sets `VERSION` and implements `_class_names`, `_split_names` and `_records`.
+    A subclass sets `VERSION` and implements `_class_names`, `_split_names` and `_records`. Records keep the order
+    in which they are yielded. The metadata of a built data set are `class_names`, `segments` (how many segments
+    are of the unit 'class' and how many of the unit 'instance') and `content` (a hash of images and segments).
+
+    Shard by shard, since tfds's shuffling `GeneratorBasedBuilder` needs TensorFlow beyond 1 GB a split.
+
+    Args:
+        path: folder of the original files.
+        only: the one split to build; None builds every split that there is.
+        **kwargs: of the tfds builder: `data_dir`.
     """
 
+    # tfds looks beside the code for checksums of downloads, and needs importlib_resources (undeclared) to do so.
+    code_path = None
+
+    def __init__(self, *, path: Path | str = "", only: str | None = None, **kwargs):
+        self.path = Path(path)
+        self._only = only
+        kwargs.setdefault("file_format", "array_record")
+        super().__init__(**kwargs)
+
     def _class_names(self) -> list[str]:
-        """Names of the classes 1, 2, ...; empty where the data set has none."""
+        """Names of the classes 1, 2, ...; empty where the data set has none. Called only when building."""
         raise NotImplementedError
 
     def _split_names(self) -> list[str]:
+        """Names of the splits that there are; raises `DatasetError` where the data set's files are missing."""
         raise NotImplementedError
 
     def _records(self, split: str) -> Iterable[Record]:
+        """The records of a split. An iterable that has a length is written in several shards."""
         raise NotImplementedError
+
+    def _inputs(self, split: str) -> Iterable[Path]:
+        """Files and folders that tell whether the originals are still those that were built; [] if none can."""
+        del split
+        return []
 
     def _info(self) -> tfds.core.DatasetInfo:
         segment = dict.fromkeys(("class_id", "instance", "layer", "value", "area"), np.int32)
@@ -147,19 +181,57 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     ),
                 }
             ),
-            metadata=tfds.core.MetadataDict(class_names=self._class_names()),
+            # Filled in when building, so that opening a built data set reads no original file.
+            metadata=tfds.core.MetadataDict(class_names=[]),
         )
 
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
+    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list[Callable[[], Iterator]]]:
         del dl_manager  # nothing is downloaded
-        return {split: self._generate_examples(split) for split in self._split_names()}
+        metadata = self.info.metadata
+        metadata.update(class_names=self._class_names(), segments={"class": 0, "instance": 0}, content="")
+        return {_stored_name(split): self._shards(split) for split in self._chosen_splits()}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        for record in self._records(split):
-            yield (
-                record.image_id,
-                {**vars(record), "layers": list(record.layers), "segments": [vars(s) for s in record.segments]},
-            )
+    def _chosen_splits(self) -> list[str]:
+        names = self._split_names()
+        if self._only is None:
+            return names
+        if self._only not in names:
+            raise DatasetError(f"{self.name} has no split {self._only!r}; there are: {', '.join(names)}")
+        return [self._only]
+
+    def _shards(self, split: str) -> list[Callable[[], Iterator]]:
+        records = self._records(split)
+        total = len(records) if isinstance(records, Sized) else None
+        if total == 0:
+            raise DatasetError(f"the split {split!r} of {self.path} has no image")
+        examples = self._examples(split, records, total)
+        if total is None:
+            return [lambda: examples]
+        # tfds writes one shard after the other, so that they can share one iterator.
+        shard = functools.partial(itertools.islice, examples, SHARD)
+        return [shard] * math.ceil(total / SHARD)
+
+    def _examples(self, split: str, records: Iterable[Record], total: int | None) -> Iterator[tuple[str, dict]]:
+        metadata = self.info.metadata
+        content = hashlib.sha256(metadata["content"].encode())
+        for record in tqdm(records, desc=f"building {self.name} {split}", total=total, unit=" images", leave=False):
+            segments = [vars(segment) for segment in record.segments]
+            for part in (record.image_id.encode(), record.image, repr(segments).encode()):
+                content.update(part)
+            for segment in record.segments:
+                metadata["segments"]["instance" if segment.instance else "class"] += 1
+            yield record.image_id, {**vars(record), "layers": list(record.layers), "segments": segments}
+        metadata["content"] = content.hexdigest()
+
+    def _log_download_bytes(self) -> None:
+        """Keeps tfds from announcing a download of unknown size."""
+
+    def _log_download_done(self) -> None:
+        """As `_log_download_bytes`."""
+
+
+def _stored_name(split: str) -> str:
+    return "images" if split == "all" else split  # tfds keeps `all` for the union of the splits and cannot slice it
 
 
 def to_record(example: dict) -> Record:
@@ -167,7 +239,8 @@ def to_record(example: dict) -> Record:
     raw = example["segments"]
     segments = tuple(
         Segment(
-            *(int(raw[name][i]) for name in ("class_id", "instance", "layer", "value", "area")), tuple(raw["box"][i])
+            *(int(raw[name][i]) for name in ("class_id", "instance", "layer", "value", "area")),
+            tuple(map(int, raw["box"][i])),
         )
         for i in range(len(raw["value"]))
     )
@@ -184,6 +257,13 @@ def to_record(example: dict) -> Record:
 
 
 def open_split(directory: Path, split: str):
-    """Opens a built split for random access: an object with `len` and `[i]`, to be given to `to_record`."""
+    """Opens a built split for random access: an object with `len` and `[i]`, to be given to `to_record`.
+
+    Args:
+        directory: of the built data set, the one that holds `dataset_info.json`.
+        split: its name, with a slice if you like: `train`, `train[:50%]`, `all`.
+    """
+    name, bracket, cut = split.partition("[")
     builder = tfds.builder_from_directory(directory)
-    return builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    instruction = _stored_name(name) + bracket + cut
+    return builder.as_data_source(instruction, decoders={"image": tfds.decode.SkipDecoding()})

@@ -1,0 +1,139 @@
+"""DAVIS, in the layouts of 2016 (one object) and 2017 (several), at 480p."""
+
+import functools
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data_pipelines.datasets.files import (
+    Lazy,
+    check_listed,
+    check_same_size,
+    find_lists,
+    image_size,
+    natural_key,
+    read_labels,
+    read_list,
+    require,
+)
+from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, encode_layer, find_segments
+from guided_jax.episode import UNKNOWN
+
+REMEDY = (
+    "download DAVIS-2017-trainval-480p.zip from https://davischallenge.org/davis2017/code.html and unpack it so that "
+    "{path} holds JPEGImages/480p, Annotations/480p and ImageSets"
+)
+YEARS = ("2016", "2017")
+
+
+class Frame(NamedTuple):
+    """One frame of a clip, as files."""
+
+    video: str
+    number: int
+    image: Path
+    mask: Path
+
+
+class Davis(RecordBuilder):
+    """DAVIS: the objects of each clip, under the same instance id in all of its frames.
+
+    The path is the folder `DAVIS`. Splits are the lists of `ImageSets/2016` and `ImageSets/2017`, named with their
+    year (`train2016`, `val2017`); `train` and `val` mean those of 2017 where there are any, else of 2016. A line
+    names a clip (2017), or an image and its mask (2016). Where 255 is the only positive value in all masks
+    of a clip, as in 2016, it is object 1; else it is void.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "davis"
+
+    def _class_names(self) -> list[str]:
+        return []
+
+    def _split_names(self) -> list[str]:
+        return list(self._lists())
+
+    def _records(self, split: str) -> Lazy:
+        listing = self._lists()[split]
+        frames = [frame for clip in list_clips(self.path, listing) for frame in clip]
+        remedy = REMEDY.format(path=self.path)
+        check_listed((file for frame in frames for file in (frame.image, frame.mask)), listing, remedy)
+        masks = {}
+        for frame in frames:
+            masks.setdefault(frame.video, []).append(frame.mask)
+        binary = functools.cache(lambda video: is_binary(masks[video]))
+        return Lazy(frames, lambda frame: read_frame(frame, binary=binary(frame.video)))
+
+    def _inputs(self, split: str) -> list[Path]:
+        return [self._lists()[split]]
+
+    def _lists(self) -> dict[str, Path]:
+        remedy = REMEDY.format(path=self.path)
+        folder = require(self.path / "ImageSets", remedy)
+        by_year = {year: find_lists(folder / year) for year in YEARS}
+        dated = {f"{name}{year}": file for year, lists in by_year.items() for name, file in lists.items()}
+        if not dated:
+            raise DatasetError(f"{folder} holds no list such as 2017/train.txt; {remedy}")
+        return {**by_year["2016"], **by_year["2017"], **dated}
+
+
+def list_clips(root: Path, listing: Path) -> list[list[Frame]]:
+    """The frames of each clip in a list, in order of time; files need not exist.
+
+    Args:
+        root: the folder `DAVIS`.
+        listing: lines with the name of a clip, or with the paths of an image and its mask.
+    """
+    clips = {}
+    for line in read_list(listing):
+        image, *rest = line.split()
+        if rest:
+            video = PurePosixPath(image).parent.name
+            clips.setdefault(video, []).append((root / image.lstrip("/"), root / rest[0].lstrip("/")))
+        else:
+            folder = require(root / "JPEGImages" / "480p" / image, REMEDY.format(path=root))
+            masks = root / "Annotations" / "480p" / image
+            clips[image] = [(file, masks / f"{file.stem}.png") for file in folder.glob("*.jpg")]
+    return [
+        [
+            Frame(video, number, *files)
+            for number, files in enumerate(sorted(pairs, key=lambda p: natural_key(p[0].name)))
+        ]
+        for video, pairs in clips.items()
+    ]
+
+
+def is_binary(masks: list[Path]) -> bool:
+    """Whether 255 is the only positive value in all masks of a clip."""
+    values = np.zeros(256, bool)
+    for mask in masks:
+        values |= np.bincount(read_labels(mask).ravel(), minlength=256) > 0
+    return values[UNKNOWN] and not values[1:UNKNOWN].any()
+
+
+def read_frame(frame: Frame, *, binary: bool) -> Record:
+    """Reads one frame with the objects in it.
+
+    Args:
+        frame: its files.
+        binary: whether 255 stands for object 1, and not for void.
+    """
+    image = frame.image.read_bytes()
+    size = image_size(image, str(frame.image))
+    layer = read_labels(frame.mask)
+    check_same_size(frame.image, size, frame.mask, layer.shape)
+    if binary:
+        layer = (layer == UNKNOWN).astype(np.uint8)
+    segments = find_segments(layer, 0, dict.fromkeys(range(1, UNKNOWN), 0), instances=True)
+    return Record(
+        image_id=f"{frame.video}/{frame.image.stem}",
+        video=frame.video,
+        frame=frame.number,
+        height=size[0],
+        width=size[1],
+        image=image,
+        layers=(encode_layer(layer),),
+        segments=tuple(segments),
+    )

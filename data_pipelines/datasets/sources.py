@@ -1,0 +1,256 @@
+"""From a line of text to opened splits: which data, in which proportion, built when first asked for."""
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import math
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from data_pipelines.datasets.record import DatasetError, RecordBuilder, open_split
+
+try:
+    import fcntl
+except ImportError:  # Windows: two processes that build at once both do the work, and the second finds it done
+    fcntl = None
+
+UNITS = ("class", "instance")
+EXAMPLE = "voc:trainaug:class*2, coco:train2017:instance, folder@ECSSD:all"
+GRAMMAR = re.compile(
+    r"""(?P<dataset>[\w-]+) (@(?P<path>[^:,*@\[\]]+))?
+        (:(?P<split>[\w-]+ (\[[^\[\]]*\])?))?
+        (:(?P<unit>[\w-]+))?
+        (\*(?P<weight>[^:*@]+))?""",
+    re.VERBOSE,
+)
+
+
+class Dataset(NamedTuple):
+    """A kind of data set: its builder, where its files are by default (empty: nowhere), its default unit."""
+
+    module: str
+    builder: str
+    path: str
+    unit: str
+
+
+DATASETS = {
+    "voc": Dataset("voc", "PascalVoc", "VOCdevkit/VOC2012", "class"),
+    "sbd": Dataset("sbd", "Sbd", "benchmark_RELEASE", "class"),
+    "coco": Dataset("coco", "CocoInstances", "coco", "instance"),
+    "davis": Dataset("davis", "Davis", "DAVIS", "instance"),
+    "folder": Dataset("folder", "ImageFolder", "", "instance"),
+    "frames": Dataset("folder", "FrameFolder", "", "instance"),
+    "generated": Dataset("generated", "Generated", "", "instance"),
+}
+NEED_PATH = ("folder", "frames")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set of a mixture.
+
+    Attributes:
+        dataset: a name in `DATASETS`.
+        path: of the original files, relative to the root; empty for generated data.
+        split: its name, with a tfds slice if one was given: `train[:50%]`.
+        unit: what a task is: 'class' (all of a class in an image) or 'instance'.
+        weight: share of the mixture, relative to the other sources' weights.
+    """
+
+    dataset: str
+    path: str
+    split: str
+    unit: str
+    weight: float
+
+
+class Split(NamedTuple):
+    """An opened split.
+
+    Attributes:
+        name: the source without unit and weight, such as `voc:trainaug` or `folder@ECSSD:all`.
+        records: random access to examples, to be given to `record.to_record`.
+        class_names: of the classes 1, 2, ...; empty where there are none.
+        directory: of the built data set.
+        version: of the builder, and a hash of the images and segments that it built: `1.0.0+0a1b2c3d`.
+    """
+
+    name: str
+    records: Sequence
+    class_names: tuple[str, ...]
+    directory: Path
+    version: str
+
+
+def parse_sources(text: str) -> tuple[Source, ...]:
+    """Reads a mixture: comma-separated `NAME[@PATH]:SPLIT[:UNIT][*WEIGHT]`.
+
+    NAME is one of voc, sbd, coco, davis, folder (images), frames (clips), generated. PATH, where the files are, is
+    relative to the root of the data (absolute is allowed), by default the data set's usual folder. SPLIT may carry a
+    slice, `train[:50%]`. UNIT is class (default for voc and sbd) or instance (for all others). WEIGHT is 1 by
+    default. Example: `voc:trainaug:class*2, coco:train2017:instance, folder@ECSSD:all`.
+
+    Raises:
+        DatasetError: what is wrong, and how it is written.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not any(parts):
+        raise DatasetError(f"no data set is named; write for example {EXAMPLE}")
+    return tuple(_parse_source(part) for part in parts)
+
+
+def _parse_source(part: str) -> Source:
+    found = GRAMMAR.fullmatch(part)
+    if found is None:
+        raise DatasetError(f"{part!r} is not NAME[@PATH]:SPLIT[:UNIT][*WEIGHT]; write for example {EXAMPLE}")
+    name, path, split, unit, weight = found.group("dataset", "path", "split", "unit", "weight")
+    if name not in DATASETS:
+        near = difflib.get_close_matches(name.lower(), DATASETS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise DatasetError(f"no data set is called {name!r}; {hint}There are: {', '.join(DATASETS)}")
+    if split is None:
+        raise DatasetError(f"{part!r} names no split; write for example {EXAMPLE}")
+    if path is None and name in NEED_PATH:
+        raise DatasetError(f"{part!r} does not say where the files are; write {name}@PATH:{split}")
+    unit = unit or DATASETS[name].unit
+    if unit not in UNITS:
+        raise DatasetError(f"{part!r}: the unit is {unit!r}, but must be 'class' or 'instance'")
+    return Source(name, (path or DATASETS[name].path).strip(), split, unit, _parse_weight(weight, part))
+
+
+def _parse_weight(text: str | None, part: str) -> float:
+    try:
+        weight = 1.0 if text is None else float(text)
+    except ValueError:
+        weight = math.nan
+    if not (weight > 0 and math.isfinite(weight)):
+        raise DatasetError(f"{part!r}: the weight is {text!r}, but must be a positive number, as in voc:train*2")
+    return weight
+
+
+def open_source(source: Source, root: Path, data_dir: Path) -> Split:
+    """Opens a split, after building it where that was not done yet.
+
+    A split is built in a directory of its own, named after a hash of the originals' path and of the size and time of
+    the files that describe it. So two folders never meet, and changed originals are built anew. Where the originals
+    are gone, the newest build of their path is opened.
+
+    Args:
+        source: what to open.
+        root: folder of all original data, to which the source's path is relative.
+        data_dir: folder of all built data.
+
+    Raises:
+        DatasetError: files, split, slice or unit do not exist.
+    """
+    split, bracket, cut = source.split.partition("[")
+    raw = (root / Path(source.path).expanduser()).resolve() if source.path else Path()
+    module = importlib.import_module(f"data_pipelines.datasets.{DATASETS[source.dataset].module}")
+    builder_class = getattr(module, DATASETS[source.dataset].builder)
+    home = Path(data_dir).expanduser().resolve() / source.dataset
+    directory = _find_build(builder_class, raw, split, home)
+    default = source.path == DATASETS[source.dataset].path
+    name = f"{source.dataset}{'' if default else '@' + source.path}:{source.split}"
+    with _quiet():
+        info = tfds.builder_from_directory(directory).info
+        try:
+            records = open_split(directory, split + bracket + cut)
+        except (ValueError, AssertionError) as error:
+            raise DatasetError(f"{source.split!r} is no slice of {split!r}; write for example {split}[:50%]") from error
+    metadata = info.metadata
+    if not len(records):
+        raise DatasetError(f"{name} holds no image; take a larger slice")
+    if source.unit == "instance" and not metadata["segments"]["instance"] and metadata["segments"]["class"]:
+        raise DatasetError(f"{name} has no instances, only class masks; write {name}:class")
+    if source.unit == "class" and not metadata["class_names"]:
+        raise DatasetError(f"{name} has no classes; write {name}:instance")
+    version = f"{info.version}+{metadata['content'][:8]}"
+    return Split(name, records, tuple(metadata["class_names"]), directory, version)
+
+
+def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home: Path) -> Path:
+    key = f"{split}-{_digest([str(raw)])}"
+    leaf = Path(builder_class.name) / str(builder_class.VERSION)
+    if raw != Path() and not raw.exists():
+        builds = [build for path in home.glob(f"{key}-*") if (build := path / leaf).is_dir()]
+        if builds:
+            newest = max(builds, key=lambda path: path.stat().st_mtime)
+            logging.warning("%s is missing; what was built from it is used: %s", raw, newest)
+            return newest
+    with _quiet():
+        probe = builder_class(path=raw, data_dir=str(home))
+    names = probe._split_names()
+    if split not in names:
+        raise DatasetError(
+            f"{raw if raw != Path() else probe.name} has no split {split!r}; there are: {', '.join(names)}"
+        )
+    data_dir = home / f"{key}-{_digest(_describe(path, raw) for path in probe._inputs(split))}"
+    if not (data_dir / leaf).is_dir():
+        _build(builder_class, raw, split, data_dir, leaf)
+    return data_dir / leaf
+
+
+def _build(builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: Path, leaf: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetError(f"{data_dir} cannot be made, where the data set would be built: {error.strerror}") from error
+    with _lock(data_dir / "lock"):
+        if (data_dir / leaf).is_dir():
+            return
+        if fcntl:
+            _remove_leftovers(data_dir / leaf)
+        origin = builder_class.name if raw == Path() else raw
+        logging.info("building the split %s of %s into %s; this is done once", split, origin, data_dir)
+        try:
+            with _quiet():
+                builder_class(path=raw, only=split, data_dir=str(data_dir)).download_and_prepare()
+        except OSError as error:
+            if not (data_dir / leaf).is_dir():  # else another host was first, and tfds has removed our own
+                raise DatasetError(f"building the split {split} of {origin} failed: {error}") from error
+        shutil.rmtree(data_dir / "downloads", ignore_errors=True)  # tfds makes it, empty
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps tfds from logging each step; its warnings pass."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Lets one process at a time in; the system frees the lock of a process that dies."""
+    with path.open("w") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Removes what a killed build has left: tfds builds under another name and renames at the end."""
+    for leftover in directory.parent.glob("*incomplete*"):
+        shutil.rmtree(leftover)
+
+
+def _describe(path: Path, raw: Path) -> str:
+    name = path.relative_to(raw) if path.is_relative_to(raw) else path
+    state = path.stat()
+    return f"{name}" if path.is_dir() else f"{name} {state.st_size} {state.st_mtime_ns}"
+
+
+def _digest(parts) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
