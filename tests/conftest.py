@@ -9,6 +9,7 @@ from absl import flags
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
+jax.config.update("jax_disable_most_optimizations", True)  # the tests compile much and compute little
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 flags.FLAGS.mark_as_parsed()  # grain reads absl flags in its workers

@@ -1,0 +1,84 @@
+"""Computes the features of a frozen trunk once an image, and keeps them on disk."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import flax.traverse_util
+import jax
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from data_pipelines.canvas import choose_bucket, parse_buckets, place
+from data_pipelines.compose import CachedFeatures
+from data_pipelines.feature_store import FeatureStore
+from data_pipelines.images import count_images, images_without_features
+from experiments.config import Config
+from experiments.data import OpenSource
+from guided_jax.backbones.vgg import STAGES
+from guided_jax.segmentor import Segmentor, geometry_of
+
+
+def trunk_key(model: Segmentor, trunk: dict) -> str:
+    """Name of a trunk: hash of its weights, of the preprocessing, and of the maps that it gives."""
+    geometry = geometry_of(model.config)
+    digest = hashlib.sha256(f"{model.preprocessing.key()} {geometry} {model.config.dtype}".encode())
+    for path, value in sorted(flax.traverse_util.flatten_dict(trunk, sep="/").items()):
+        digest.update(path.encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_features(
+    config: Config, model: Segmentor, params: dict, sources: Sequence[OpenSource], *, flip: bool
+) -> CachedFeatures:
+    """Fills the cache with what is missing of the sources' images, and opens it.
+
+    An interrupted filling goes on where it was. Several hosts share the work by images.
+
+    Args:
+        config: of the experiment.
+        model: whose trunk computes the features.
+        params: of the model.
+        sources: whose images are needed.
+        flip: whether mirrored images are needed, too.
+    """
+    geometry = geometry_of(config.model)
+    buckets = parse_buckets(config.data.buckets)
+    widths = STAGES[config.model.backbone]
+    channels = [widths[stage - 1][-1] for stage in geometry.tap_stages] or [widths[-1][-1]]
+    shapes = {
+        bucket: tuple(zip(geometry.tap_sizes(bucket[0]), geometry.tap_sizes(bucket[1]), channels, strict=True))
+        for bucket in buckets
+    }
+    store = FeatureStore(Path(config.data.prepared) / "features" / trunk_key(model, params["trunk"]))
+    splits = [(each.split, each.tasks) for each in sources]
+    wanted = images_without_features(store, splits, max_side=config.data.max_side, flip=flip)
+    first = next(wanted, None)
+    if first is None:
+        return CachedFeatures(store, shapes)
+    logging.info("computing the trunk's features into %s", store.directory)
+    trunk = {"trunk": jax.device_put(params["trunk"])}
+    encode = jax.jit(partial(model.apply, method="trunk_maps"))
+    pending = None
+    total = count_images(splits, flip=flip)
+    images = itertools.islice(itertools.chain([first], wanted), jax.process_index(), None, jax.process_count())
+    for key, image in tqdm(images, desc="features", unit="image", total=total, mininterval=1):
+        height, width = image.shape[:2]
+        bucket = choose_bucket(height, width, buckets)
+        size = np.array([[height, width]], np.int32)
+        maps = encode({"params": trunk}, place(image, bucket, 0)[None], size)
+        # One image behind: the device computes the next while this one is written.
+        if pending:
+            _write(store, geometry, *pending)
+        pending = key, maps, (height, width)
+    _write(store, geometry, *pending)
+    return CachedFeatures(store, shapes)
+
+
+def _write(store, geometry, key, maps, size):
+    sizes = zip(geometry.tap_sizes(size[0]), geometry.tap_sizes(size[1]), strict=True)
+    store.write(key, [np.asarray(each)[0, :h, :w] for each, (h, w) in zip(maps, sizes, strict=True)])

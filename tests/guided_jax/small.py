@@ -1,0 +1,59 @@
+"""Small models and batches."""
+
+import jax
+import numpy as np
+
+from guided_jax.backbones.preprocessing import CAFFE
+from guided_jax.episode import UNKNOWN, Episode
+from guided_jax.segmentor import ModelConfig, Segmentor
+
+
+def make_batch(size=(41, 50), canvas=(48, 56), *, count=4, draws=1, shots=None, seed=0) -> Episode:
+    """Random images of one size on a canvas; three positive points and two negative ones a draw and shot."""
+    rng = np.random.default_rng(seed)
+    (h, w), images = size, (count,) if shots is None else (count, shots)
+
+    def pictures(lead):
+        full = np.zeros((*lead, *canvas, 3), np.uint8)
+        full[..., :h, :w, :] = rng.integers(0, 256, (*lead, h, w, 3), np.uint8)
+        return full
+
+    target = np.full((count, *canvas), UNKNOWN, np.uint8)
+    target[:, :h, :w] = rng.integers(0, 2, (count, h, w), np.uint8)
+    annotation = np.full((count, draws, shots or 1, *canvas), UNKNOWN, np.uint8)
+    for plane in annotation.reshape(-1, *canvas):
+        for label in (1, 1, 1, 0, 0):
+            plane[rng.integers(h), rng.integers(w)] = label
+    sizes = np.tile(np.array(size, np.int32), (count, 1))
+    support = None if shots is None else pictures(images)
+    support_size = None if shots is None else np.tile(np.array(size, np.int32), (count, shots, 1))
+    return Episode(
+        query=pictures((count,)),
+        query_size=sizes,
+        target=target,
+        support=support,
+        support_size=support_size,
+        annotation=annotation,
+        task_class=np.arange(count, dtype=np.int32) % 3,
+        index=np.arange(count, dtype=np.uint32),
+        real=np.ones(count, bool),
+    )
+
+
+def make_model(batch: Episode | None = None, *, randomise=True, **fields) -> tuple[Segmentor, dict]:
+    """A small model; the score layer, zero at first, gets random weights so that outputs differ."""
+    defaults = {
+        "backbone": "vgg-tiny",
+        "grid": "taps",
+        "stride": 4,
+        "feature_width": 8,
+        "fc6_kernel": 3,
+        "init_std": 0.0,
+    }
+    model = Segmentor(ModelConfig(**{**defaults, **fields}), CAFFE)
+    params = jax.jit(model.init)(jax.random.key(1), batch or make_batch(count=1))["params"]
+    if randomise:
+        shape = params["head"]["score_kernel"].shape
+        # Images are 0 to 255 in scale: small weights keep the logits near 1.
+        params["head"]["score_kernel"] = 1e-3 * jax.random.normal(jax.random.key(2), shape)
+    return model, params

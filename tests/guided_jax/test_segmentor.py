@@ -1,0 +1,206 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from guided_jax.backbones.vgg import STAGES
+from guided_jax.episode import UNKNOWN
+from guided_jax.guides import late
+from guided_jax.segmentor import ModelConfig, check_model
+from tests.guided_jax.small import make_batch, make_model
+
+GRIDS = [("taps", 8), ("taps", 4), ("taps", 2), ("exact", 8), ("dilated", 4), ("dilated", 2)]
+
+
+def apply(model, params, method):
+    return jax.jit(partial(model.apply, {"params": params}, method=method), static_argnames=("canvas",))
+
+
+def logits_of(model, params, batch):
+    return np.asarray(jax.jit(model.apply)({"params": params}, batch))
+
+
+@pytest.mark.parametrize(("grid", "stride"), GRIDS)
+def test_the_canvas_does_not_change_the_logits(grid, stride):
+    exact, padded = make_batch((41, 50), (41, 50)), make_batch((41, 50), (64, 56))
+    model, params = make_model(grid=grid, stride=stride)
+    alone, on_canvas = logits_of(model, params, exact), logits_of(model, params, padded)
+    assert alone.shape == (1, 4, 2, 41, 50)
+    assert np.abs(alone).max() > 1e-3
+    np.testing.assert_allclose(on_canvas[..., :41, :50], alone, atol=2e-5 * np.abs(alone).max())
+
+
+def test_what_lies_on_the_padding_does_not_matter():
+    batch = make_batch()
+    model, params = make_model()
+    noisy = batch.query.copy()
+    noisy[:, 41:], noisy[:, :, 50:] = 77, 200
+    np.testing.assert_array_equal(
+        logits_of(model, params, batch), logits_of(model, params, batch._replace(query=noisy))
+    )
+
+
+@pytest.mark.parametrize("size", [(97, 130), (75, 200), (33, 33)])
+@pytest.mark.parametrize("shots", [None, 3])
+def test_exact_grid_gives_the_reference_s_logits(size, shots, monkeypatch):
+    """Checklist 1-4 and 6-8 against an independent graph: sizes, ceil pooling, masks, head, borders."""
+    torch = pytest.importorskip("torch", reason="the oracle is a PyTorch graph")
+    from tests.guided_jax import oracle
+
+    stages = tuple((4,) * len(widths) for widths in STAGES["vgg16"])
+    monkeypatch.setitem(STAGES, "narrow", stages)
+    canvas = (size[0] + 20, size[1] + 9)
+    batch = make_batch(size, canvas, count=1, shots=shots)
+    batch.annotation[0, 0, 0, 0, 0] = 1  # a corner
+    batch.annotation[0, 0, -1][batch.annotation[0, 0, -1] == 0] = UNKNOWN  # a label without points
+    model, params = make_model(batch, backbone="narrow", grid="exact", stride=32, fc6_kernel=7)
+    logits = logits_of(model, params, batch)[0, 0, :, : size[0], : size[1]]
+
+    def crop(image):
+        return np.asarray(image)[..., : size[0], : size[1], :]
+
+    encode = partial(oracle.features, params, stages, mean=model.preprocessing.mean)
+    query = encode(crop(batch.query[0]))
+    images = [batch.query[0]] if shots is None else list(batch.support[0])
+    z = 0
+    for k, image in enumerate(images):
+        annotation = batch.annotation[0, 0, k, : size[0], : size[1]]
+        z = z + oracle.guidance(encode(crop(image)), annotation, 32, 2)
+    annotates = [[(a == k).any() for k in range(2)] for a in batch.annotation[0, 0]]
+    z = z / torch.tensor(np.maximum(np.sum(annotates, 0), 1))[:, None]
+    expected = oracle.segment(params, query, z, 32, size)
+    np.testing.assert_allclose(logits, expected, atol=2e-4 * np.abs(expected).max())
+
+
+def test_dilated_grid_sees_what_the_exact_one_sees():
+    """At every second cell the dilated features are those of the undilated net under the same padding."""
+    model, params = make_model(grid="exact", stride=8)
+    fine, _ = make_model(grid="dilated", stride=4)
+    batch = make_batch((64, 72), (64, 72))
+    size, pad = np.array([[64, 72]] * 4, np.int32), 4
+    wide = np.pad(batch.query, ((0, 0), (pad, 0), (pad, 0), (0, 0)))
+    coarse = apply(model, params, "encode")(batch.query, canvas=(64, 72), size=size)
+    features = apply(fine, params, "encode")(batch.query, canvas=(64, 72), size=size)
+    assert wide.shape[1] == 68
+    # Cell c of the fine grid is centred on 4c + 3.5, of the coarse one on 8c + 7.5; away from borders they agree.
+    np.testing.assert_allclose(features[:, 3:-2:2, 3:-2:2], coarse[:, 1:-1, 1:-1], atol=1e-4)
+
+
+def test_features_do_not_depend_on_the_annotation_and_draws_are_independent():
+    batch = make_batch(draws=3)
+    model, params = make_model()
+    together = logits_of(model, params, batch)
+    for draw in range(3):
+        alone = logits_of(model, params, batch._replace(annotation=batch.annotation[:, draw : draw + 1]))
+        np.testing.assert_allclose(together[draw], alone[0], atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_shots_in_any_order_and_empty_ones():
+    batch = make_batch(shots=3)
+    batch.annotation[:, :, 1] = UNKNOWN
+    model, params = make_model()
+    logits = logits_of(model, params, batch)
+    order = [2, 0, 1]
+    turned = batch._replace(support=batch.support[:, order], annotation=batch.annotation[:, :, order])
+    np.testing.assert_allclose(logits_of(model, params, turned), logits, atol=1e-5)
+    without = batch._replace(
+        support=batch.support[:, [0, 2]],
+        support_size=batch.support_size[:, :2],
+        annotation=batch.annotation[:, :, [0, 2]],
+    )
+    np.testing.assert_allclose(logits_of(model, params, without), logits, atol=1e-5)
+
+
+def test_interactive_support_equals_the_query_given_as_support():
+    batch = make_batch()
+    model, params = make_model()
+    given = batch._replace(support=batch.query[:, None], support_size=batch.query_size[:, None])
+    np.testing.assert_allclose(logits_of(model, params, batch), logits_of(model, params, given), atol=1e-5)
+
+
+def test_shared_head_is_symmetric_in_the_labels():
+    batch = make_batch()
+    model, params = make_model(inference="shared")
+    swapped = batch.annotation.copy()
+    swapped[batch.annotation == 0], swapped[batch.annotation == 1] = 1, 0
+    logits = logits_of(model, params, batch)
+    np.testing.assert_array_equal(logits_of(model, params, batch._replace(annotation=swapped)), logits[:, :, ::-1])
+
+
+def test_unguided_ignores_the_support_and_guided_does_not():
+    batch, other = make_batch(), make_batch(seed=1)
+    moved = batch._replace(annotation=other.annotation)
+    for inference in ("shared", "unshared"):
+        model, params = make_model(inference=inference)
+        assert np.abs(logits_of(model, params, batch) - logits_of(model, params, moved)).max() > 1e-3
+    model, params = make_model(inference="unguided")
+    np.testing.assert_array_equal(logits_of(model, params, batch), logits_of(model, params, moved))
+
+
+@pytest.mark.parametrize("inference", ["shared", "unshared", "unguided"])
+def test_the_first_loss_is_ln_k(inference):
+    batch = make_batch()
+    model, params = make_model(inference=inference, randomise=False)
+    assert not logits_of(model, params, batch).any()
+
+
+def test_maps_in_place_of_the_image():
+    batch = make_batch()
+    model, params = make_model()
+    maps = apply(model, params, "trunk_maps")(batch.query, batch.query_size)
+    cached = batch._replace(query=tuple(np.asarray(m).astype(np.float16) for m in maps))
+    logits = logits_of(model, params, batch)
+    np.testing.assert_allclose(logits_of(model, params, cached), logits, atol=5e-3 * np.abs(logits).max())
+
+
+def test_guidance_adds_up_click_by_click():
+    batch = make_batch(count=1)
+    model, params = make_model()
+    canvas = batch.target.shape[-2:]
+    features = apply(model, params, "encode")(batch.query, canvas=canvas, size=batch.query_size)
+    annotation = batch.annotation[0, 0]
+    guide = apply(model, params, "guide")
+    whole = guide(features, annotation)
+    total = late.Guidance(jnp.zeros_like(whole.total), jnp.zeros_like(whole.mass))
+    for click in np.argwhere(annotation[0] != UNKNOWN):
+        single = np.full_like(annotation, UNKNOWN)
+        single[0, *click] = annotation[0, *click]
+        total = jax.tree.map(jnp.add, total, guide(features, single))
+    np.testing.assert_allclose(total.total, whole.total, atol=1e-5)
+    np.testing.assert_allclose(total.mass, whole.mass, atol=1e-6)
+
+
+def test_guidance_of_a_constant_map_is_that_constant():
+    features = jnp.full((1, 5, 6, 3), 2.5)
+    masks = jnp.zeros((1, 2, 5, 6)).at[0, 1, 2, 3].set(0.25)
+    guidance = late.guide(features, masks)
+    z = late.merge(jax.tree.map(lambda leaf: leaf[:, None], guidance))
+    np.testing.assert_allclose(z[0, 1], 2.5 * 0.25 / (0.25 + 1e-6), rtol=1e-6)
+    assert not np.asarray(z[0, 0]).any()  # a label without annotation
+
+
+def test_bfloat16_stays_close():
+    batch = make_batch()
+    model, params = make_model()
+    half, _ = make_model(dtype="bfloat16")
+    expected, got = logits_of(model, params, batch), logits_of(half, params, batch)
+    assert got.dtype == np.float32
+    assert np.abs(got - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"backbone": "vgg17"}, "model.backbone='vgg17' is not one of vgg16"),
+        ({"grid": "exact", "stride": 16}, "choose one of 32"),
+        ({"dropout": 1.0}, "not a rate"),
+        ({"way": 1}, "at least 2 labels"),
+        ({"dtype": "float16"}, "model.dtype='float16' is not one of float32, bfloat16"),
+    ],
+)
+def test_impossible_models_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        check_model(ModelConfig(**fields))
