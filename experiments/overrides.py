@@ -1,0 +1,228 @@
+"""From the command line to a `Config`, and every mistake of a user as one line.
+
+python -m experiments.run --config=experiments/NAME.py --workdir=DIR [--config.train.steps=100 ...]
+"""
+
+import contextlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from data_pipelines.datasets.record import DatasetError
+from experiments.config import Config
+from experiments.fields import FieldError, describe_fields, field_types, from_dict, nearest, to_dict
+
+MODES = ("train", "eval", "train_and_eval")
+PARALLEL = ("pmap", "jit")
+
+USAGE = """\
+usage: guided_jax --config=FILE.py --workdir=DIR [--config.FIELD=VALUE ...]
+       (or python -m experiments.run ..., the same)
+
+  --config=FILE.py        the experiment: a file whose get_config() returns a Config
+  --config.FIELD=VALUE    overrides one of its fields, as --config.train.learning_rate=1e-5
+  --workdir=DIR           for checkpoints, metrics and results; the same command resumes what is there
+  --mode=MODE             train, eval, or train_and_eval (the default)
+  --parallel=WAY          over devices: pmap (the default) or jit
+  --fields                lists the fields that can be overridden, with their values, and ends
+"""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; shown as one line, without a traceback."""
+
+
+class Invocation(typing.NamedTuple):
+    """What the command line asks for."""
+
+    config: Config
+    workdir: Path
+    mode: str
+    parallel: str
+
+
+class _Answered(Exception):
+    """The command line asked for a text, not for a run."""
+
+
+def run_app(main: Callable[[Config, Path, str, str], object], argv: Sequence[str] | None = None) -> int:
+    """Parses the command line and calls `main(config, workdir, mode, parallel)`.
+
+    Args:
+        main: the program.
+        argv: the command line with the program's name; None: this process's.
+
+    Returns:
+        The exit code: 0, or 2 after a mistake of the user, which is then on stderr in one line.
+    """
+    logging.use_absl_handler()  # so that --verbosity=0 shows what is done, and the default only warnings
+    return guarded(lambda: main(*parse(sys.argv if argv is None else argv)))
+
+
+def guarded(program: Callable[[], object]) -> int:
+    """Runs a program so that a `UserError` or `DatasetError` is one line on stderr; gives the exit code."""
+    try:
+        program()
+    except _Answered as answer:
+        print(answer)
+        return 0
+    except (UserError, DatasetError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command resumes", file=sys.stderr)
+        return 130
+    return 0
+
+
+@contextlib.contextmanager
+def user_mistakes() -> Iterator[None]:
+    """Around the checks of a start: ValueError, OSError and DatasetError become `UserError`."""
+    try:
+        yield
+    except (ValueError, OSError, DatasetError) as error:
+        raise UserError(str(error)) from error
+
+
+def parse(argv: Sequence[str]) -> Invocation:
+    """Reads a command line, the first word of which is the program's name.
+
+    absl's own flags (`--flagfile`, `--verbosity`, ...) are understood too.
+
+    Raises:
+        UserError: the command line or the config file is not what it should be.
+    """
+    try:
+        program, *words = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
+        values = _own_flags()
+        _, *rest = values([program, *words], known_only=True)
+        flags.FLAGS.mark_as_parsed()  # grain reads absl's flags
+        if values.help:
+            raise _Answered(USAGE + _experiments("\nexperiments here: "))
+        if values.config is None and not values.fields:
+            raise UserError("--config=FILE.py is missing" + _experiments("; there are: "))
+        config = Config() if values.config is None else load_config(values.config)
+        config = _override(config, rest, list(values))
+    except flags.Error as error:
+        raise UserError(str(error).removeprefix("flag ")) from error
+    if values.fields:
+        raise _Answered(describe_fields(config))
+    if not values.workdir:
+        raise UserError("--workdir=DIR is missing: the folder for checkpoints, metrics and results")
+    if "://" in values.workdir:
+        raise UserError(f"--workdir={values.workdir}: must be a folder of a mounted file system")
+    return Invocation(config, Path(values.workdir), values.mode, values.parallel)
+
+
+def load_config(argument: str) -> Config:
+    """Calls `get_config()` of a file, or `get_config("text")` for `FILE.py:text`; checks the types of the fields.
+
+    A path that does not exist here is looked for beside the installed `experiments` package.
+
+    Raises:
+        UserError: there is no such file, it has no `get_config`, or that does not give a sound `Config`.
+    """
+    path, _, text = argument.partition(":")
+    file = next((place for place in (Path(path), _package().parent / path) if place.is_file()), None)
+    if file is None:
+        raise UserError(f"--config={path}: no such file" + _experiments("; there are: "))
+    spec = importlib.util.spec_from_file_location("experiment_config", file)
+    if spec is None:
+        raise UserError(f"--config={path}: not a Python file (.py)")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # as under python -m, so that a config can import its neighbours
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "get_config", None)):
+        raise UserError(f"--config={path}: has no function get_config()")
+    words = [text] if text else []
+    try:
+        inspect.signature(module.get_config).bind(*words)
+    except TypeError as error:
+        raise UserError(f"--config={argument}: get_config() does not take what follows the colon: {error}") from error
+    config = module.get_config(*words)
+    if not isinstance(config, Config):
+        raise UserError(
+            f"--config={path}: get_config() must return an experiments.config.Config, not {type(config).__name__}"
+        )
+    with _field_errors():
+        return from_dict(to_dict(config), f"--config={path}")
+
+
+def _own_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    flags.DEFINE_string("config", None, "file of the experiment", flag_values=values)
+    flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
+    flags.DEFINE_enum("mode", "train_and_eval", MODES, "what to do", flag_values=values)
+    flags.DEFINE_enum("parallel", "pmap", PARALLEL, "how to use the devices", flag_values=values)
+    flags.DEFINE_bool("help", False, "shows the usage", short_name="h", flag_values=values)
+    flags.DEFINE_bool("fields", False, "lists the config's fields", flag_values=values)
+    for name in flags.FLAGS:
+        if name not in values and name == flags.FLAGS[name].name:
+            values[name] = flags.FLAGS[name]
+    return values
+
+
+def _override(config: Config, words: list[str], known_flags: list[str]) -> Config:
+    types = field_types(type(config))
+    for word in words:
+        override = re.match(r"--?(?:no)?config\.([^=]*)", word)
+        if override:
+            _check_path(override[1], types)
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    argv = ["", *words]
+    holder = config_flags.DEFINE_config_dataclass("config", config, flag_values=values, sys_argv=argv)
+    try:
+        surplus = values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(f"--{error.flagname}: no such flag{nearest(error.flagname, known_flags)}") from error
+    except flags.IllegalFlagValueError as error:
+        override = re.match(r"flag --config\.([\w.]+)=", str(error))
+        if not override:
+            raise
+        given = str(error).removeprefix("flag ").removesuffix(f": {error.__context__}")
+        article = "an" if types[override[1]] is int else "a"
+        raise UserError(f"{given}: expects {article} {types[override[1]].__name__}") from error
+    if surplus:
+        raise UserError(f"{surplus[0]!r}: a flag was expected, as --config.FIELD=VALUE")
+    with _field_errors():
+        return from_dict(to_dict(holder.value), "--config")
+
+
+def _check_path(path: str, types: dict[str, type]) -> None:
+    if path in types:
+        return
+    inside = [name for name in types if name.startswith(f"{path}.")]
+    if inside:
+        raise UserError(f"--config.{path}: cannot be set as a whole; set its fields: {', '.join(inside)}")
+    raise UserError(f"--config.{path}: no such field{nearest(path, types)} (--fields lists them)")
+
+
+@contextlib.contextmanager
+def _field_errors() -> Iterator[None]:
+    try:
+        yield
+    except FieldError as error:
+        raise UserError(str(error)) from error
+
+
+def _package() -> Path:
+    return Path(__file__).parent
+
+
+def _experiments(introduction: str) -> str:
+    """Names the modules of the package that give a config."""
+    files = sorted(_package().glob("*.py"))
+    names = [f"experiments/{file.name}" for file in files if "\ndef get_config(" in file.read_text("utf-8")]
+    return introduction + ", ".join(names) if names else ""
