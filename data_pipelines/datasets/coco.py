@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import warnings
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
@@ -136,7 +137,9 @@ def draw(segmentation: list | dict, height: int, width: int) -> Bool[np.ndarray,
         runs = coco_mask.frPyObjects(segmentation, height, width)
     else:
         runs = segmentation
-    return coco_mask.decode(runs).astype(bool)
+    with warnings.catch_warnings():  # of pycocotools 2.0.11 about itself, under numpy 2
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        return coco_mask.decode(runs).astype(bool)
 
 
 def pack(
