@@ -1,0 +1,150 @@
+"""The training stream: episode i is a pure function of (seed, i)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_pipelines.canvas import Bucket
+from data_pipelines.compose import CachedFeatures, View, compose_episode
+from data_pipelines.datasets.sources import Split
+from data_pipelines.partners import draw_support
+from data_pipelines.points import SHORT, CountDistribution, draw_count, draw_points, most
+from data_pipelines.pools import make_pools
+from data_pipelines.tasks import Tasks, get_task
+from guided_jax.episode import UNKNOWN, Episode
+
+BUCKET_STREAM, EPISODE_STREAM = 1, 2
+"""Told apart in the seeds, so that a group's bucket and an episode never share random numbers."""
+
+
+class Choice(NamedTuple):
+    """What an episode is about: the number of its source, the row of its task there, and its canvas."""
+
+    source: int
+    row: int
+    bucket: Bucket
+
+
+class EpisodeStream:
+    """Endless training episodes over a mixture of sources.
+
+    A source is drawn by its weight, then one of its tasks uniformly: tasks are masks, not images, so an image with
+    more of them comes more often, as in the reference. The episodes of a group, one global batch, share a bucket,
+    itself drawn by the share of the tasks that need it; this leaves the distribution over tasks as it is.
+
+    Support by mode. Interactive: the query image itself, `draws` annotations of it. Semantic: other images of the
+    class in the same split, never the query. Video: other frames of the clip that show the object; the other objects
+    are unknown there, and negative in the query.
+
+    Attributes:
+        group: episodes per group.
+        buckets: height and width of the canvases.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[Split, Tasks, float]],
+        *,
+        mode: str,
+        shots: CountDistribution,
+        points: CountDistribution,
+        buckets: Sequence[Bucket],
+        seed: int,
+        group: int,
+        max_side: int = 0,
+        draws: int = 1,
+        flip: bool = False,
+        features: CachedFeatures | None = None,
+        allow_self: bool = False,
+        short: str = "skip",
+    ):
+        """Prepares the stream; reads no image.
+
+        Args:
+            sources: split, its task index, and its weight in the mixture.
+            mode: 'interactive', 'semantic' or 'video'.
+            shots: distribution of support images per episode; their arrays have the largest number, and the shots
+                beyond the drawn one are annotated nowhere. 1 in interactive mode.
+            points: distribution of points per label, drawn anew for each annotation of each support image.
+            buckets: height and width of the canvases.
+            seed: of the whole stream.
+            group: the global batch size.
+            max_side: images are scaled down to this longer side in pixels; 0 keeps their size.
+            draws: annotations A of the same support.
+            flip: mirrors half of the episodes left to right.
+            features: takes trunk features instead of images; then no image is decoded.
+            allow_self: the query may be its own support (the reference allows it).
+            short: see `draw_points`.
+
+        Raises:
+            ValueError: an argument out of range.
+            DatasetError: a source cannot pose tasks in this mode, or an image fits no bucket.
+        """
+        weights = np.array([weight for *_, weight in sources], float)
+        if not len(weights) or not (np.isfinite(weights) & (weights > 0)).all():
+            raise ValueError(f"weights of the sources are {weights.tolist()}; one or more, each above 0, are needed")
+        if mode == "interactive" and most(shots) != 1:
+            raise ValueError(f"shots go up to {most(shots)}; interactive mode has one, the query image: set shots to 1")
+        if group < 1 or draws < 1:
+            raise ValueError(f"group is {group} and draws {draws}; each must be 1 or more")
+        if short not in SHORT:
+            raise ValueError(f"short is {short!r}; it must be one of {', '.join(SHORT)}")
+        self.group, self.buckets = group, tuple(buckets)
+        self._mode, self._shots, self._points, self._seed = mode, shots, points, seed
+        self._max_side, self._draws, self._flip, self._features = max_side, draws, flip, features
+        self._allow_self, self._short = allow_self, short
+        self._pools = make_pools(
+            [(split, tasks) for split, tasks, _ in sources], mode, self.buckets, max_side, allow_self=allow_self
+        )
+        self._rows = [[pool.rows[pool.bucket == bucket] for pool in self._pools] for bucket in range(len(self.buckets))]
+        shares = [len(rows) / len(pool.rows) for row in self._rows for rows, pool in zip(row, self._pools, strict=True)]
+        self._shares = np.array(shares).reshape(len(self.buckets), len(weights)) * (weights / weights.sum())
+
+    def __len__(self) -> int:
+        """As many as `Episode.index` can count."""
+        return 2**32
+
+    def choose(self, i: int) -> Choice:
+        """What episode i is about."""
+        return self._choose(i)[0]
+
+    def __getitem__(self, i: int) -> Episode:
+        choice, rng = self._choose(i)
+        pool, row = self._pools[choice.source], choice.row
+        support = None
+        if pool.partners is not None:
+            shots = draw_count(rng, self._shots)
+            chosen = draw_support(rng, pool.partners, row, shots, allow_self=self._allow_self)
+            support = [get_task(pool.tasks, each) for each in chosen]
+        mirrored = self._flip and bool(rng.random() < 0.5)
+
+        def annotate(target: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "a h w"]:
+            draws = range(self._draws)
+            return np.stack([draw_points(rng, target, draw_count(rng, self._points), short=self._short) for _ in draws])
+
+        return compose_episode(
+            pool.split,
+            get_task(pool.tasks, row),
+            support,
+            view=View(choice.bucket, self._max_side, mirrored, self._features),
+            annotate=annotate,
+            shots=most(self._shots),
+            others=UNKNOWN if self._mode == "video" else 0,
+            index=i,
+        )
+
+    def _choose(self, i: int) -> tuple[Choice, np.random.Generator]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"episode {i} of a stream of {len(self)}")
+        group = np.random.default_rng([self._seed, BUCKET_STREAM, i // self.group])
+        bucket = _draw(group, self._shares.sum(1))
+        rng = np.random.default_rng([self._seed, EPISODE_STREAM, i])
+        source = _draw(rng, self._shares[bucket])
+        rows = self._rows[bucket][source]
+        return Choice(source, int(rows[rng.integers(len(rows))]), self.buckets[bucket]), rng
+
+
+def _draw(rng: np.random.Generator, shares: np.ndarray) -> int:
+    return int(rng.choice(len(shares), p=shares / shares.sum()))

@@ -1,0 +1,176 @@
+"""Evaluation: every task exactly once, with annotations that never depend on batches or order."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines.canvas import Bucket
+from data_pipelines.compose import CachedFeatures, View, compose_episode
+from data_pipelines.datasets.record import DatasetError, to_record
+from data_pipelines.datasets.sources import Split
+from data_pipelines.partners import draw_support, first_support, in_first
+from data_pipelines.points import SHORT, nested_points
+from data_pipelines.pools import make_pools
+from data_pipelines.tasks import Task, Tasks, get_task
+from guided_jax.episode import UNKNOWN, Episode
+
+LIMIT_STREAM, TASK_STREAM = 3, 4
+FILLER = -1
+
+
+class TaskName(NamedTuple):
+    """A task as it is called in results.
+
+    Attributes:
+        dataset: name of the split.
+        image_id: of the query.
+        class_name: empty where the data set has no classes.
+        instance: 1-based instance or object, 0 for a class region.
+        video: name of the clip, empty for stills.
+        frame: number of the query frame in its clip.
+    """
+
+    dataset: str
+    image_id: str
+    class_name: str
+    instance: int
+    video: str
+    frame: int
+
+
+class EvaluationEpisodes:
+    """Every task of a split once, grouped by bucket, each with A annotations of growing size.
+
+    The support and the points of a task follow from (seed, row in the task index) alone. Support is chosen as in
+    training, except in video mode: the first `shots` frames that show the object are its support, and never queries.
+    The last batch of a bucket is filled up with episodes that have `real` False and a target of nothing but void.
+
+    Attributes:
+        group: the batch size; the episodes of a batch share a bucket.
+        buckets: height and width of the canvases.
+        counts: points per label of each annotation draw.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        tasks: Tasks,
+        *,
+        mode: str,
+        counts: Sequence[int],
+        buckets: Sequence[Bucket],
+        seed: int,
+        batch_size: int,
+        shots: int = 1,
+        max_side: int = 0,
+        limit: int = 0,
+        features: CachedFeatures | None = None,
+        allow_self: bool = False,
+        short: str = "all",
+    ):
+        """Prepares the episodes; reads no image.
+
+        Args:
+            split: the split to evaluate on.
+            tasks: its task index.
+            mode: 'interactive', 'semantic' or 'video'.
+            counts: points per label of the A annotations (`parse_counts`).
+            buckets: height and width of the canvases.
+            seed: of support and points.
+            batch_size: global batch size.
+            shots: support images S; 1 in interactive mode.
+            max_side: images are scaled down to this longer side in pixels; 0 keeps their size.
+            limit: evaluates on this many tasks only, drawn once by the seed; 0 takes all.
+            features: takes trunk features instead of images.
+            allow_self: in semantic mode, the query may be its own support.
+            short: see `nested_points`.
+
+        Raises:
+            ValueError: an argument out of range.
+            DatasetError: the split cannot pose tasks in this mode, or an image fits no bucket.
+        """
+        if shots < 1 or (mode == "interactive" and shots != 1):
+            raise ValueError(f"shots is {shots}; it must be 1 in interactive mode, and 1 or more in the others")
+        if batch_size < 1 or limit < 0 or not counts:
+            raise ValueError(
+                f"batch_size is {batch_size} (1 or more), limit {limit} (0 for all, or more), "
+                f"counts {tuple(counts)} (one or more)"
+            )
+        if short not in SHORT:
+            raise ValueError(f"short is {short!r}; it must be one of {', '.join(SHORT)}")
+        self.group, self.buckets, self.counts = batch_size, tuple(buckets), tuple(counts)
+        self._split, self._tasks, self._mode = split, tasks, mode
+        self._seed, self._shots, self._short = seed, shots, short
+        self._max_side, self._features, self._allow_self = max_side, features, allow_self
+        # In video mode an object of a single frame has support (that frame) but no query, hence no rule of two.
+        allow_single = allow_self or mode == "video"
+        (pool,) = make_pools([(split, tasks)], mode, self.buckets, max_side, allow_self=allow_single)
+        self._partners = pool.partners
+        rows, bucket = pool.rows, pool.bucket
+        if mode == "video":
+            queries = ~in_first(pool.partners, shots)[rows]
+            rows, bucket = rows[queries], bucket[queries]
+        if limit and limit < len(rows):
+            chosen = np.sort(np.random.default_rng([seed, LIMIT_STREAM]).permutation(len(rows))[:limit])
+            rows, bucket = rows[chosen], bucket[chosen]
+        if not len(rows):
+            raise DatasetError(f"{split.name}: no object is seen in more than {shots} frames, the support; lower shots")
+        self.tasks_total = len(rows)
+        """The number of tasks, fillers not counted."""
+        self._order, self._bucket = _fill_batches(rows, bucket, batch_size)
+
+    def __len__(self) -> int:
+        """Tasks and fillers: a multiple of the batch size."""
+        return len(self._order)
+
+    def __getitem__(self, i: int) -> Episode:
+        if not 0 <= i < len(self):
+            raise IndexError(f"episode {i} of {len(self)}")
+        row = self._row(i)
+        rng = np.random.default_rng([self._seed, TASK_STREAM, row])
+        episode = compose_episode(
+            self._split,
+            get_task(self._tasks, row),
+            self._support(rng, row),
+            view=View(self.buckets[self._bucket[i]], self._max_side, False, self._features),
+            annotate=lambda target: nested_points(rng, target, self.counts, short=self._short),
+            shots=self._shots,
+            others=UNKNOWN if self._mode == "video" else 0,
+            index=row,
+        )
+        if self._order[i] == FILLER:
+            episode = episode._replace(target=np.full_like(episode.target, UNKNOWN), real=np.array(False))
+        return episode
+
+    def task(self, i: int) -> TaskName:
+        """Names the task of episode i (for a filler: of the task that it repeats)."""
+        task = get_task(self._tasks, self._row(i))
+        record = to_record(self._split.records[task.record])
+        name = self._split.class_names[task.class_id - 1] if task.class_id else ""
+        return TaskName(self._split.name, record.image_id, name, task.instance, record.video, record.frame)
+
+    def _row(self, i: int) -> int:
+        while self._order[i] == FILLER:
+            i -= 1
+        return int(self._order[i])
+
+    def _support(self, rng: np.random.Generator, row: int) -> list[Task] | None:
+        if self._mode == "interactive":
+            return None
+        if self._mode == "video":
+            rows = first_support(self._partners, row, self._shots)
+        else:
+            rows = draw_support(rng, self._partners, row, self._shots, allow_self=self._allow_self)
+        return [get_task(self._tasks, each) for each in rows]
+
+
+def _fill_batches(rows: np.ndarray, bucket: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    orders, buckets = [], []
+    for each in np.unique(bucket):
+        members = rows[bucket == each]
+        length = -(-len(members) // batch_size) * batch_size
+        orders.append(np.append(members, np.full(length - len(members), FILLER, members.dtype)))
+        buckets.append(np.full(length, each))
+    empty = np.zeros(0, np.int32)
+    return np.concatenate([empty, *orders]), np.concatenate([empty, *buckets])

@@ -1,0 +1,120 @@
+"""The tasks that a mode can pose from each source, and the canvas that each of them needs."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from jaxtyping import Int32
+
+from data_pipelines.canvas import Bucket, choose_bucket, scaled_size
+from data_pipelines.datasets.record import DatasetError, to_record
+from data_pipelines.datasets.sources import Split
+from data_pipelines.partners import Partners, group_by_class, group_by_object, images_in_group
+from data_pipelines.tasks import Tasks, count_tasks
+
+MODES = ("interactive", "semantic", "video")
+
+
+class Pool(NamedTuple):
+    """One source, ready to pose tasks.
+
+    Attributes:
+        split: where the records are.
+        tasks: its task index.
+        rows: the tasks that can be posed in the mode.
+        bucket: of each of these rows, as a position in the list of buckets.
+        partners: whose support can be whose; None in interactive mode.
+    """
+
+    split: Split
+    tasks: Tasks
+    rows: Int32[np.ndarray, " m"]
+    bucket: Int32[np.ndarray, " m"]
+    partners: Partners | None
+
+
+def make_pools(
+    sources: Sequence[tuple[Split, Tasks]],
+    mode: str,
+    buckets: Sequence[Bucket],
+    max_side: int,
+    *,
+    allow_self: bool = False,
+) -> tuple[Pool, ...]:
+    """Prepares sources for a mode.
+
+    Interactive mode takes for each image the smallest bucket that holds it, video mode for each clip. In semantic
+    mode support and query differ in size, so all images share the smallest bucket that holds every one of them.
+
+    Raises:
+        ValueError: unknown mode.
+        DatasetError: a source cannot pose tasks in the mode, or an image fits no bucket.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
+    sizes = [_canvas_sizes(tasks, mode, max_side) for _, tasks in sources]
+    if mode == "semantic":
+        common = np.max([each.max(0) for each in sizes], axis=0)
+        sizes = [np.broadcast_to(common, each.shape) for each in sizes]
+    pools = []
+    for (split, tasks), each in zip(sources, sizes, strict=True):
+        partners = _partners(split, tasks, mode)
+        rows = np.arange(count_tasks(tasks), dtype=np.int32)
+        if partners is not None and not allow_self:
+            rows = _with_support(split, tasks, partners, mode)
+        bucket = _choose_buckets(split, tasks, mode, each, rows, tuple(buckets))
+        pools.append(Pool(split, tasks, rows, bucket, partners))
+    return tuple(pools)
+
+
+def _partners(split: Split, tasks: Tasks, mode: str) -> Partners | None:
+    if mode == "semantic":
+        if not tasks.class_id.all():
+            raise DatasetError(f"{split.name} has no classes, which semantic mode needs; use interactive mode")
+        return group_by_class(tasks)
+    if mode == "video":
+        if (tasks.video < 0).any():
+            raise DatasetError(f"{split.name} holds stills, and video mode needs clips; use another mode")
+        return group_by_object(tasks)
+    return None
+
+
+def _with_support(split: Split, tasks: Tasks, partners: Partners, mode: str) -> Int32[np.ndarray, " m"]:
+    posed = images_in_group(partners) > 1
+    if not posed.all():
+        groups = len(np.unique(partners.group[~posed]))
+        kind = "classes with a single image" if mode == "semantic" else "objects seen in a single frame"
+        logging.info("%s: %d %s have no support and are left out", split.name, groups, kind)
+    if not posed.any():
+        raise DatasetError(f"{split.name}: no task has support in another image, which {mode} mode needs")
+    return np.flatnonzero(posed).astype(np.int32)
+
+
+def _canvas_sizes(tasks: Tasks, mode: str, max_side: int) -> Int32[np.ndarray, "n 2"]:
+    stored, which = np.unique(np.stack([tasks.height, tasks.width], 1), axis=0, return_inverse=True)
+    sizes = np.array([scaled_size(h, w, max_side) for h, w in stored.tolist()], np.int32)[which.ravel()]
+    if mode == "video" and (tasks.video >= 0).all():
+        largest = np.zeros((tasks.video.max() + 1, 2), np.int32)
+        np.maximum.at(largest, tasks.video, sizes)
+        sizes = largest[tasks.video]
+    return sizes
+
+
+def _choose_buckets(
+    split: Split,
+    tasks: Tasks,
+    mode: str,
+    sizes: Int32[np.ndarray, "n 2"],
+    rows: Int32[np.ndarray, " m"],
+    buckets: tuple[Bucket, ...],
+) -> Int32[np.ndarray, " m"]:
+    distinct, example, which = np.unique(sizes[rows], axis=0, return_index=True, return_inverse=True)
+    chosen = []
+    for (height, width), first in zip(distinct.tolist(), example.tolist(), strict=True):
+        name = "semantic mode: a canvas for every image"
+        if mode != "semantic":
+            image = to_record(split.records[int(tasks.record[rows[first]])])
+            name = f"{split.name}: image {image.image_id!r}"
+        chosen.append(buckets.index(choose_bucket(height, width, buckets, name=name)))
+    return np.array(chosen, np.int32)[which.ravel()]

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from data_pipelines.canvas import (
+    choose_bucket,
+    name_bucket,
+    parse_buckets,
+    place,
+    scale_image,
+    scale_labels,
+    scaled_size,
+)
+from data_pipelines.datasets.record import DatasetError
+
+
+def test_parse_buckets():
+    assert parse_buckets("384x512, 512x384") == ((384, 512), (512, 384))
+    assert name_bucket((384, 512)) == "384x512"
+
+
+@pytest.mark.parametrize("text", ["", "384", "384x", "384x-1", "0x512", "384x512x3", "axb"])
+def test_parse_buckets_errors(text):
+    with pytest.raises(ValueError, match=f"buckets {text!r}: {text!r} is not HEIGHTxWIDTH; write for example 384x512"):
+        parse_buckets(text)
+
+
+def test_a_bucket_twice():
+    with pytest.raises(ValueError, match="a canvas occurs twice"):
+        parse_buckets("8x8,8x8")
+
+
+def test_smallest_area_that_fits():
+    buckets = parse_buckets("512x512,384x512,512x384")
+    assert choose_bucket(375, 500, buckets) == (384, 512)
+    assert choose_bucket(500, 375, buckets) == (512, 384)
+    assert choose_bucket(500, 500, buckets) == (512, 512)
+    assert choose_bucket(384, 384, buckets) == (384, 512)
+
+
+def test_no_bucket_fits():
+    message = (
+        r"image 'cat' of 600x300 pixels \(height x width\) fits none of the buckets 512x512,384x640: "
+        "add one that is large enough, or set max_side to scale images down"
+    )
+    with pytest.raises(DatasetError, match=message):
+        choose_bucket(600, 300, parse_buckets("512x512,384x640"), name="image 'cat'")
+
+
+def test_scaled_size():
+    assert scaled_size(375, 500, 0) == (375, 500)
+    assert scaled_size(375, 500, 500) == (375, 500)
+    assert scaled_size(375, 500, 256) == (192, 256)
+    assert scaled_size(1000, 1, 10) == (10, 1)
+
+
+def test_scale_image_takes_means_and_labels_the_nearest():
+    blocks = np.kron([[10, 30], [50, 70]], np.ones((2, 2))).astype(np.uint8)
+    blocks[0, 0] = 14
+    image = np.stack([blocks] * 3, 2)
+    np.testing.assert_array_equal(scale_image(image, 2)[..., 0], [[11, 30], [50, 70]])
+    labels = np.kron([[0, 1], [255, 2]], np.ones((3, 3))).astype(np.uint8)
+    np.testing.assert_array_equal(scale_labels(labels, 2), [[0, 1], [255, 2]])
+    assert scale_labels(labels, 0) is labels
+    assert scale_image(np.zeros((375, 500, 3), np.uint8), 256).shape == (*scaled_size(375, 500, 256), 3)
+
+
+def test_place():
+    canvas = place(np.array([[1, 2]], np.uint8), (2, 3), 255)
+    np.testing.assert_array_equal(canvas, [[1, 2, 255], [255, 255, 255]])
+    assert place(np.zeros((1, 2, 3), np.float16), (2, 2), 0).shape == (2, 2, 3)

@@ -1,0 +1,163 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from data_pipelines.canvas import parse_buckets
+from data_pipelines.compose import CachedFeatures
+from data_pipelines.datasets.record import DatasetError, to_record
+from data_pipelines.episodes import EpisodeStream
+from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.feature_store import FeatureStore, feature_key
+from data_pipelines.images import count_images, images_without_features
+from data_pipelines.loader import stack_episodes
+from data_pipelines.points import parse_points, parse_shots
+from data_pipelines.tasks import list_tasks, select_tasks
+
+BUCKETS = parse_buckets("40x64,64x40,64x64")
+SHAPES = {(h, w): ((h // 4, w // 4, 3), (h // 8, w // 8, 1)) for h, w in BUCKETS}
+MAPS = np.arange(12, dtype=np.float16).reshape(2, 3, 2), np.ones((1, 1, 5), np.float16)
+
+
+def _trunk(image):
+    """A stand-in for a trunk that can be checked: every fourth and every eighth pixel."""
+    height, width = image.shape[0] // 4 * 4, image.shape[1] // 4 * 4
+    return image[:height:4, :width:4], image[: height // 8 * 8 : 8, : width // 8 * 8 : 8, :1]
+
+
+def test_written_maps_come_back(tmp_path):
+    store = FeatureStore(tmp_path / "new")
+    store.write("abcd", MAPS)
+    for store_again in store, pickle.loads(pickle.dumps(store)):
+        maps = store_again.read("abcd")
+        assert [each.dtype for each in maps] == [np.float16] * 2
+        for got, wanted in zip(maps, MAPS, strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    assert (tmp_path / "new" / "ab" / "abcd.safetensors").is_file()
+    store.write("abcd", MAPS[:1])
+    assert len(store.read("abcd")) == 1
+
+
+def test_more_than_nine_maps_keep_their_order(tmp_path):
+    store = FeatureStore(tmp_path)
+    store.write("many", [np.full((1, 1, 1), i) for i in range(12)])
+    assert [each.item() for each in store.read("many")] == list(range(12))
+
+
+def test_missing_keeps_order_and_forgets_repeats(tmp_path):
+    store = FeatureStore(tmp_path)
+    store.write("bb", MAPS)
+    assert store.missing(["cc", "bb", "aa", "cc"]) == ["cc", "aa"]
+
+
+def test_absent_and_damaged_entries(tmp_path):
+    store = FeatureStore(tmp_path)
+    with pytest.raises(DatasetError, match=r"abcd.safetensors is not there: compute the features of this image"):
+        store.read("abcd")
+    store.write("abcd", MAPS)
+    path = tmp_path / "ab" / "abcd.safetensors"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DatasetError, match=r"abcd.safetensors cannot be read .*; delete it"):
+        store.read("abcd")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    store = FeatureStore(tmp_path)
+    with pytest.raises(DatasetError, match="features of abcd: map 1 has values that float16 cannot hold"):
+        store.write("abcd", [np.ones((1, 1, 1)), np.full((1, 1, 1), 1e6)])
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def test_key_names_all_that_the_features_depend_on():
+    assert feature_key(b"image", 0, False) == feature_key(b"image", 0, False)
+    assert (
+        len({feature_key(*each) for each in [(b"i", 0, False), (b"j", 0, False), (b"i", 9, False), (b"i", 0, True)]})
+        == 4
+    )
+
+
+@pytest.fixture
+def filled(tmp_path, stills):
+    store = FeatureStore(tmp_path)
+    sources = [(stills, list_tasks(stills, "class"))]
+    for key, image in images_without_features(store, sources, max_side=0, flip=True):
+        store.write(key, _trunk(image))
+    return store
+
+
+def test_images_without_features(stills, tmp_path):
+    store = FeatureStore(tmp_path)
+    tasks = list_tasks(stills, "class")
+    sources = [(stills, tasks), (stills, list_tasks(stills, "instance"))]
+    found = dict(images_without_features(store, sources, max_side=28, flip=True))
+    assert len(found) == 2 * 12 and count_images(sources[:1], flip=True) == 24
+    record = to_record(stills.records[0])
+    plain, mirrored = (found[feature_key(record.image, 28, flip)] for flip in (False, True))
+    np.testing.assert_array_equal(plain[:, ::-1], mirrored)
+    assert max(plain.shape) == 28
+    store.write(feature_key(record.image, 28, False), MAPS)
+    assert len(list(images_without_features(store, sources, max_side=28, flip=False))) == 11
+    one = select_tasks(tasks, tasks.record == 3)
+    assert len(list(images_without_features(store, [(stills, one)], max_side=28, flip=False))) == 1
+
+
+@pytest.mark.parametrize("mode", ["interactive", "semantic"])
+def test_features_take_the_place_of_images_and_change_nothing_else(filled, stills, mode, assert_same, monkeypatch):
+    def make(features):
+        return EpisodeStream(
+            [(stills, list_tasks(stills, "class"), 1.0)],
+            mode=mode,
+            shots=parse_shots("1" if mode == "interactive" else "1-3"),
+            points=parse_points("0-9"),
+            buckets=BUCKETS,
+            seed=0,
+            group=2,
+            flip=True,
+            features=features,
+        )
+
+    images, maps = make(None), make(CachedFeatures(filled, SHAPES))
+    wanted = [images[i] for i in range(8)]
+    monkeypatch.setattr("data_pipelines.compose.decode_image", None)  # no image is decoded
+    for i, image_episode in enumerate(wanted):
+        episode = maps[i]
+        assert_same(episode, image_episode, but=("query", "support"))
+        canvas = image_episode.target.shape
+        assert tuple(each.shape for each in episode.query) == SHAPES[canvas]
+        assert all(each.dtype == np.float16 for each in episode.query)
+        for got, expected in zip(episode.query, _trunk(image_episode.query), strict=True):
+            np.testing.assert_array_equal(got, expected)  # a canvas is a multiple of 8 here, and its padding black
+        if mode == "semantic":
+            assert [each.shape for each in episode.support] == [(3, *shape) for shape in SHAPES[canvas]]
+            np.testing.assert_array_equal(episode.support[0], image_episode.support[:, ::4, ::4])
+    assert [each.shape[0] for each in stack_episodes([maps[0], maps[1]]).query] == [2, 2]
+
+
+def test_evaluation_reads_features_too(filled, stills):
+    episodes = EvaluationEpisodes(
+        stills,
+        list_tasks(stills, "class"),
+        mode="interactive",
+        counts=(1,),
+        buckets=BUCKETS,
+        seed=0,
+        batch_size=2,
+        features=CachedFeatures(filled, SHAPES),
+    )
+    assert tuple(each.shape for each in episodes[0].query) == SHAPES[episodes[0].target.shape]
+
+
+def test_features_of_another_trunk(filled, stills):
+    shapes = dict.fromkeys(BUCKETS, ((2, 2, 3), (1, 1, 1)))
+    stream = EpisodeStream(
+        [(stills, list_tasks(stills, "class"), 1.0)],
+        mode="interactive",
+        shots=parse_shots("1"),
+        points=parse_points("1"),
+        buckets=BUCKETS,
+        seed=0,
+        group=1,
+        features=CachedFeatures(filled, shapes),
+    )
+    with pytest.raises(DatasetError, match=r"features of image 'still\d\d' .* do not fit the maps .* of another trunk"):
+        stream[0]
