@@ -1,5 +1,6 @@
 """The training stream: episode i is a pure function of (seed, i)."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -119,17 +120,12 @@ class EpisodeStream:
             chosen = draw_support(rng, pool.partners, row, shots, allow_self=self._allow_self)
             support = [get_task(pool.tasks, each) for each in chosen]
         mirrored = self._flip and bool(rng.random() < 0.5)
-
-        def annotate(target: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "a h w"]:
-            draws = range(self._draws)
-            return np.stack([draw_points(rng, target, draw_count(rng, self._points), short=self._short) for _ in draws])
-
         return compose_episode(
             pool.split,
             get_task(pool.tasks, row),
             support,
             view=View(choice.bucket, self._max_side, mirrored, self._features),
-            annotate=annotate,
+            annotate=functools.partial(_annotate, rng, self._points, self._draws, self._short),
             shots=most(self._shots),
             others=UNKNOWN if self._mode == "video" else 0,
             index=i,
@@ -144,6 +140,12 @@ class EpisodeStream:
         source = _draw(rng, self._shares[bucket])
         rows = self._rows[bucket][source]
         return Choice(source, int(rows[rng.integers(len(rows))]), self.buckets[bucket]), rng
+
+
+def _annotate(
+    rng: np.random.Generator, points: CountDistribution, draws: int, short: str, target: UInt8[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "a h w"]:
+    return np.stack([draw_points(rng, target, draw_count(rng, points), short=short) for _ in range(draws)])
 
 
 def _draw(rng: np.random.Generator, shares: np.ndarray) -> int:
