@@ -72,6 +72,8 @@ def open_workdir(path: Path, config: Config, mode: str = "train_and_eval") -> It
     Raises:
         UserError: the folder cannot be written, holds other things or a run of another config, or is in use.
     """
+    if mode == "eval" and not (path / "config.json").exists():
+        raise UserError(f"--workdir={path}: holds no run to evaluate; train first")
     with contextlib.ExitStack() as stack:
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -120,7 +122,7 @@ def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: 
         "data": data,
         **environment(),
     }
-    if mode != "eval" or not (path / "config.json").exists():
+    if mode != "eval":
         write_json(path / "config.json", to_dict(config))
     write_json(path / "run.json", [*earlier, start])
     return start
@@ -214,8 +216,14 @@ def _refuse_other_config(path: Path, config: Config, mode: str) -> None:
     free = FREE + (FREE_IN_EVAL if mode == "eval" else ())
     if config.train.schedule == "constant":  # any other depends on where it ends
         free += ("train.steps",)
-    names = differing(before, now)
-    bound = [name for name in names if not any(fnmatch(name, pattern) for pattern in free)]
+    bound = [name for name in differing(before, now) if not _matches(name, free)]
     if bound:
         lines = [line for line in differences(before, now) if line.partition(": ")[0] in bound]
-        raise UserError(f"--workdir={path}: is of another config: {'; '.join(lines)}; give another --workdir")
+        way_out = "give another --workdir, or delete this one"
+        if all(_matches(name, FREE_IN_EVAL) for name in bound):
+            way_out = "give another --workdir, or --mode=eval to score what is trained there"
+        raise UserError(f"--workdir={path}: is of another config: {'; '.join(lines)}; {way_out}")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)

@@ -93,12 +93,18 @@ def test_steps_are_bound_where_the_schedule_ends_with_them(tmp_path):
 def test_an_evaluation_may_differ_and_leaves_the_config(tmp_path, name):
     start(tmp_path, Config())
     other = changed(name, "other")
-    with pytest.raises(UserError, match=name), open_workdir(tmp_path, other):
+    with pytest.raises(UserError, match=f"{name}: .*or --mode=eval to score"), open_workdir(tmp_path, other):
         pass
     assert start(tmp_path, other, "eval", {"davis-val": "x"})
     assert json.loads((tmp_path / "config.json").read_text()) == to_dict(Config())
     with pytest.raises(UserError, match=r"model\.way"), open_workdir(tmp_path, changed("model.way", 3), "eval"):
         pass
+
+
+def test_nothing_to_evaluate(tmp_path):
+    with pytest.raises(UserError, match="holds no run to evaluate"), open_workdir(tmp_path / "run", Config(), "eval"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_changed_data_are_refused(tmp_path):
