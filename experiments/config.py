@@ -58,6 +58,8 @@ class EvalConfig:
         batch_size: episodes a step.
         limit: score only so many tasks, chosen once by the seed; 0: all.
         during: the same limit, for the evaluations during training.
+        checkpoint: which one `--mode=eval` scores: last, or best by the evaluations during training (never choose
+            by scores of the test set).
     """
 
     source: str = "voc:val:class"
@@ -68,6 +70,7 @@ class EvalConfig:
     batch_size: int = 1
     limit: int = 0
     during: int = 0
+    checkpoint: str = "last"
 
 
 @dataclass

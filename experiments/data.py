@@ -1,11 +1,11 @@
 """Opens the data sets of a configuration, as streams of batches."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from absl import logging
 
 from data_pipelines.canvas import parse_buckets
 from data_pipelines.compose import CachedFeatures
@@ -19,6 +19,8 @@ from data_pipelines.tasks import Tasks, count_tasks, list_tasks
 from experiments.config import Config, EvalConfig
 from guided_jax.episode import Episode
 from guided_jax.segmentor import geometry_of
+
+logger = logging.getLogger(__name__)
 
 
 class OpenSource(NamedTuple):
@@ -54,10 +56,10 @@ def open_sources(config: Config, text: str, field: str) -> list[OpenSource]:
         least, needed = int(min(tasks.height.min(), tasks.width.min())), geometry_of(config.model).minimum_size
         if least < needed:
             raise DatasetError(
-                f"{field}: {split.name} has an image with a side of {least} px; the grid {config.model.grid!r} of stride "
-                f"{config.model.stride} needs {needed} px: leave it out, or use model.grid=taps"
+                f"{field}: {split.name} has an image with a side of {least} px; the grid {config.model.grid!r} of "
+                f"stride {config.model.stride} needs {needed} px: leave it out, or use model.grid=taps"
             )
-        logging.info("%s: %d tasks in %d images", split.name, count_tasks(tasks), len(split.records))
+        logger.info("%s: %d tasks in %d images", split.name, count_tasks(tasks), len(split.records))
         opened.append(OpenSource(source, split, tasks))
     return opened
 

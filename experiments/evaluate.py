@@ -48,7 +48,7 @@ def score(
     total = len(episodes) // episodes.group
     counts, classes, real = [], [], []
     placed = prefetch(_keep_host_fields(batches, classes, real), mode, devices)
-    for batch in tqdm(placed, desc="evaluate", total=total, disable=not show, leave=False, mininterval=1):
+    for batch in tqdm(placed, desc="evaluate", total=total, disable=None if show else True, leave=False, mininterval=1):
         counts.append(count(params, batch))
     rows = [np.concatenate(each) for each in (counts, classes, real)]
     if jax.process_count() > 1:

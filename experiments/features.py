@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import flax.traverse_util
 import jax
 import numpy as np
-from absl import logging
 from tqdm import tqdm
 
 from data_pipelines.canvas import choose_bucket, parse_buckets, place
@@ -20,6 +20,8 @@ from experiments.config import Config
 from experiments.data import OpenSource
 from guided_jax.backbones.vgg import STAGES
 from guided_jax.segmentor import Segmentor, geometry_of
+
+logger = logging.getLogger(__name__)
 
 
 def trunk_key(model: Segmentor, trunk: dict) -> str:
@@ -60,13 +62,13 @@ def cache_features(
     first = next(wanted, None)
     if first is None:
         return CachedFeatures(store, shapes)
-    logging.info("computing the trunk's features into %s", store.directory)
+    logger.info("computing the trunk's features into %s", store.directory)
     trunk = {"trunk": jax.device_put(params["trunk"])}
     encode = jax.jit(partial(model.apply, method="trunk_maps"))
     pending = None
     total = count_images(splits, flip=flip)
     images = itertools.islice(itertools.chain([first], wanted), jax.process_index(), None, jax.process_count())
-    for key, image in tqdm(images, desc="features", unit="image", total=total, mininterval=1):
+    for key, image in tqdm(images, desc="features", unit="image", total=total, mininterval=1, disable=None):
         height, width = image.shape[:2]
         bucket = choose_bucket(height, width, buckets)
         size = np.array([[height, width]], np.int32)

@@ -6,6 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int32, PRNGKeyArray
 
 from guided_jax.backbones.geometry import Geometry
@@ -15,7 +16,7 @@ from guided_jax.resample import bilinear_weights, cell_centres, interpolate, kee
 STAGES: dict[str, tuple[tuple[int, ...], ...]] = {
     "vgg16": ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)),
     "vgg16-quarter": ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128), (128, 128, 128)),
-    "vgg-small": ((32, 32), (64, 64), (96, 96)),
+    "vgg-small": ((16, 16), (32, 32), (64, 64)),
     "vgg-tiny": ((4,), (8,), (8,)),
 }
 """Widths of the convolutions of each stage; a 2x2 max-pooling follows each stage."""
@@ -30,7 +31,7 @@ def conv_names(stages: tuple[tuple[int, ...], ...]) -> list[str]:
 
 def _max_pool(maps: Float[Array, "b n m c"], stride: int, dilation: int) -> Float[Array, "b n2 m2 c"]:
     """2x2 max-pooling that keeps the windows cut by the border (Caffe's ceil mode)."""
-    lowest = jnp.array(-jnp.inf, maps.dtype)
+    lowest = np.array(-np.inf, maps.dtype)  # a traced value would hide from JAX that this is a max-pooling
     high = [side % 2 if stride == 2 else dilation for side in maps.shape[1:3]]
     padding = ((0, 0), (0, high[0]), (0, high[1]), (0, 0))
     return jax.lax.reduce_window(

@@ -53,10 +53,19 @@ def check_train(config: TrainConfig, devices: int) -> None:
     for field, allowed in {"optimizer": ("sgd", "adamw"), "schedule": ("constant", "cosine")}.items():
         if (value := getattr(config, field)) not in allowed:
             raise ValueError(f"train.{field}={value!r} is not one of {', '.join(allowed)}")
-    for field in ("steps", "batch_size", "accumulation", "log_every", "checkpoint_every", "keep_last"):
+    for field in ("batch_size", "accumulation", "log_every", "checkpoint_every", "keep_last"):
         if (value := getattr(config, field)) < 1:
             raise ValueError(f"train.{field}={value}: at least 1")
-    for field in ("warmup", "momentum", "weight_decay", "clip_norm", "evaluate_every", "keep_best", "learning_rate"):
+    for field in (
+        "steps",
+        "warmup",
+        "momentum",
+        "weight_decay",
+        "clip_norm",
+        "evaluate_every",
+        "keep_best",
+        "learning_rate",
+    ):
         if (value := getattr(config, field)) < 0:
             raise ValueError(f"train.{field}={value}: must not be negative")
     parts = devices * config.accumulation

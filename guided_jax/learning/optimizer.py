@@ -51,7 +51,7 @@ def learning_rate(config: TrainConfig) -> optax.Schedule:
     if config.schedule == "cosine":
         if config.warmup:
             return optax.warmup_cosine_decay_schedule(0.0, peak, config.warmup, max(steps, config.warmup + 1))
-        return optax.cosine_decay_schedule(peak, steps)
+        return optax.cosine_decay_schedule(peak, max(steps, 1))
     if config.warmup:
         return optax.linear_schedule(0.0, peak, config.warmup)
     return optax.constant_schedule(peak)

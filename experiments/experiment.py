@@ -1,0 +1,270 @@
+"""One experiment from its configuration: open, train, evaluate. What the runner and the quickstart call."""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.canvas import parse_buckets
+from data_pipelines.episodes import EpisodeStream
+from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.points import parse_counts, parse_points, parse_shots
+from experiments.config import Config
+from experiments.data import (
+    OpenSource,
+    data_versions,
+    evaluation_episodes,
+    headline_draw,
+    host_batches,
+    open_sources,
+    training_stream,
+)
+from experiments.evaluate import Scores, report, score
+from experiments.features import cache_features
+from experiments.fields import to_dict
+from experiments.metrics import MetricWriter, Progress, RunLog
+from experiments.overrides import UserError, user_mistakes
+from experiments.workdir import open_workdir, record_start, write_json
+from guided_jax.backbones.preprocessing import PREPROCESSINGS
+from guided_jax.backbones.pretrained import place, read_weights
+from guided_jax.episode import Episode
+from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.learning.config import check_train
+from guided_jax.learning.loop import NonFiniteLoss, train
+from guided_jax.learning.optimizer import make_optimizer
+from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, prefetch, replicate
+from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
+from guided_jax.segmentor import Segmentor, check_model
+
+logger = logging.getLogger(__name__)
+
+
+class Experiment(NamedTuple):
+    """Everything of an experiment but its state.
+
+    Attributes:
+        config: as given.
+        parallel: pmap or jit.
+        model: the network.
+        train_sources: data sets of the training; empty where there is none.
+        eval_source: data set of the evaluation.
+        stream: of the training's episodes; None where there is none.
+        tasks: of the evaluation.
+        tasks_during: of the evaluations during training; None where there is none.
+    """
+
+    config: Config
+    parallel: str
+    model: Segmentor
+    train_sources: list[OpenSource]
+    eval_source: OpenSource
+    stream: EpisodeStream | None
+    tasks: EvaluationEpisodes
+    tasks_during: EvaluationEpisodes | None
+
+
+def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: str = "pmap") -> dict[str, Any] | None:
+    """Runs an experiment, or goes on with one that was interrupted.
+
+    Args:
+        config: of the experiment.
+        workdir: holds everything of the run; a run of another configuration is refused.
+        mode: train, eval (of a checkpoint, see `eval.checkpoint`), or train_and_eval.
+        parallel: pmap or jit.
+
+    Returns:
+        The result of the evaluation, as written to `result.json`; None in mode train.
+
+    Raises:
+        UserError: what a user can mend, before anything long has begun.
+    """
+    workdir, first = Path(workdir), jax.process_index() == 0
+    with contextlib.ExitStack() as stack:
+        with user_mistakes():
+            check_config(config, training=mode != "eval")
+            if first:
+                stack.enter_context(open_workdir(workdir, config, mode))
+            experiment, params = open_experiment(config, parallel, training=mode != "eval")
+            state = create_state(params, make_optimizer(config.train), config.train.freeze)
+            data = data_versions([*experiment.train_sources, experiment.eval_source])
+            start = record_start(workdir, config, mode=mode, parallel=parallel, data=data) if first else {}
+            kept = Checkpoints(
+                workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best
+            )
+            stack.callback(kept.close)
+            best = mode == "eval" and config.eval.checkpoint == "best"
+            step = kept.best() if best else kept.newest()
+            if mode == "eval" and step is None:
+                raise ValueError(f"--workdir={workdir}: holds no checkpoint to evaluate; train first")
+            if step is not None:
+                state = kept.restore(step, state)
+                logger.info("%s the checkpoint of step %d", "scoring" if mode == "eval" else "going on from", step)
+        about = {"config": to_dict(config), "preprocessing": experiment.model.preprocessing.to_dict(), **start}
+        state = replicate(state, jax.devices() if jax.process_count() == 1 else jax.local_devices())
+        scores = None
+        if mode != "eval":
+            try:
+                state, scores = _train(experiment, state, kept, about, workdir, stack)
+            except NonFiniteLoss as error:
+                raise UserError(str(error)) from error
+        if mode == "train":
+            return None
+        if scores is None:
+            scores = make_scorer(experiment, experiment.tasks, show=True)(state.params)
+        about.pop("config")
+        step, limit = int(state.step), config.eval.limit
+        result = report(config, experiment.eval_source, scores, step=step, limit=limit, about=about)
+        if first:
+            write_json(workdir / "result.json", result)
+        return result
+
+
+def check_config(config: Config, *, training: bool) -> None:
+    """Finds what is wrong with a configuration before anything is opened.
+
+    Args:
+        config: of the experiment.
+        training: False where a trained model is only scored: on another number of devices, say.
+
+    Raises:
+        ValueError: naming the field and what would be right.
+    """
+    check_model(config.model)
+    check_train(config.train, jax.device_count() if training else 1)
+    texts = {
+        "data.points": (config.data.points, parse_points),
+        "data.shots": (config.data.shots, parse_shots),
+        "data.buckets": (config.data.buckets, parse_buckets),
+        "eval.points": (config.eval.points, parse_counts),
+    }
+    for field, (text, parse) in texts.items():
+        try:
+            parse(text)
+        except ValueError as error:
+            raise ValueError(f"{field}: {error}") from error
+    headline_draw(config.eval)
+    if config.eval.checkpoint not in ("last", "best"):
+        raise ValueError(f"eval.checkpoint={config.eval.checkpoint!r} is not one of last, best")
+    if config.weights and not Path(config.weights).is_file():
+        raise ValueError(f"weights={config.weights}: there is no such file")
+    if config.train.cache_features and not config.weights:
+        raise ValueError("train.cache_features: features of an untrained trunk; name its file in `weights`")
+
+
+def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[Experiment, dict]:
+    """Opens data sets, model and features; returns the experiment and its initial parameters.
+
+    Raises:
+        ValueError, DatasetError: what a user can mend.
+    """
+    eval_sources = open_sources(config, config.eval.source, "eval.source")
+    if len(eval_sources) > 1:
+        raise ValueError(f"eval.source={config.eval.source!r}: one source, not a mixture")
+    train_sources = open_sources(config, config.data.train, "data.train") if training else []
+    model, params = initial_parameters(config)
+    features = None
+    if config.train.cache_features:
+        features = cache_features(config, model, params, eval_sources, flip=False)
+        if train_sources:
+            features = cache_features(config, model, params, train_sources, flip=config.data.flip)
+    stream = training_stream(config, train_sources, features) if training else None
+    tasks = partial(evaluation_episodes, config, eval_sources[0], features, devices=jax.device_count())
+    tasks_during = tasks(limit=config.eval.during) if training else None
+    whole = tasks(limit=config.eval.limit)
+    return Experiment(config, parallel, model, train_sources, eval_sources[0], stream, whole, tasks_during), params
+
+
+def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
+    """Builds the model and its parameters, with the pretrained weights in place.
+
+    Raises:
+        ValueError: the weights do not fit the model, or their file is not sound.
+    """
+    pretrained = None
+    if config.weights:
+        pretrained = read_weights(config.weights, preprocessing=config.weights_preprocessing or None)
+    preprocessing = pretrained.preprocessing if pretrained else PREPROCESSINGS[config.model.preprocessing]
+    model = Segmentor(config.model, preprocessing)
+    params = jax.jit(model.init)(jax.random.key(config.seed), _blank_episode())["params"]
+    if pretrained:
+        params, placement = place(params, pretrained)
+        logger.info("weights of %s: %d layers in place", config.weights, len(placement.loaded))
+    return model, jax.tree.map(jnp.asarray, params)
+
+
+def _blank_episode(side: int = 64) -> Episode:
+    labels = np.zeros((1, side, side), np.uint8)
+    number = np.zeros(1, np.int32)
+    return Episode(
+        query=np.zeros((1, side, side, 3), np.uint8),
+        query_size=np.full((1, 2), side, np.int32),
+        target=labels,
+        support=None,
+        support_size=None,
+        annotation=labels[:, None, None],
+        task_class=number,
+        index=number.astype(np.uint32),
+        real=number == 0,
+    )
+
+
+def make_scorer(experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False) -> Callable[[dict], Scores]:
+    """Returns a function that scores parameters; it compiles once per bucket, however often it is called."""
+    count = parallel_evaluate(partial(evaluate_step, model=experiment.model), experiment.parallel, jax.local_devices())
+    return lambda params: score(experiment.config, params, tasks, count, experiment.parallel, show=show)
+
+
+def _train(
+    experiment: Experiment,
+    state: TrainState,
+    kept: Checkpoints,
+    about: dict[str, Any],
+    workdir: Path,
+    stack: contextlib.ExitStack,
+) -> tuple[TrainState, Scores | None]:
+    """Trains; returns the last scores, too, where they are of the last state and of all tasks."""
+    config, first = experiment.config, jax.process_index() == 0
+    step = int(state.step)
+    devices = jax.devices()
+    update = parallel_train_step(
+        partial(
+            train_step,
+            model=experiment.model,
+            optimizer=make_optimizer(config.train),
+            seed=config.seed,
+            accumulation=config.train.accumulation,
+        ),
+        experiment.parallel,
+        devices,
+    )
+    batches = host_batches(config, experiment.stream, config.train.batch_size, start=step, stop=config.train.steps)
+    scorer = make_scorer(experiment, experiment.tasks_during)
+    draw = headline_draw(config.eval)
+    latest: Scores | None = None
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        nonlocal latest
+        latest = scorer(state.params)
+        scores = list(latest.by_points.items())
+        values = {f"pos_iu@{points}": each.pooled for points, each in scores}
+        return {"pos_iu": scores[draw][1].pooled, "class_mean": scores[draw][1].class_mean, **values}
+
+    writer = stack.enter_context(MetricWriter(workdir, step, writes=first))
+    progress = stack.enter_context(Progress(config.train.steps, step, shown=first))
+    state = train(
+        state,
+        update,
+        prefetch(batches, experiment.parallel, devices),
+        config.train,
+        evaluate=evaluate,
+        checkpoints=kept,
+        about=about,
+        log=RunLog(writer, progress),
+    )
+    return state, latest if config.eval.during == config.eval.limit else None

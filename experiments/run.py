@@ -1,0 +1,44 @@
+"""Trains and evaluates an experiment.
+
+python -m experiments.run --config=experiments/<module>.py --workdir=DIR [--config.train.learning_rate=1e-5 ...]
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+from experiments.config import Config
+from experiments.experiment import run
+from experiments.overrides import run_app
+
+
+def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
+    """Runs an experiment and prints its scores."""
+    result = run(config, workdir, mode, parallel)
+    if result:
+        print(f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {config.model.inference} inference")
+        print(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}")
+        for points, scores in result["scores"].items():
+            print(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}")
+        print(f"written to {workdir / 'result.json'}")
+
+
+def show_messages() -> None:
+    """Shows what our own packages report; of the libraries only warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for package in ("guided_jax", "data_pipelines", "experiments"):
+        logger = logging.getLogger(package)
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+def console() -> None:
+    """The installed command."""
+    show_messages()
+    sys.exit(run_app(main))
+
+
+if __name__ == "__main__":
+    console()
