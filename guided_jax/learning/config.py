@@ -75,5 +75,5 @@ def check_train(config: TrainConfig, devices: int) -> None:
             f"train.batch_size={config.batch_size} does not divide over {devices} device(s) x "
             f"train.accumulation={config.accumulation}; {nearest} would"
         )
-    if config.cache_features and "trunk" not in config.freeze.split(","):
+    if config.cache_features and "trunk" not in [rule.strip() for rule in config.freeze.split(",")]:
         raise ValueError("train.cache_features needs a frozen trunk: set train.freeze=trunk")
