@@ -1,0 +1,248 @@
+"""Pictures of what a model does: episodes with their predictions, and accuracy over annotation.
+
+Drawn through matplotlib's objects, in its default style: nothing global is read or left changed.
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind people can tell apart;
+positive and negative dots also differ in form.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib.style
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from guided_jax.episode import UNKNOWN, Episode
+
+NEGATIVE = "#D55E00"
+POSITIVES = ("#009E73", "#56B4E9", "#F0E442", "#CC79A7", "#E69F00")
+"""Colours of the labels 1, 2, ...; further ones begin anew."""
+
+LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+
+DPI = 100
+PANEL = 2.2
+"""Width of a panel in inches."""
+
+MAX_DOTS = 1000
+"""Annotated pixels that are drawn one by one; more, or half of an image, are shown as a label map."""
+
+DENSE = "dense"
+
+
+def draw_episodes(
+    path: os.PathLike | str,
+    episodes: Sequence[Episode],
+    predictions: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
+    *,
+    ious: Mapping[str, Sequence[float]] | None = None,
+    titles: Sequence[str] | None = None,
+    draw: int = 0,
+) -> None:
+    """Draws a row an episode: support with its annotation, query, prediction of each model, truth.
+
+    Args:
+        path: of the PNG file.
+        episodes: numpy, without batch axis, holding images; padding is not shown.
+        predictions: by name of the model, a label map for each episode, as large as its canvas or its query.
+        ious: by name of the model, positive IU of each episode in 0..1, written above its prediction.
+        titles: one an episode, written at its left.
+        draw: which of the annotation draws is shown.
+
+    Raises:
+        ValueError: no episode, cached features instead of images, or lists of unequal length.
+    """
+    ious, titles = ious or {}, titles if titles is not None else [""] * len(episodes)
+    unknown = next((name for name in ious if name not in predictions), None)
+    if unknown is not None:
+        raise ValueError(f"ious names no prediction {unknown!r}; there are: {', '.join(predictions)}")
+    _check_episodes(episodes, {**predictions, **{f"ious[{name}]": v for name, v in ious.items()}, "titles": titles})
+    rows = [_lay_out(episode, draw) for episode in episodes]
+    shots = max(len(row.supports) for row in rows)
+    names = [_support_name(i, shots) for i in range(shots)] + ["query", *predictions, "truth"]
+    heights = [max(image.shape[0] / image.shape[1] for image in (*row.supports, row.query)) for row in rows]
+    with matplotlib.style.context("default"):
+        figure = Figure((PANEL * len(names), PANEL * sum(heights) + 0.3 * len(rows) + 0.4), DPI, layout="constrained")
+        grid = figure.subplots(len(rows), len(names), squeeze=False, height_ratios=heights)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for i, (row, axes) in enumerate(zip(rows, grid, strict=True)):
+            for shot, (image, labels) in enumerate(zip(row.supports, row.annotations, strict=True)):
+                _show_annotation(axes[shot], image, labels)
+            _show(axes[shots], row.query)
+            size = row.query.shape[:2]
+            for panel, (name, maps) in zip(axes[shots + 1 :], predictions.items(), strict=False):
+                _show_labels(panel, row.query, maps[i][: size[0], : size[1]])
+                title = f"{name}: IU {ious[name][i]:.2f}" if name in ious else name if i == 0 else ""
+                panel.set_title(title, fontsize=9)
+            _show_labels(axes[-1], row.query, row.target)
+            axes[0].text(-0.04, 0.5, titles[i], rotation=90, ha="right", va="center", transform=axes[0].transAxes)
+        for panel, name in zip(grid[0], names, strict=True):
+            if name not in predictions:
+                panel.set_title(name, fontsize=9)
+        figure.legend(handles=_dot_legend(), loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        _save(figure, path)
+
+
+def draw_curves(
+    path: os.PathLike | str,
+    curves: Mapping[str, Mapping[int | str, float]],
+    *,
+    title: str = "",
+) -> None:
+    """Draws positive IU over points per label, a line a model.
+
+    Args:
+        path: of the PNG file.
+        curves: by name of the model, positive IU in 0..1 by points per label; `dense` stands apart at the right.
+        title: of the figure.
+
+    Raises:
+        ValueError: nothing to draw, or a number of points that is neither a number from 0 nor `dense`.
+    """
+    points = _check_curves(curves)
+    places = {count: math.log2(max(count, 0.5)) for count in points}
+    dense = max(places.values(), default=0.0) + 1.5
+    has_dense = any(DENSE in curve for curve in curves.values())
+    with matplotlib.style.context("default"):
+        figure = Figure((6.4, 4.2), DPI, layout="constrained")
+        axes = figure.subplots()
+        for i, (name, curve) in enumerate(curves.items()):
+            style = {"color": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)], "clip_on": False, "zorder": 3}
+            counts = sorted(count for count in curve if count != DENSE)
+            axes.plot([places[count] for count in counts], [curve[count] for count in counts], label=name, **style)
+            if DENSE in curve:
+                axes.plot([dense], [curve[DENSE]], linestyle="none", label=None if counts else name, **style)
+        ticks = [(place, str(count)) for count, place in places.items()]
+        if has_dense:
+            ticks.append((dense, DENSE))
+            if places:
+                axes.axvline(dense - 0.75, color="0.6", linestyle=":", linewidth=1)
+        axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+        axes.set_yticks(np.linspace(0, 1, 11))
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("points per label [annotated pixels, log2 scale]")
+        axes.set_ylabel("positive IU [0 to 1]")
+        axes.set_title(title)
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(loc="best")
+        _save(figure, path)
+
+
+class _Row(NamedTuple):
+    """An episode's images and label maps without padding."""
+
+    supports: list[np.ndarray]
+    annotations: list[np.ndarray]
+    query: np.ndarray
+    target: np.ndarray
+
+
+def _lay_out(episode: Episode, draw: int) -> _Row:
+    height, width = map(int, episode.query_size)
+    query, target = episode.query[:height, :width], episode.target[:height, :width]
+    annotation = episode.annotation[draw]
+    if episode.support is None:
+        return _Row([query], [annotation[0, :height, :width]], query, target)
+    sizes = [tuple(map(int, size)) for size in episode.support_size]
+    supports = [image[:h, :w] for image, (h, w) in zip(episode.support, sizes, strict=True)]
+    annotations = [labels[:h, :w] for labels, (h, w) in zip(annotation, sizes, strict=True)]
+    return _Row(supports, annotations, query, target)
+
+
+def _check_episodes(episodes: Sequence[Episode], parallel: Mapping[str, Sequence]) -> None:
+    if not episodes:
+        raise ValueError("there is no episode to draw")
+    for i, episode in enumerate(episodes):
+        if isinstance(episode.query, tuple) or isinstance(episode.support, tuple):
+            raise ValueError(f"episode {i} holds cached features, which cannot be shown; give episodes of images")
+    for name, values in parallel.items():
+        if len(values) != len(episodes):
+            raise ValueError(f"{name} has {len(values)} entries for {len(episodes)} episodes; it needs one each")
+
+
+def _check_curves(curves: Mapping[str, Mapping[int | str, float]]) -> list[int]:
+    points = {count for curve in curves.values() for count in curve}
+    if not points:
+        raise ValueError("there is no curve to draw")
+    for count in points:
+        if count != DENSE and not (isinstance(count, int) and count >= 0):
+            raise ValueError(f"points per label are {count!r}, but must be a whole number from 0, or 'dense'")
+    return sorted(count for count in points if count != DENSE)
+
+
+def _support_name(shot: int, shots: int) -> str:
+    return "support" if shots == 1 else f"support {shot + 1}"
+
+
+def _colour(label: int) -> str:
+    return POSITIVES[(label - 1) % len(POSITIVES)] if label else NEGATIVE
+
+
+def _dot_legend() -> list[Line2D]:
+    return [_legend_dot("positive point", 1), _legend_dot("negative point", 0)]
+
+
+def _legend_dot(name: str, label: int) -> Line2D:
+    return Line2D([], [], linestyle="none", label=name, **_dot_style(label), markersize=6)
+
+
+def _dot_style(label: int) -> dict:
+    return {
+        "marker": "o" if label else "X",
+        "markerfacecolor": _colour(label),
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.8,
+    }
+
+
+def _show(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image, interpolation="nearest")
+
+
+def _show_annotation(axes: Axes, image: np.ndarray, labels: np.ndarray) -> None:
+    """Few annotated pixels as dots; a dense annotation as the label map that it is."""
+    if (labels != UNKNOWN).sum() > min(MAX_DOTS, labels.size // 2):
+        _show_labels(axes, image, labels)
+        return
+    _show(axes, image)
+    for label in np.unique(labels[labels != UNKNOWN]):
+        y, x = np.nonzero(labels == label)
+        axes.plot(x, y, linestyle="none", markersize=_dot_size(len(x)), **_dot_style(int(label)))
+
+
+def _dot_size(count: int) -> float:
+    return 7.0 if count <= 8 else 5.5 if count <= 32 else 4.0
+
+
+def _show_labels(axes: Axes, image: np.ndarray, labels: np.ndarray) -> None:
+    """Positives tinted and outlined, negatives in dark grey, void in light grey."""
+    picture = image.astype(float)
+    grey = picture.mean(-1, keepdims=True)
+    picture = np.where((labels == 0)[..., None], 0.5 * grey + 20, picture)
+    picture = np.where((labels == UNKNOWN)[..., None], 0.3 * grey + 0.7 * 230, picture)
+    positives = [int(label) for label in np.unique(labels) if label not in (0, UNKNOWN)]
+    for label in positives:
+        region = labels == label
+        picture[region] = 0.65 * picture[region] + 0.35 * 255 * np.array(to_rgb(_colour(label)))
+    _show(axes, picture.astype(np.uint8))
+    for label in positives:
+        # A frame of zeros closes the outlines at the image's edge, and lets a full mask have one.
+        framed = np.pad(labels == label, 1).astype(float)
+        y, x = np.arange(-1, labels.shape[0] + 1), np.arange(-1, labels.shape[1] + 1)
+        for colour, width in (("white", 3.0), (_colour(label), 1.5)):
+            axes.contour(x, y, framed, levels=[0.5], colors=[colour], linewidths=width)
+    axes.set(xlim=(-0.5, labels.shape[1] - 0.5), ylim=(labels.shape[0] - 0.5, -0.5))
+
+
+def _save(figure: Figure, path: os.PathLike | str) -> None:
+    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
