@@ -2,11 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key
 
 
 def dropout(
-    values: Float[Array, "b *rest n m c"], keys: PRNGKeyArray | None, rate: float, *, channels: bool
+    values: Float[Array, "b *rest n m c"], keys: Key[Array, " b"] | None, rate: float, *, channels: bool
 ) -> Float[Array, "b *rest n m c"]:
     """Drops elements, or whole channels (PyTorch's Dropout2d), and scales up the rest.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int32, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import PREPROCESSINGS, Preprocessing, normalise
@@ -116,7 +116,7 @@ class Segmentor(nn.Module):
         image = keep_valid(normalise(image, self.preprocessing, dtype), size)
         return self.trunk(image, size)
 
-    def encode(self, image, canvas: tuple[int, int], size: Int32[Array, "b 2"], keys: PRNGKeyArray | None = None):
+    def encode(self, image, canvas: tuple[int, int], size: Int32[Array, "b 2"], keys: Key[Array, " b"] | None = None):
         """Features of images: float [b, n, m, c], non-negative, 0 on the padding.
 
         Args:
@@ -143,7 +143,7 @@ class Segmentor(nn.Module):
         z: Float[Array, "b k c"],
         canvas: tuple[int, int],
         size: Int32[Array, "b 2"],
-        keys: PRNGKeyArray | None = None,
+        keys: Key[Array, " b"] | None = None,
     ) -> Float[Array, "b k h w"]:
         """Logits of every label at every pixel of the canvas, label planes first.
 
@@ -159,8 +159,8 @@ class Segmentor(nn.Module):
         return interpolate(scores, rows, columns)
 
     def __call__(
-        self, episode: Episode, keys: PRNGKeyArray | None = None, reduce_draw=lambda logits: logits
-    ) -> list | Float[Array, "a b k h w"]:
+        self, episode: Episode, keys: Key[Array, " b"] | None = None, reduce_draw=lambda logits: logits
+    ) -> PyTree:
         """Segments the queries of a batch of episodes under each draw of their annotations.
 
         Args:
@@ -170,7 +170,7 @@ class Segmentor(nn.Module):
                 held at once.
 
         Returns:
-            What `reduce_draw` gives, stacked over the draws: leaves [a, ...].
+            What `reduce_draw` gives, stacked over the draws: leaves [a, ...]; by itself logits [a, b, k, h, w].
         """
         canvas = episode.annotation.shape[-2:]
         query, support = self._encode_all(episode, canvas, keys)
@@ -207,5 +207,5 @@ class Segmentor(nn.Module):
         return features[:, 0], features[:, 1:]
 
 
-def _fold(keys: PRNGKeyArray, number: int) -> PRNGKeyArray:
+def _fold(keys: Key[Array, " b"], number: int) -> Key[Array, " b"]:
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int32, PRNGKeyArray
+from jaxtyping import Array, Float, Int32, Key
 
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.dropout import dropout
@@ -123,7 +123,7 @@ class Neck(nn.Module):
         maps: tuple[Float[Array, "b _ _ _"], ...],
         canvas: tuple[int, int],
         size: Int32[Array, "b 2"],
-        keys: PRNGKeyArray | None,
+        keys: Key[Array, " b"] | None,
     ) -> Float[Array, "b n m c"]:
         """Makes the features, non-negative and 0 on the padding.
 

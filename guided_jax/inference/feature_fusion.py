@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Key
 
 from guided_jax.dropout import dropout
 
@@ -36,7 +36,7 @@ class FeatureFusion(nn.Module):
 
     @nn.compact
     def __call__(
-        self, query: Float[Array, "b n m c"], z: Float[Array, "b k c"], keys: PRNGKeyArray | None
+        self, query: Float[Array, "b n m c"], z: Float[Array, "b k c"], keys: Key[Array, " b"] | None
     ) -> Float[Array, "b k n m"]:
         """Scores every label at every cell.
 

@@ -1,8 +1,8 @@
 """The state, and the pure steps of training and evaluation."""
 
 from functools import partial
+from typing import NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -15,7 +15,7 @@ from guided_jax.scoring.positive_iu import count_positives
 from guided_jax.segmentor import Segmentor
 
 
-class TrainState(flax.struct.PyTreeNode):
+class TrainState(NamedTuple):
     """All that training changes, without a device axis.
 
     Attributes:
@@ -36,7 +36,7 @@ class TrainState(flax.struct.PyTreeNode):
         return join(self.learning, self.frozen)
 
 
-class Totals(flax.struct.PyTreeNode):
+class Totals(NamedTuple):
     """Sums over a batch; divide once, at the end.
 
     Attributes:
@@ -118,7 +118,7 @@ def train_step(
     with jax.numpy_dtype_promotion("standard"):  # optax mixes ints and floats
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.learning)
     learning = optax.apply_updates(state.learning, updates)
-    return state.replace(step=state.step + 1, learning=learning, opt_state=opt_state), totals
+    return state._replace(step=state.step + 1, learning=learning, opt_state=opt_state), totals
 
 
 def evaluate_step(
