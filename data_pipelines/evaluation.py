@@ -143,6 +143,10 @@ class EvaluationEpisodes:
             episode = episode._replace(target=np.full_like(episode.target, UNKNOWN), real=np.array(False))
         return episode
 
+    def is_real(self, i: int) -> bool:
+        """Whether episode i is a task, not a filler."""
+        return self._order[i] != FILLER
+
     def task(self, i: int) -> TaskName:
         """Names the task of episode i (for a filler: of the task that it repeats)."""
         task = get_task(self._tasks, self._row(i))

@@ -1,10 +1,10 @@
 """The tasks that a mode can pose from each source, and the canvas that each of them needs."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 from jaxtyping import Int32
 
 from data_pipelines.canvas import Bucket, choose_bucket, scaled_size
@@ -12,6 +12,8 @@ from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import Partners, group_by_class, group_by_object, images_in_group
 from data_pipelines.tasks import Tasks, count_tasks
+
+logger = logging.getLogger(__name__)
 
 MODES = ("interactive", "semantic", "video")
 
@@ -85,7 +87,7 @@ def _with_support(split: Split, tasks: Tasks, partners: Partners, mode: str) -> 
     if not posed.all():
         groups = len(np.unique(partners.group[~posed]))
         kind = "classes with a single image" if mode == "semantic" else "objects seen in a single frame"
-        logging.info("%s: %d %s have no support and are left out", split.name, groups, kind)
+        logger.info("%s: %d %s have no support and are left out", split.name, groups, kind)
     if not posed.any():
         raise DatasetError(f"{split.name}: no task has support in another image, which {mode} mode needs")
     return np.flatnonzero(posed).astype(np.int32)

@@ -1,6 +1,7 @@
 """The task index: which image holds which class, instance or object."""
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 from jaxtyping import Bool, Int32, UInt8
 
 from data_pipelines.datasets.record import DatasetError, Record, Segment, decode_layer, to_record
 from data_pipelines.datasets.sources import UNITS, Split
 from guided_jax.episode import UNKNOWN
+
+logger = logging.getLogger(__name__)
 
 INDEX_VERSION = 1
 """Raised when the meaning of the stored columns changes, so that older files are built anew."""
@@ -169,7 +171,7 @@ def _read_cache(path: Path, records: int) -> Tasks | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        logging.warning("%s cannot be read; the task index is made anew", path)
+        logger.warning("%s cannot be read; the task index is made anew", path)
         return None
 
 
@@ -182,6 +184,6 @@ def _write_cache(path: Path, tasks: Tasks, records: int) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:  # a data set on a read-only disk still works, it is only listed again each time
-        logging.warning("the task index is not kept: %s", error)
+        logger.warning("the task index is not kept: %s", error)
         if temporary is not None and os.path.exists(temporary):
             temporary.unlink()

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from data_pipelines.canvas import parse_buckets
 from data_pipelines.episodes import EpisodeStream
@@ -33,7 +32,7 @@ from experiments.overrides import UserError, user_mistakes
 from experiments.workdir import open_workdir, record_start, write_json
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import place, read_weights
-from guided_jax.episode import Episode
+from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import check_train
 from guided_jax.learning.loop import NonFiniteLoss, train
@@ -191,27 +190,11 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
         pretrained = read_weights(config.weights, preprocessing=config.weights_preprocessing or None)
     preprocessing = pretrained.preprocessing if pretrained else PREPROCESSINGS[config.model.preprocessing]
     model = Segmentor(config.model, preprocessing)
-    params = jax.jit(model.init)(jax.random.key(config.seed), _blank_episode())["params"]
+    params = jax.jit(model.init)(jax.random.key(config.seed), blank_batch(64))["params"]
     if pretrained:
         params, placement = place(params, pretrained)
         logger.info("weights of %s: %d layers in place", config.weights, len(placement.loaded))
     return model, jax.tree.map(jnp.asarray, params)
-
-
-def _blank_episode(side: int = 64) -> Episode:
-    labels = np.zeros((1, side, side), np.uint8)
-    number = np.zeros(1, np.int32)
-    return Episode(
-        query=np.zeros((1, side, side, 3), np.uint8),
-        query_size=np.full((1, 2), side, np.int32),
-        target=labels,
-        support=None,
-        support_size=None,
-        annotation=labels[:, None, None],
-        task_class=number,
-        index=number.astype(np.uint32),
-        real=number == 0,
-    )
 
 
 def make_scorer(experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False) -> Callable[[dict], Scores]:

@@ -23,7 +23,7 @@ def get_config() -> Config:
         name="interactive",
         weights="weights/vgg16_imagenet_conv_fp16.npz",
         data=DataConfig(
-            train="coco:train2017:instance*2, voc:trainaug:class*2, folder@ECSSD:all:instance",
+            train="coco:train2017:instance*2, voc:trainaug[:60%]:class*2, folder@ECSSD:all[:50%]:instance",
             min_area=500,
             points="0-99*0.9, dense*0.1",
             buckets="384x512, 512x384, 512x512",

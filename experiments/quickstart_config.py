@@ -6,10 +6,10 @@ from guided_jax.segmentor import ModelConfig
 
 
 def get_config() -> Config:
-    """128x128 images with several objects; which one is meant only the dots say."""
+    """96x96 images with several objects; which one is meant only the dots say."""
     return Config(
         name="quickstart",
-        data=DataConfig(train="generated:train:instance", buckets="128x128", points="0-99*0.9, dense*0.1"),
+        data=DataConfig(train="generated:train:instance", buckets="96x96", points="1-20*0.4, 0-99*0.5, dense*0.1"),
         model=ModelConfig(
             backbone="vgg-small",
             grid="taps",
@@ -21,16 +21,16 @@ def get_config() -> Config:
             preprocessing="torchvision",
         ),
         train=TrainConfig(
-            steps=1200,
+            steps=1000,
             batch_size=16,
             optimizer="adamw",
-            learning_rate=2e-3,
+            learning_rate=3e-3,
             schedule="cosine",
             warmup=50,
             weight_decay=1e-4,
             clip_norm=1.0,
             log_every=50,
-            checkpoint_every=400,
+            checkpoint_every=250,
         ),
         eval=EvalConfig(
             source="generated:test:instance", points="1,2,4,5,8,16,32,64,dense", headline="5", batch_size=32

@@ -49,3 +49,20 @@ class Episode(NamedTuple):
     task_class: Int32[np.ndarray, "*b"]
     index: UInt32[np.ndarray, "*b"]
     real: Bool[np.ndarray, "*b"]
+
+
+def blank_batch(side: int) -> Episode:
+    """A batch of one blank interactive episode, to initialise a model with."""
+    labels = np.zeros((1, side, side), np.uint8)
+    number = np.zeros(1, np.int32)
+    return Episode(
+        query=np.zeros((1, side, side, 3), np.uint8),
+        query_size=np.full((1, 2), side, np.int32),
+        target=labels,
+        support=None,
+        support_size=None,
+        annotation=labels[:, None, None],
+        task_class=number,
+        index=number.astype(np.uint32),
+        real=number == 0,
+    )

@@ -1,16 +1,18 @@
 """A folder of yours: images or frames, with masks beside them."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 from data_pipelines.datasets.files import Lazy, check_same_size, image_size, natural_key, require, spread
 from data_pipelines.datasets.masks import Coding, read_coded, survey
 from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, encode_layer, find_segments
 from guided_jax.episode import UNKNOWN
+
+logger = logging.getLogger(__name__)
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "frames")
 MASK_FOLDERS = (
@@ -73,7 +75,7 @@ class ImageFolder(RecordBuilder):
         items = [item for group in find_groups(self.path) for item in list_items(*group)]
         drawn = {item.name: item for item in items if item.mask}
         if len(drawn) < len(items):
-            logging.warning("%s: %d images have no mask and are left out", self.path, len(items) - len(drawn))
+            logger.warning("%s: %d images have no mask and are left out", self.path, len(items) - len(drawn))
         return [drawn[name] for name in spread(drawn)]
 
     def _read(self, item: Item, coding: Coding) -> Record:

@@ -214,7 +214,10 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     def _examples(self, split: str, records: Iterable[Record], total: int | None) -> Iterator[tuple[str, dict]]:
         metadata = self.info.metadata
         content = hashlib.sha256(metadata["content"].encode())
-        for record in tqdm(records, desc=f"building {self.name} {split}", total=total, unit=" images", leave=False):
+        bar = tqdm(
+            records, desc=f"building {self.name} {split}", total=total, unit=" images", leave=False, disable=None
+        )
+        for record in bar:
             segments = [vars(segment) for segment in record.segments]
             for part in (record.image_id.encode(), record.image, repr(segments).encode()):
                 content.update(part)

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import hashlib
 import importlib
+import logging
 import math
 import re
 import shutil
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow_datasets as tfds
-from absl import logging
+from absl import logging as absl_logging
 
 from data_pipelines.datasets.record import DatasetError, RecordBuilder, open_split
+
+logger = logging.getLogger(__name__)
 
 try:
     import fcntl
@@ -184,7 +187,7 @@ def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home:
         builds = [build for path in home.glob(f"{key}-*") if (build := path / leaf).is_dir()]
         if builds:
             newest = max(builds, key=lambda path: path.stat().st_mtime)
-            logging.warning("%s is missing; what was built from it is used: %s", raw, newest)
+            logger.warning("%s is missing; what was built from it is used: %s", raw, newest)
             return newest
     with _quiet():
         probe = builder_class(path=raw, data_dir=str(home))
@@ -210,7 +213,7 @@ def _build(builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: 
         if fcntl:
             _remove_leftovers(data_dir / leaf)
         origin = builder_class.name if raw == Path() else raw
-        logging.info("building the split %s of %s into %s; this is done once", split, origin, data_dir)
+        logger.info("building the split %s of %s into %s; this is done once", split, origin, data_dir)
         try:
             with _quiet():
                 builder_class(path=raw, only=split, data_dir=str(data_dir)).download_and_prepare()
@@ -223,12 +226,12 @@ def _build(builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps tfds from logging each step; its warnings pass."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(min(verbosity, logging.WARNING))
+    verbosity = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(min(verbosity, absl_logging.WARNING))
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        absl_logging.set_verbosity(verbosity)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from guided_jax.resample import bilinear_weights, cell_centres, interpolate, kee
 STAGES: dict[str, tuple[tuple[int, ...], ...]] = {
     "vgg16": ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)),
     "vgg16-quarter": ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128), (128, 128, 128)),
-    "vgg-small": ((16, 16), (32, 32), (64, 64)),
+    "vgg-small": ((16,), (32,), (64, 64)),
     "vgg-tiny": ((4,), (8,), (8,)),
 }
 """Widths of the convolutions of each stage; a 2x2 max-pooling follows each stage."""

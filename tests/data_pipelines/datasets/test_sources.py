@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import logging
 
 from data_pipelines.datasets import sources
 from data_pipelines.datasets.record import DatasetError, decode_layer, to_record
@@ -92,7 +91,7 @@ def test_opens_what_it_has_built(root):
 
 def test_builds_once_and_says_so_in_one_line(root, monkeypatch):
     lines = []
-    monkeypatch.setattr(logging, "info", lambda text, *args: lines.append(text % args))
+    monkeypatch.setattr(sources.logger, "info", lambda text, *args: lines.append(text % args))
     first, second = open_text("folder@mine:all", root), open_text("folder@mine:all[:3]", root)
     assert first.directory == second.directory
     (line,) = [line for line in lines if "building" in line]

@@ -1,0 +1,44 @@
+"""Draws what trained models do on tasks of their evaluation: their predictions, and their curves."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines.points import name_count
+from experiments.figures import draw_curves, draw_episodes
+from experiments.load import Trained, predict, spread_tasks
+from guided_jax.scoring.positive_iu import count_positives, iu
+
+ROWS = 6
+
+
+def draw_predictions(path: Path, models: Mapping[str, Trained], *, points: str, rows: int = ROWS) -> None:
+    """Draws rows of support with its dots, query, each model's prediction, and truth.
+
+    Args:
+        path: of the PNG file.
+        models: by name; the first one's configuration gives the tasks.
+        points: per label, one of its `eval.points`.
+        rows: number of tasks, evenly chosen.
+    """
+    config = next(iter(models.values())).config
+    tasks, chosen = spread_tasks(config, rows)
+    draw = [name_count(count) for count in tasks.counts].index(points)
+    episodes = [tasks[i] for i in chosen]
+    predictions = {name: predict(model, episodes, draw) for name, model in models.items()}
+    ious = {}
+    for name, maps in predictions.items():
+        counts = [count_positives(*pair) for pair in zip(maps, (e.target for e in episodes), strict=True)]
+        ious[name] = [float(each) for each in iu(np.asarray(counts))]
+    titles = [tasks.task(i).class_name or tasks.task(i).image_id for i in chosen]
+    draw_episodes(path, episodes, predictions, ious=ious, titles=titles, draw=draw)
+
+
+def draw_results(path: Path, results: Mapping[str, dict]) -> None:
+    """Draws positive IU over points per label of results by the name of their model."""
+    curves = {}
+    for name, result in results.items():
+        scores = result["scores"].items()
+        curves[name] = {points if points == "dense" else int(points): each["pos_iu"] for points, each in scores}
+    draw_curves(path, curves, title=next(iter(results.values()))["protocol"]["data"])

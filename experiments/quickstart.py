@@ -1,0 +1,82 @@
+"""The quickstart: a guided network and its unguided twin learn on generated images, side by side.
+
+    python -m experiments.quickstart --workdir=runs/quickstart
+
+Builds the data set, trains both, evaluates them on held-out images, and writes `result.json`, `curve.png`
+and `picture.png`. An interrupted run goes on by the same command.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments.experiment import run
+from experiments.load import load_model
+from experiments.overrides import UserError, guarded
+from experiments.pictures import draw_predictions, draw_results
+from experiments.quickstart_config import get_config
+from experiments.run import show_messages
+from experiments.workdir import write_json
+
+HEADLINE = "5"
+MODELS = {"guided": "shared", "unguided": "unguided"}
+
+
+def quickstart(workdir: Path, *, parallel: str = "pmap", steps: int = 0) -> dict:
+    """Runs everything; returns what `result.json` holds.
+
+    Args:
+        workdir: for both runs, the data set and the results.
+        parallel: pmap or jit.
+        steps: updates of each network, where not those of the configuration.
+    """
+    workdir = Path(workdir)
+    results, trained = {}, {}
+    for name, inference in MODELS.items():
+        config = get_config()
+        config.name = f"quickstart-{name}"
+        config.model.inference = inference
+        config.data.prepared = str(workdir / "prepared")
+        config.train.steps = steps or config.train.steps
+        print(f"--- {name} network: {config.train.steps} updates of {config.train.batch_size} episodes", flush=True)
+        results[name] = run(config, workdir / name, parallel=parallel)
+        trained[name] = load_model(workdir / name)
+    scores = {name: result["scores"] for name, result in results.items()}
+    gap = scores["guided"][HEADLINE]["pos_iu"] - scores["unguided"][HEADLINE]["pos_iu"]
+    summary = {"points_per_label": HEADLINE, "gap": gap, "results": results}
+    write_json(workdir / "result.json", summary)
+    draw_results(workdir / "curve.png", results)
+    draw_predictions(workdir / "picture.png", trained, points=HEADLINE)
+    print(f"\npositive IU on {results['guided']['protocol']['tasks']} held-out tasks, by points per label:")
+    print(f"{'':>10}" + "".join(f"{points:>7}" for points in scores["guided"]))
+    for name, each in scores.items():
+        print(f"{name:>10}" + "".join(f"{score['pos_iu']:>7.3f}" for score in each.values()))
+    print(f"guidance gains {gap:.3f} at {HEADLINE} points per label")
+    print("\n".join(f"{what:>8}: {workdir / file}" for what, file in _FILES.items()))
+    return summary
+
+
+_FILES = {"results": "result.json", "curve": "curve.png", "picture": "picture.png"}
+
+
+def main() -> None:
+    """The command line."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("workdir", "runs/quickstart", "folder for everything", flag_values=values)
+    flags.DEFINE_enum("parallel", "pmap", ["pmap", "jit"], "how to use the devices", flag_values=values)
+    flags.DEFINE_integer("steps", 0, "updates of each network; 0: as configured", flag_values=values)
+
+    def program():
+        try:
+            values(sys.argv)
+        except flags.Error as error:
+            raise UserError(str(error)) from error
+        quickstart(Path(values.workdir), parallel=values.parallel, steps=values.steps)
+
+    show_messages()
+    sys.exit(guarded(program))
+
+
+if __name__ == "__main__":
+    main()
