@@ -1,14 +1,35 @@
 """Checkpoints: Orbax, written atomically, resumable to the bit. The only file that knows Orbax."""
 
 import json
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
 from guided_jax.learning.step import TrainState
+
+
+def _score(metrics: dict[str, float] | None) -> float:
+    """Positive IU of a checkpoint; below every other where it was not evaluated."""
+    score = (metrics or {}).get("pos_iu", math.nan)
+    return -math.inf if math.isnan(score) else score
+
+
+class _Keep(NamedTuple):
+    """Orbax's protocol of a policy: keeps the newest, and the best of those that were evaluated."""
+
+    last: int
+    best: int
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        newest = range(len(checkpoints))[-self.last :]
+        scores = [_score(each.metrics) for each in checkpoints]
+        scored = sorted((i for i, score in enumerate(scores) if score > -math.inf), key=lambda i: scores[i])
+        kept = {*newest, *scored[len(scored) - self.best :]}
+        return [i in kept for i in range(len(checkpoints))]
 
 
 class Checkpoints:
@@ -18,14 +39,9 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, *, keep_last: int, keep_best: int):
-        keep = [policies.LatestN(keep_last)]
-        if keep_best:
-            best = policies.BestN(
-                get_metric_fn=lambda metrics: metrics["pos_iu"], n=keep_best, keep_checkpoints_without_metrics=False
-            )
-            keep.append(best)
+        # `best_fn` is what makes Orbax write the metrics; which checkpoints stay, the policy says.
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy(keep), cleanup_tmp_directories=True
+            best_fn=_score, preservation_policy=_Keep(keep_last, keep_best), cleanup_tmp_directories=True
         )
         self._manager = ocp.CheckpointManager(Path(directory).absolute(), options=options)
 
@@ -41,20 +57,16 @@ class Checkpoints:
         # To the host first: pmap's outputs are local to it, and the next update donates them.
         state = jax.tree.map(np.asarray, state)
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
-        self._manager.save(step, args=arguments, metrics=metrics, force=True)
+        self._manager.save(step, args=arguments, metrics=metrics or {}, force=True)
 
     def newest(self) -> int | None:
         """Step of the newest complete checkpoint."""
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """Step of the checkpoint with the highest positive IU, the newest where none was evaluated."""
-        scores = {}
-        for step in self._manager.all_steps():
-            metrics = self._manager.metrics(step)
-            if metrics:
-                scores[step] = metrics["pos_iu"]
-        return max(scores, key=scores.get) if scores else self.newest()
+        """Step of the checkpoint with the highest positive IU, the newer of equals; the newest if none has one."""
+        scores = {step: _score(self._manager.metrics(step)) for step in self._manager.all_steps()}
+        return max(scores, key=lambda step: (scores[step], step), default=None)
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """Reads a checkpoint into numpy arrays of the structure of `like`.
@@ -64,6 +76,12 @@ class Checkpoints:
         """
         target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+        for (path, leaf), stored in zip(
+            jax.tree_util.tree_flatten_with_path(target)[0], jax.tree.leaves(restored.state), strict=True
+        ):
+            if leaf.shape != stored.shape:  # Orbax lets this pass
+                name = jax.tree_util.keystr(path)
+                raise ValueError(f"checkpoint of step {step}: {name} has shape {stored.shape}, not {leaf.shape}")
         return restored.state
 
     def about(self, step: int) -> dict:

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from guided_jax.episode import Episode
@@ -16,11 +17,14 @@ from guided_jax.scoring.positive_iu import iu
 AHEAD = 2
 """Updates dispatched before the oldest must have ended: the device stays busy, the host does not run away."""
 
+_REMEDY = "lower train.learning_rate, or set train.clip_norm; the run can go on from its last checkpoint"
+
 
 class NonFiniteLoss(Exception):
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite, or the parameters did."""
 
 
+@runtime_checkable
 class Log(Protocol):
     """Where numbers of a run go."""
 
@@ -56,9 +60,9 @@ def train(
             episodes_per_second, wait (share of the time in which the devices waited for data).
 
     Raises:
-        NonFiniteLoss: naming the update; the last checkpoint is from before it.
+        NonFiniteLoss: naming the update; the last checkpoint is from before it, and sound.
     """
-    window = _Window()
+    window = Window()
     step = int(state.step)
     window.restart()
     while step < config.steps:
@@ -74,6 +78,8 @@ def train(
             log.write(step, values)
             log.show(step, values)
         if saves:
+            if not _all_finite(state.learning):
+                raise NonFiniteLoss(f"the parameters are not finite after update {step}: {_REMEDY}")
             metrics = evaluate(state) if evaluates else None
             if metrics:
                 log.write(step, {f"eval/{name}": value for name, value in metrics.items()})
@@ -83,7 +89,12 @@ def train(
     return state
 
 
-class _Window:
+@jax.jit
+def _all_finite(arrays):
+    return jnp.stack([jnp.isfinite(each).all() for each in jax.tree.leaves(arrays)]).all()
+
+
+class Window:
     """The updates since the last log line, and the time they took."""
 
     def __init__(self):
@@ -91,6 +102,7 @@ class _Window:
         self.restart()
 
     def restart(self):
+        """Begins the time anew."""
         self.start, self.waited = time.perf_counter(), 0.0
 
     def timed_next(self, batches: Iterator[Episode]) -> Episode:
@@ -104,6 +116,7 @@ class _Window:
         return batch
 
     def add(self, step: int, totals: Totals):
+        """Takes in the totals of an update that was dispatched."""
         self.totals.append((step, totals))
 
     def close(self, batch_size: int) -> dict[str, float]:
@@ -111,10 +124,7 @@ class _Window:
         steps, totals = zip(*jax.device_get(self.totals), strict=True)
         for step, each in zip(steps, totals, strict=True):
             if not np.isfinite(each.loss):
-                raise NonFiniteLoss(
-                    f"the loss is {float(each.loss)} at update {step}: lower train.learning_rate, "
-                    "or set train.clip_norm; the run can go on from its last checkpoint"
-                )
+                raise NonFiniteLoss(f"the loss is {float(each.loss)} at update {step}: {_REMEDY}")
         seconds = time.perf_counter() - self.start
         values = {
             "loss": float(sum(float(each.loss) for each in totals) / max(1, sum(int(each.pixels) for each in totals))),
