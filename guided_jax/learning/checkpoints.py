@@ -28,7 +28,7 @@ class _Keep(NamedTuple):
         newest = range(len(checkpoints))[-self.last :]
         scores = [_score(each.metrics) for each in checkpoints]
         scored = sorted((i for i, score in enumerate(scores) if score > -math.inf), key=lambda i: scores[i])
-        kept = {*newest, *scored[len(scored) - self.best :]}
+        kept = {*newest, *scored[max(0, len(scored) - self.best) :]}
         return [i in kept for i in range(len(checkpoints))]
 
 

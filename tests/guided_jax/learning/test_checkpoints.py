@@ -85,6 +85,15 @@ def test_of_equally_good_ones_the_newer_is_kept(tmp_path):
     kept.close()
 
 
+def test_fewer_good_ones_than_are_kept(tmp_path):
+    kept = open_checkpoints(tmp_path, keep_last=1, keep_best=5)
+    for step in range(1, 5):
+        kept.save(make_state(step), ABOUT, {"pos_iu": 1 / step})
+    kept.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3", "4"]
+    kept.close()
+
+
 def test_keep_last_alone(tmp_path):
     kept = open_checkpoints(tmp_path, keep_last=1, keep_best=0)
     for step, score in {1: 0.9, 2: 0.1}.items():
