@@ -145,7 +145,7 @@ class EvaluationEpisodes:
 
     def is_real(self, i: int) -> bool:
         """Whether episode i is a task, not a filler."""
-        return self._order[i] != FILLER
+        return bool(self._order[i] != FILLER)
 
     def task(self, i: int) -> TaskName:
         """Names the task of episode i (for a filler: of the task that it repeats)."""

@@ -52,6 +52,7 @@ class EvalConfig:
         source: one source, as in `data.train`, without weight.
         mode: as `data.mode`; empty: the same.
         shots: support images.
+        min_area: least size of a task's region in pixels.
         points: annotated pixels per label and image, a comma-separated list with `dense`; the smaller
             numbers of points are subsets of the larger ones.
         headline: the entry of `points` by which checkpoints are compared; empty: the first.
@@ -65,6 +66,7 @@ class EvalConfig:
     source: str = "voc:val:class"
     mode: str = ""
     shots: int = 1
+    min_area: int = 0
     points: str = "1,5,20,dense"
     headline: str = ""
     batch_size: int = 1

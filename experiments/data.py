@@ -37,20 +37,24 @@ class OpenSource(NamedTuple):
     tasks: Tasks
 
 
-def open_sources(config: Config, text: str, field: str) -> list[OpenSource]:
-    """Builds, where that is not done yet, and indexes the sources of a mixture.
+def open_sources(config: Config, section: str) -> list[OpenSource]:
+    """Builds, where that is not done yet, and indexes the sources of `data.train` or of `eval.source`.
 
     Raises:
         DatasetError: a source is misspelt, missing, empty, or has images too small for the model.
     """
     opened = []
+    field, text, min_area = {
+        "data": ("data.train", config.data.train, config.data.min_area),
+        "eval": ("eval.source", config.eval.source, config.eval.min_area),
+    }[section]
     try:
         sources = parse_sources(text)
     except DatasetError as error:
         raise DatasetError(f"{field}: {error}") from error
     for source in sources:
         split = open_source(source, Path(config.data.root), Path(config.data.prepared) / "datasets")
-        tasks = list_tasks(split, source.unit, min_area=config.data.min_area)
+        tasks = list_tasks(split, source.unit, min_area=min_area)
         if not count_tasks(tasks):
             raise DatasetError(f"{field}: {split.name} holds no task of unit {source.unit!r}; the other unit may")
         least, needed = int(min(tasks.height.min(), tasks.width.min())), geometry_of(config.model).minimum_size

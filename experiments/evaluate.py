@@ -84,7 +84,7 @@ def report(config: Config, opened: OpenSource, scores: Scores, *, step: int, lim
         "tasks": len(scores.counts),
         "limit": limit,
         "max_side": config.data.max_side,
-        "min_area": config.data.min_area,
+        "min_area": config.eval.min_area,
         "void": "pixels of label 255 and padding are left out",
         "accumulation": "pos_iu: counts pooled over all tasks; class_mean: mean over classes of pooled counts",
         "seed": config.seed,

@@ -112,6 +112,8 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 state, scores = _train(experiment, state, kept, about, workdir, stack)
             except NonFiniteLoss as error:
                 raise UserError(str(error)) from error
+            if kept.newest() is None:  # no updates: the start itself can be scored and looked at
+                kept.save(state, about, None)
         if mode == "train":
             return None
         if scores is None:
@@ -162,10 +164,10 @@ def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[E
     Raises:
         ValueError, DatasetError: what a user can mend.
     """
-    eval_sources = open_sources(config, config.eval.source, "eval.source")
+    eval_sources = open_sources(config, "eval")
     if len(eval_sources) > 1:
         raise ValueError(f"eval.source={config.eval.source!r}: one source, not a mixture")
-    train_sources = open_sources(config, config.data.train, "data.train") if training else []
+    train_sources = open_sources(config, "data") if training else []
     model, params = initial_parameters(config)
     features = None
     if config.train.cache_features:

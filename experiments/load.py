@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -57,11 +58,12 @@ def load_model(workdir: Path, *, best: bool = False) -> Trained:
             raise UserError(f"{workdir}: holds no checkpoint; train first")
         model = Segmentor(config.model, Preprocessing.from_dict(kept.about(step)["preprocessing"]))
 
-        def initial(key):
-            params = model.init(key, blank_batch(64))["params"]
+        def initial(key, batch):
+            params = model.init(key, batch)["params"]
             return create_state(params, make_optimizer(config.train), config.train.freeze)
 
-        state = kept.restore(step, jax.eval_shape(initial, jax.random.key(0)))
+        like = jax.eval_shape(initial, jax.random.key(0), blank_batch(64))
+        state = jax.tree.map(jnp.asarray, kept.restore(step, like))
     finally:
         kept.close()
     return Trained(config, model, state.params, step)
@@ -69,14 +71,14 @@ def load_model(workdir: Path, *, best: bool = False) -> Trained:
 
 def spread_tasks(config: Config, number: int) -> tuple[EvaluationEpisodes, list[int]]:
     """Opens the evaluation's tasks as images, and chooses some that lie evenly among them."""
-    (opened,) = open_sources(config, config.eval.source, "eval.source")
+    (opened,) = open_sources(config, "eval")
     tasks = evaluation_episodes(config, opened, None, limit=config.eval.limit, devices=1)
     real = [i for i in range(len(tasks)) if tasks.is_real(i)]
     chosen = np.linspace(0, len(real) - 1, min(number, len(real))).round().astype(int)
     return tasks, [real[i] for i in chosen]
 
 
-def predict(trained: Trained, episodes: Sequence[Episode], draw: int) -> list[UInt8[np.ndarray, "h w"]]:
+def predict(trained: Trained, episodes: Sequence[Episode], draw: int) -> list[UInt8[np.ndarray, "_ _"]]:
     """Label maps of episodes of any canvas, under one draw of their annotations."""
     step = jax.jit(partial(predict_step, model=trained.model))
     maps = []

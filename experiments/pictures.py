@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.points import name_count
@@ -29,7 +30,7 @@ def draw_predictions(path: Path, models: Mapping[str, Trained], *, points: str, 
     predictions = {name: predict(model, episodes, draw) for name, model in models.items()}
     ious = {}
     for name, maps in predictions.items():
-        counts = [count_positives(*pair) for pair in zip(maps, (e.target for e in episodes), strict=True)]
+        counts = [count_positives(jnp.asarray(m), jnp.asarray(e.target)) for m, e in zip(maps, episodes, strict=True)]
         ious[name] = [float(each) for each in iu(np.asarray(counts))]
     titles = [tasks.task(i).class_name or tasks.task(i).image_id for i in chosen]
     draw_episodes(path, episodes, predictions, ious=ious, titles=titles, draw=draw)

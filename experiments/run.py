@@ -9,7 +9,9 @@ from pathlib import Path
 
 from experiments.config import Config
 from experiments.experiment import run
+from experiments.load import load_model
 from experiments.overrides import run_app
+from experiments.pictures import draw_predictions, draw_results
 
 
 def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
@@ -20,7 +22,11 @@ def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
         print(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}")
         for points, scores in result["scores"].items():
             print(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}")
-        print(f"written to {workdir / 'result.json'}")
+        draw_results(workdir / "curve.png", {config.model.inference: result})
+        trained = load_model(workdir)._replace(config=config)
+        points = config.eval.headline or next(iter(result["scores"]))
+        draw_predictions(workdir / "picture.png", {config.model.inference: trained}, points=points)
+        print(f"written to {workdir}: result.json, curve.png, picture.png")
 
 
 def show_messages() -> None:

@@ -1,0 +1,71 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from experiments import quickstart as module
+from experiments.load import load_model
+from experiments.overrides import UserError
+from experiments.quickstart_config import get_config
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The shipped configuration, on the smallest split."""
+
+    def shrunk():
+        config = get_config()
+        config.data.train = "generated:val:instance"
+        config.train.batch_size = 4
+        config.eval.source = "generated:val[:10%]:instance"
+        config.eval.points = "1,5,dense"
+        config.eval.batch_size = 8
+        return config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "get_config", shrunk)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(small, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("quickstart")
+    return workdir, module.quickstart(workdir, steps=2)
+
+
+def test_results_and_pictures_of_both_networks(done):
+    workdir, summary = done
+    assert json.loads((workdir / "result.json").read_text()) == summary
+    scores = {name: result["scores"]["5"]["pos_iu"] for name, result in summary["results"].items()}
+    assert scores.keys() == {"guided", "unguided"}
+    assert summary["gap"] == scores["guided"] - scores["unguided"]
+    unguided = summary["results"]["unguided"]["scores"]
+    assert unguided["1"]["pos_iu"] == unguided["5"]["pos_iu"] == unguided["dense"]["pos_iu"]
+    protocol = summary["results"]["guided"]["protocol"]
+    assert protocol["step"] == 2
+    assert protocol["tasks"] == summary["results"]["unguided"]["protocol"]["tasks"] > 20
+    for file in ("picture.png", "curve.png"):
+        assert cv2.imread(str(workdir / file)).std() > 10
+
+
+def test_the_same_command_again_trains_nothing_and_gives_the_same(done):
+    workdir, summary = done
+    before = sorted((workdir / "guided" / "checkpoints").iterdir())
+    again = module.quickstart(workdir, steps=2)
+    assert again["results"]["guided"]["scores"] == summary["results"]["guided"]["scores"]
+    assert sorted((workdir / "guided" / "checkpoints").iterdir()) == before
+
+
+def test_a_loaded_model_is_the_trained_one(done):
+    workdir, _ = done
+    guided, unguided = load_model(workdir / "guided"), load_model(workdir / "unguided")
+    assert guided.step == 2
+    assert guided.config.model.inference == "shared"
+    assert unguided.params["head"]["fc7_kernel"].shape == (64, 128)
+    assert np.asarray(guided.params["head"]["score_kernel"]).any()
+
+
+def test_what_is_no_workdir_is_named(done, tmp_path):
+    with pytest.raises(UserError, match=r"is not the workdir of a run \(it holds no config.json\)"):
+        load_model(tmp_path)
