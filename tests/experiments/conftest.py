@@ -1,0 +1,46 @@
+"""The generated data set, built once, and the shipped quickstart shrunk to seconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_pipelines.datasets.sources import open_source, parse_sources
+
+SHRUNK = {
+    "data.train": "generated:val[:20]:instance",
+    "model.backbone": "vgg-tiny",
+    "model.feature_width": 8,
+    "model.dropout": 0.5,
+    "train.steps": 6,
+    "train.batch_size": 4,
+    "train.log_every": 1,
+    "train.checkpoint_every": 2,
+    "eval.source": "generated:val[-3:]:instance",
+    "eval.points": "1,5,dense",
+    "eval.headline": "5",
+    "eval.batch_size": 4,
+    "eval.limit": 5,
+    "eval.during": 5,
+}
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """The folder of prepared data, with the smallest generated split in it."""
+    folder = tmp_path_factory.mktemp("prepared")
+    open_source(parse_sources("generated:val:instance")[0], Path("data"), folder / "datasets")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def command(prepared) -> Callable[..., list[str]]:
+    """A command line of the runner; the keywords override fields, with `__` for the dot."""
+
+    def make(workdir, *words, **fields) -> list[str]:
+        fields = {name.replace("__", "."): value for name, value in fields.items()}
+        fields = {**SHRUNK, "data.prepared": prepared, **fields}
+        overrides = [f"--config.{name}={value}" for name, value in fields.items()]
+        return ["run", "--config=experiments/quickstart_config.py", f"--workdir={workdir}", *overrides, *words]
+
+    return make
