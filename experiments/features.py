@@ -10,6 +10,7 @@ from pathlib import Path
 import flax.traverse_util
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from data_pipelines.canvas import choose_bucket, parse_buckets, place
@@ -58,27 +59,37 @@ def cache_features(
     }
     store = FeatureStore(Path(config.data.prepared) / "features" / trunk_key(model, params["trunk"]))
     splits = [(each.split, each.tasks) for each in sources]
-    wanted = images_without_features(store, splits, max_side=config.data.max_side, flip=flip)
-    first = next(wanted, None)
+    missing = partial(images_without_features, store, splits, max_side=config.data.max_side, flip=flip)
+    encode = partial(jax.jit(partial(model.apply, method="trunk_maps")), {"params": {"trunk": params["trunk"]}})
+    fill = partial(_fill, store, geometry, buckets, encode, total=count_images(splits, flip=flip))
+    hosts, host = jax.process_count(), jax.process_index()
+    if hosts > 1:
+        # By the key, not by the position: what is missing changes while the other hosts write.
+        fill((key, image) for key, image in missing() if int(key[:8], 16) % hosts == host)
+        multihost_utils.sync_global_devices("features")
+    fill(missing())  # where hosts share no disk, the other hosts' images too
+    return CachedFeatures(store, shapes)
+
+
+def _fill(store, geometry, buckets, encode, images, *, total):
+    images = iter(images)
+    first = next(images, None)
     if first is None:
-        return CachedFeatures(store, shapes)
+        return
     logger.info("computing the trunk's features into %s", store.directory)
-    trunk = {"trunk": jax.device_put(params["trunk"])}
-    encode = jax.jit(partial(model.apply, method="trunk_maps"))
     pending = None
-    total = count_images(splits, flip=flip)
-    images = itertools.islice(itertools.chain([first], wanted), jax.process_index(), None, jax.process_count())
-    for key, image in tqdm(images, desc="features", unit="image", total=total, mininterval=1, disable=None):
+    bar = tqdm(
+        itertools.chain([first], images), desc="features", unit="image", total=total, mininterval=1, disable=None
+    )
+    for key, image in bar:
         height, width = image.shape[:2]
         bucket = choose_bucket(height, width, buckets)
-        size = np.array([[height, width]], np.int32)
-        maps = encode({"params": trunk}, place(image, bucket, 0)[None], size)
+        maps = encode(place(image, bucket, 0)[None], np.array([[height, width]], np.int32))
         # One image behind: the device computes the next while this one is written.
         if pending:
             _write(store, geometry, *pending)
         pending = key, maps, (height, width)
     _write(store, geometry, *pending)
-    return CachedFeatures(store, shapes)
 
 
 def _write(store, geometry, key, maps, size):
