@@ -50,10 +50,11 @@ def score(
     placed = prefetch(_keep_host_fields(batches, classes, real), mode, devices)
     for batch in tqdm(placed, desc="evaluate", total=total, disable=None if show else True, leave=False, mininterval=1):
         counts.append(count(params, batch))
-    rows = [np.concatenate(each) for each in (counts, classes, real)]
+    rows = [np.stack(each) for each in (counts, classes, real)]
     if jax.process_count() > 1:
-        rows = [np.concatenate(list(each)) for each in multihost_utils.process_allgather(rows)]
-    counts, classes, real = rows
+        # [hosts, batches, ...] to batches in the order of the episodes.
+        rows = [np.concatenate(list(each), axis=1) for each in multihost_utils.process_allgather(rows)]
+    counts, classes, real = (np.concatenate(list(each)) for each in rows)
     counts, classes = counts[real].astype(np.int64), classes[real]
     names = [name_count(number) for number in episodes.counts]
     scores = {name: positive_iu(counts[:, a], classes) for a, name in enumerate(names)}

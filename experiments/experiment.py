@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from data_pipelines.canvas import parse_buckets
 from data_pipelines.episodes import EpisodeStream
@@ -27,6 +28,7 @@ from experiments.data import (
 from experiments.evaluate import Scores, report, score
 from experiments.features import cache_features
 from experiments.fields import to_dict
+from experiments.hosts import from_first, together
 from experiments.metrics import MetricWriter, Progress, RunLog
 from experiments.overrides import UserError, user_mistakes
 from experiments.workdir import open_workdir, record_start, write_json
@@ -37,7 +39,7 @@ from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import check_train
 from guided_jax.learning.loop import NonFiniteLoss, train
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, prefetch, replicate
+from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, placement, prefetch, replicate
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
 from guided_jax.segmentor import Segmentor, check_model
 
@@ -85,27 +87,29 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
     """
     workdir, first = Path(workdir), jax.process_index() == 0
     with contextlib.ExitStack() as stack:
-        with user_mistakes():
+        with together(), user_mistakes():
             check_config(config, training=mode != "eval")
             if first:
                 stack.enter_context(open_workdir(workdir, config, mode))
+        with together(), user_mistakes():
             experiment, params = open_experiment(config, parallel, training=mode != "eval")
             state = create_state(params, make_optimizer(config.train), config.train.freeze)
             data = data_versions([*experiment.train_sources, experiment.eval_source])
             start = record_start(workdir, config, mode=mode, parallel=parallel, data=data) if first else {}
+        with together(), user_mistakes():
             kept = Checkpoints(
                 workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best
             )
             stack.callback(kept.close)
             best = mode == "eval" and config.eval.checkpoint == "best"
             step = kept.best() if best else kept.newest()
-            if mode == "eval" and step is None:
+            if mode == "eval" and step is None and first:
                 raise ValueError(f"--workdir={workdir}: holds no checkpoint to evaluate; train first")
             if step is not None:
                 state = kept.restore(step, state)
                 logger.info("%s the checkpoint of step %d", "scoring" if mode == "eval" else "going on from", step)
         about = {"config": to_dict(config), "preprocessing": experiment.model.preprocessing.to_dict(), **start}
-        state = replicate(state, jax.devices() if jax.process_count() == 1 else jax.local_devices())
+        state = replicate(from_first(state), placement(parallel))
         scores = None
         if mode != "eval":
             try:
@@ -201,8 +205,16 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
 
 def make_scorer(experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False) -> Callable[[dict], Scores]:
     """Returns a function that scores parameters; it compiles once per bucket, however often it is called."""
-    count = parallel_evaluate(partial(evaluate_step, model=experiment.model), experiment.parallel, jax.local_devices())
-    return lambda params: score(experiment.config, params, tasks, count, experiment.parallel, show=show)
+    # Each process scores its share on its own devices, so that no batch waits for another host.
+    mode, devices = experiment.parallel if jax.process_count() == 1 else "jit", jax.local_devices()
+    count = parallel_evaluate(partial(evaluate_step, model=experiment.model), mode, devices)
+
+    def scorer(params: dict) -> Scores:
+        if jax.process_count() > 1:
+            params = replicate(jax.tree.map(np.asarray, params), devices)
+        return score(experiment.config, params, tasks, count, mode, show=show)
+
+    return scorer
 
 
 def _train(
@@ -216,7 +228,6 @@ def _train(
     """Trains; returns the last scores, too, where they are of the last state and of all tasks."""
     config, first = experiment.config, jax.process_index() == 0
     step = int(state.step)
-    devices = jax.devices()
     update = parallel_train_step(
         partial(
             train_step,
@@ -226,7 +237,7 @@ def _train(
             accumulation=config.train.accumulation,
         ),
         experiment.parallel,
-        devices,
+        jax.devices(),
     )
     batches = host_batches(config, experiment.stream, config.train.batch_size, start=step, stop=config.train.steps)
     scorer = make_scorer(experiment, experiment.tasks_during)
@@ -245,7 +256,7 @@ def _train(
     state = train(
         state,
         update,
-        prefetch(batches, experiment.parallel, devices),
+        prefetch(batches, experiment.parallel, placement(experiment.parallel)),
         config.train,
         evaluate=evaluate,
         checkpoints=kept,

@@ -51,7 +51,7 @@ def load_model(workdir: Path, *, best: bool = False) -> Trained:
     if not (workdir / "config.json").is_file():
         raise UserError(f"{workdir}: is not the workdir of a run (it holds no config.json)")
     config = from_dict(json.loads((workdir / "config.json").read_text()))
-    kept = Checkpoints(workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best)
+    kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=0, read_only=True)
     try:
         step = kept.best() if best else kept.newest()
         if step is None:

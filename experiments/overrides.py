@@ -18,7 +18,9 @@ from ml_collections import config_flags
 
 from data_pipelines.datasets.record import DatasetError
 from experiments.config import Config
+from experiments.errors import UserError
 from experiments.fields import FieldError, describe_fields, field_types, from_dict, nearest, to_dict
+from experiments.hosts import join_hosts
 
 MODES = ("train", "eval", "train_and_eval")
 PARALLEL = ("pmap", "jit")
@@ -32,12 +34,10 @@ usage: guided_jax --config=FILE.py --workdir=DIR [--config.FIELD=VALUE ...]
   --workdir=DIR           for checkpoints, metrics and results; the same command resumes what is there
   --mode=MODE             train, eval, or train_and_eval (the default)
   --parallel=WAY          over devices: pmap (the default) or jit
+  --distributed           one of several processes, the same command in each: told of the others by Slurm, Open MPI,
+                          Kubernetes, a TPU pod, or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID
   --fields                lists the fields that can be overridden, with their values, and ends
 """
-
-
-class UserError(Exception):
-    """A mistake that the user can mend; shown as one line, without a traceback."""
 
 
 class Invocation(typing.NamedTuple):
@@ -47,6 +47,7 @@ class Invocation(typing.NamedTuple):
     workdir: Path
     mode: str
     parallel: str
+    distributed: bool
 
 
 class _Answered(Exception):
@@ -64,7 +65,14 @@ def run_app(main: Callable[[Config, Path, str, str], object], argv: Sequence[str
         The exit code: 0, or 2 after a mistake of the user, which is then on stderr in one line.
     """
     logging.use_absl_handler()  # so that --verbosity=0 shows what is done, and the default only warnings
-    return guarded(lambda: main(*parse(sys.argv if argv is None else argv)))
+
+    def program() -> None:
+        *arguments, distributed = parse(sys.argv if argv is None else argv)
+        if distributed:
+            join_hosts()
+        main(*arguments)
+
+    return guarded(program)
 
 
 def guarded(program: Callable[[], object]) -> int:
@@ -119,7 +127,7 @@ def parse(argv: Sequence[str]) -> Invocation:
         raise UserError("--workdir=DIR is missing: the folder for checkpoints, metrics and results")
     if "://" in values.workdir:
         raise UserError(f"--workdir={values.workdir}: must be a folder of a mounted file system")
-    return Invocation(config, Path(values.workdir), values.mode, values.parallel)
+    return Invocation(config, Path(values.workdir), values.mode, values.parallel, values.distributed)
 
 
 def load_config(argument: str) -> Config:
@@ -165,6 +173,7 @@ def _own_flags() -> flags.FlagValues:
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
     flags.DEFINE_enum("mode", "train_and_eval", MODES, "what to do", flag_values=values)
     flags.DEFINE_enum("parallel", "pmap", PARALLEL, "how to use the devices", flag_values=values)
+    flags.DEFINE_bool("distributed", False, "one of several processes", flag_values=values)
     flags.DEFINE_bool("help", False, "shows the usage", short_name="h", flag_values=values)
     flags.DEFINE_bool("fields", False, "lists the config's fields", flag_values=values)
     for name in flags.FLAGS:

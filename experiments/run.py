@@ -7,6 +7,8 @@ import logging
 import sys
 from pathlib import Path
 
+import jax
+
 from experiments.config import Config
 from experiments.experiment import run
 from experiments.load import load_model
@@ -17,7 +19,7 @@ from experiments.pictures import draw_predictions, draw_results
 def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
     """Runs an experiment and prints its scores."""
     result = run(config, workdir, mode, parallel)
-    if result:
+    if result and jax.process_index() == 0:
         print(f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {config.model.inference} inference")
         print(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}")
         for points, scores in result["scores"].items():

@@ -36,14 +36,33 @@ class Checkpoints:
     """The checkpoints of one run: the newest, and the best by positive IU.
 
     The position in the data needs no saving: the episodes of a step follow from the seed and the step.
+    Of several processes only the first writes and reads; to the others the folder is empty, and they save nothing.
     """
 
-    def __init__(self, directory: Path, *, keep_last: int, keep_best: int):
+    def __init__(self, directory: Path, *, keep_last: int, keep_best: int, read_only: bool = False):
+        """Opens the folder.
+
+        Args:
+            directory: made where it does not exist.
+            keep_last: number of the newest checkpoints to keep.
+            keep_best: number of those with the highest positive IU to keep, besides.
+            read_only: nothing will be saved; what a run at work is writing there is left alone.
+        """
+        self._manager = None
+        directory = Path(directory).absolute()
+        if jax.process_index() > 0 or (read_only and not directory.is_dir()):
+            return
+        directory.mkdir(parents=True, exist_ok=True)
+        alone = {0} if jax.process_count() > 1 else None
         # `best_fn` is what makes Orbax write the metrics; which checkpoints stay, the policy says.
         options = ocp.CheckpointManagerOptions(
-            best_fn=_score, preservation_policy=_Keep(keep_last, keep_best), cleanup_tmp_directories=True
+            best_fn=_score,
+            preservation_policy=_Keep(keep_last, keep_best),
+            cleanup_tmp_directories=not read_only,
+            create=False,
+            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone),
         )
-        self._manager = ocp.CheckpointManager(Path(directory).absolute(), options=options)
+        self._manager = ocp.CheckpointManager(directory, options=options)
 
     def save(self, state: TrainState, about: dict, metrics: dict[str, float] | None) -> None:
         """Starts to write a checkpoint; training may go on, and may donate the state.
@@ -53,6 +72,8 @@ class Checkpoints:
             about: what the checkpoint must say of itself, JSON-able: config, code and data versions.
             metrics: of an evaluation of this very state, with `pos_iu`; None where there was none.
         """
+        if self._manager is None:
+            return
         step = int(state.step)
         # To the host first: pmap's outputs are local to it, and the next update donates them.
         state = jax.tree.map(np.asarray, state)
@@ -61,10 +82,12 @@ class Checkpoints:
 
     def newest(self) -> int | None:
         """Step of the newest complete checkpoint."""
-        return self._manager.latest_step()
+        return self._manager.latest_step() if self._manager else None
 
     def best(self) -> int | None:
         """Step of the checkpoint with the highest positive IU, the newer of equals; the newest if none has one."""
+        if self._manager is None:
+            return None
         scores = {step: _score(self._manager.metrics(step)) for step in self._manager.all_steps()}
         return max(scores, key=lambda step: (scores[step], step), default=None)
 
@@ -90,12 +113,14 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Waits until everything is written."""
-        self._manager.wait_until_finished()
+        if self._manager:
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits, and lets go of the directory."""
-        self.wait()
-        self._manager.close()
+        if self._manager:
+            self.wait()
+            self._manager.close()
 
 
 def read_about(directory: Path, step: int) -> dict:

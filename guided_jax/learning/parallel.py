@@ -1,12 +1,16 @@
-"""One step on many devices: `pmap`, or `jit` over a mesh. The numbers are the same, and so is the state."""
+"""One step on many devices: `pmap`, or `jit` over a mesh. The numbers are the same, and so is the state.
+
+With several processes the step spans the devices of all of them. Arrays are then global under jit, and each
+process's own under pmap, which joins and parts them itself.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from guided_jax.episode import Episode
 
@@ -15,12 +19,16 @@ _AXIS = "data"
 
 
 def _sharding(devices: list[jax.Device], spec: PartitionSpec) -> NamedSharding:
-    mesh = jax.make_mesh((len(devices),), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
-    return NamedSharding(mesh, spec)
+    return NamedSharding(_mesh(tuple(devices)), spec)
+
+
+@cache
+def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
+    return jax.make_mesh((len(devices),), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def parallel_train_step(step: Callable, mode: str, devices: list[jax.Device]) -> Callable:
-    """Builds `train_step` (state, batch) -> (state, totals) for a batch placed by `place_batch`.
+    """Builds `train_step` (state, batch) -> (state, totals) over all devices, for what `placement` lays out.
 
     The state has no device axis and is donated. Under pmap the step sums over the axis itself: its
     outputs are then the same on every device, which pmap does not check.
@@ -48,16 +56,39 @@ def parallel_evaluate(step: Callable, mode: str, devices: list[jax.Device]) -> C
     return lambda params, batch: np.asarray(jitted(params, batch))
 
 
+def placement(mode: str) -> list[jax.Device]:
+    """The devices on which a process lays states and batches: under jit the whole mesh, under pmap its own."""
+    return jax.devices() if mode == "jit" else jax.local_devices()
+
+
 def replicate(tree, devices: list[jax.Device]):
-    """Puts a state or parameters on every device, once; without it each call would move them again."""
-    return jax.device_put(tree, _sharding(devices, PartitionSpec()))
+    """Puts a state or parameters on every device, once; without it each call would move them again.
+
+    Args:
+        tree: whole on this process; the same on all of them.
+        devices: see `placement`.
+    """
+    sharding = _sharding(devices, PartitionSpec())
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    tree = jax.tree.map(np.asarray, tree)
+    return jax.tree.map(lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, lambda i: leaf[i]), tree)
 
 
 def place_batch(batch: Episode, mode: str, devices: list[jax.Device]) -> Episode:
-    """Starts the transfer of a batch of numpy arrays, its episodes divided over the devices."""
+    """Starts the transfer of a batch of numpy arrays, its episodes divided over the devices.
+
+    Args:
+        batch: this process's share of the batch.
+        mode: pmap or jit.
+        devices: see `placement`.
+    """
     if mode == "pmap":
         batch = jax.tree.map(lambda leaf: leaf.reshape(len(devices), -1, *leaf.shape[1:]), batch)
-    return jax.device_put(batch, _sharding(devices, PartitionSpec(_AXIS)))
+    sharding = _sharding(devices, PartitionSpec(_AXIS))
+    if sharding.is_fully_addressable:
+        return jax.device_put(batch, sharding)
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch)
 
 
 def prefetch(batches: Iterable[Episode], mode: str, devices: list[jax.Device], depth: int = 2) -> Iterator[Episode]:

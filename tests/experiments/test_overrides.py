@@ -35,9 +35,9 @@ def read(experiment, tmp_path):
 
 
 def test_defaults(read, tmp_path):
-    config, workdir, mode, parallel = read()
+    config, workdir, mode, parallel, distributed = read()
     assert (config.name, config.train.steps) == ("plain", 50)
-    assert (workdir, mode, parallel) == (tmp_path / "run", "train_and_eval", "pmap")
+    assert (workdir, mode, parallel, distributed) == (tmp_path / "run", "train_and_eval", "pmap", False)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_only_the_overridden_field_changes(read):
 
 def test_words_in_any_order_and_form(experiment, tmp_path):
     words = ["--config.train.steps", "5", "--workdir", str(tmp_path), "--config.train.weight_decay", "-1"]
-    config, workdir, mode, parallel = parse(
-        ["prog", *words, "--config", f"{experiment}:dense", "--mode=eval", "--parallel=jit"]
+    config, workdir, mode, parallel, distributed = parse(
+        ["prog", *words, "--config", f"{experiment}:dense", "--mode=eval", "--parallel=jit", "--distributed"]
     )
     assert (config.name, config.train.steps, config.train.weight_decay) == ("dense", 5, -1.0)
-    assert (workdir, mode, parallel) == (tmp_path, "eval", "jit")
+    assert (workdir, mode, parallel, distributed) == (tmp_path, "eval", "jit", True)
 
 
 def test_the_last_of_two_overrides_wins(read):
@@ -87,7 +87,7 @@ def test_the_last_of_two_overrides_wins(read):
 
 def test_flagfile(read, tmp_path):
     (tmp_path / "flags").write_text("--config.train.steps=9\n--mode=train\n")
-    config, _, mode, _ = read(f"--flagfile={tmp_path / 'flags'}")
+    config, _, mode, *_ = read(f"--flagfile={tmp_path / 'flags'}")
     assert (config.train.steps, mode) == (9, "train")
 
 

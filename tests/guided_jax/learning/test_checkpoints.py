@@ -132,6 +132,21 @@ def test_what_a_killed_writer_left_is_no_checkpoint(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
 
 
+def test_a_reader_leaves_alone_what_is_being_written(tmp_path):
+    kept = open_checkpoints(tmp_path)
+    kept.save(make_state(1), ABOUT, None)
+    kept.close()
+    (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
+    reader = Checkpoints(tmp_path, keep_last=1, keep_best=0, read_only=True)
+    assert reader.newest() == 1
+    reader.close()
+    assert (tmp_path / "2.orbax-checkpoint-tmp").is_dir()
+    nowhere = Checkpoints(tmp_path / "no", keep_last=1, keep_best=0, read_only=True)
+    assert nowhere.newest() is None
+    nowhere.close()
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_state_of_another_shape_is_refused(tmp_path):
     kept = open_checkpoints(tmp_path)
     state = make_state()
