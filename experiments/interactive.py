@@ -25,7 +25,7 @@ def get_config() -> Config:
         data=DataConfig(
             train="coco:train2017:instance*2, voc:trainaug[:60%]:class*2, folder@ECSSD:all[:50%]:instance",
             min_area=500,
-            points="0-99*0.9, dense*0.1",
+            points="1-20*0.4, 0-99*0.5, dense*0.1",
             buckets="384x512, 512x384, 512x512",
         ),
         model=ModelConfig(grid="taps", stride=8, feature_width=256, fc6_kernel=3, init_std=0.0, dropout=0.0),
