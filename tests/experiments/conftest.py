@@ -17,7 +17,7 @@ SHRUNK = {
     "train.log_every": 1,
     "train.checkpoint_every": 2,
     "eval.source": "generated:val[-3:]:instance",
-    "eval.points": "1,5,dense",
+    "eval.points": "5",
     "eval.headline": "5",
     "eval.batch_size": 4,
     "eval.limit": 5,

@@ -17,12 +17,9 @@ from experiments.features import trunk_key
 from experiments.metrics import read_metrics
 from experiments.overrides import parse, run_app
 from guided_jax.backbones.preprocessing import CAFFE, TORCHVISION
-from guided_jax.backbones.pretrained import read_weights, write_safetensors
-from guided_jax.backbones.vgg import STAGES
-from guided_jax.backbones.weight_layouts import kernel_shapes
 from guided_jax.segmentor import Segmentor
+from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
 
-SHAPES = kernel_shapes(STAGES["vgg-tiny"], 8)
 CACHED = {"train.freeze": "trunk", "train.cache_features": "true"}
 IMAGES = 8
 """The last 3 and the first 5 of the split, which evaluation and training use."""
@@ -31,7 +28,7 @@ IMAGES = 8
 @pytest.fixture(scope="module", autouse=True)
 def tiny_weights_are_read():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "read_weights", partial(read_weights, shapes=SHAPES))
+        patch.setattr(module, "read_weights", read_tiny_weights)
         yield
 
 
@@ -40,18 +37,9 @@ def weights(tmp_path_factory):
     """Writes weights of a tiny VGG that expect the given preprocessing."""
     folder = tmp_path_factory.mktemp("weights")
 
-    def write(preprocessing, seed=0):
-        rng = np.random.default_rng(seed)
-        layers = {
-            name: {
-                "kernel": (rng.normal(size=shape) / np.sqrt(np.prod(shape[:3]))).astype(np.float32),
-                "bias": rng.normal(size=shape[-1]).astype(np.float32),
-            }
-            for name, shape in SHAPES.items()
-            if name.startswith("conv")
-        }
-        path = folder / f"{preprocessing.channels}{seed}.safetensors"
-        write_safetensors(path, layers, preprocessing)
+    def write(preprocessing):
+        path = folder / f"{preprocessing.channels}.safetensors"
+        write_tiny_weights(path, preprocessing)
         return path
 
     return write

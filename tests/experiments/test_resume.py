@@ -66,7 +66,7 @@ def read_state(workdir, step) -> dict[str, np.ndarray]:
 def workdirs(command, tmp_path_factory):
     """Of an uninterrupted run, and of one that was killed; and the step from which that one went on."""
     root = tmp_path_factory.mktemp("resume")
-    fields = {"train.steps": STEPS, "train.checkpoint_every": 5, "train.keep_last": 99, "eval.points": "5"}
+    fields = {"train.steps": STEPS, "train.checkpoint_every": 5, "train.keep_last": 99}
     whole, killed = (command(root / name, "--mode=train", **fields) for name in ("whole", "killed"))
     kill_once_saved(start(killed), root / "killed", 10)
     stopped = saved_steps(root / "killed")[-1]

@@ -22,12 +22,14 @@ from experiments.run import main
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import read_about
 
+ALL_POINTS = {"eval.points": "1,5,dense"}
+
 
 @pytest.fixture(scope="module")
 def done(command, tmp_path_factory):
     """A finished run."""
     workdir = tmp_path_factory.mktemp("runs") / "done"
-    assert run_app(main, command(workdir)) == 0
+    assert run_app(main, command(workdir, **ALL_POINTS)) == 0
     return workdir
 
 
@@ -83,7 +85,7 @@ def test_checkpoints_say_what_they_are_of(done):
 
 def test_the_command_again_only_repeats_the_result(done, command):
     before, metrics = result_of(done), (done / "metrics.jsonl").read_text()
-    assert run_app(run, command(done)) == 0
+    assert run_app(run, command(done, **ALL_POINTS)) == 0
     assert result_of(done)["scores"] == before["scores"]
     assert (done / "metrics.jsonl").read_text() == metrics
 
@@ -143,7 +145,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(command, tmp_path, capfd):
 
 def test_a_workdir_of_another_config_is_refused(done, command, capfd):
     capfd.readouterr()
-    assert run_app(run, command(done, **{"train.learning_rate": 0.5})) == 2
+    assert run_app(run, command(done, **ALL_POINTS, **{"train.learning_rate": 0.5})) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert "is of another config: train.learning_rate: 0.003 (workdir) != 0.5 (now)" in line
 
@@ -171,7 +173,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(command, tmp_path, capfd):
 @pytest.fixture(scope="module")
 def untrained(command, tmp_path_factory):
     """An experiment whose network answers at random, and its parameters."""
-    config = parse(command(tmp_path_factory.mktemp("x"))).config
+    config = parse(command(tmp_path_factory.mktemp("x"), **ALL_POINTS)).config
     experiment, params = open_experiment(config, "pmap", training=False)
     kernel = params["head"]["score_kernel"]
     params["head"]["score_kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
