@@ -27,8 +27,8 @@ def join_hosts() -> None:
         jax.distributed.initialize(os.environ.get(ADDRESS), **given)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
-            f"--distributed: {error}; start it under Slurm, Open MPI, Kubernetes or on a TPU pod, or set {ADDRESS} "
-            f"(host:port of the first process), {COUNT} and {NUMBER} (0, 1, ...)"
+            f"--distributed: {str(error).rstrip('.')}; start it under Slurm, Open MPI, Kubernetes or on a TPU pod, "
+            f"or set {ADDRESS} (host:port of the first process), {COUNT} and {NUMBER} (0, 1, ...)"
         ) from error
 
 

@@ -125,3 +125,10 @@ def test_only_the_first_process_speaks(ran):
 def test_the_hosts_leave_no_image_without_features(ran):
     root, *_ = ran
     assert len(list((root / "prepared" / "features").glob("*/*/*.safetensors"))) == 23
+
+
+def test_processes_that_are_not_told_of_each_other(command, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    assert run_app(run, command(tmp_path, "--distributed")) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: --distributed: invalid literal") and "set JAX_COORDINATOR_ADDRESS" in line

@@ -1,6 +1,7 @@
 """One step: the same numbers on any number of devices, in any number of parts."""
 
 import dataclasses
+import re
 from functools import partial
 
 import jax
@@ -107,6 +108,16 @@ def test_devices_and_parts_do_not_change_the_training(network, expected, mode, d
     trainer = Trainer(model, config, mode, devices)
     assert_same_training(trainer.run(params, [batch_number(number) for number in range(STEPS)]), expected)
     assert parts > 1 or trainer.traces == 1  # parts are traced once more, for their shapes
+
+
+def test_devices_exchange_sums_and_nothing_else(network):
+    """No episode moves between devices, though the parts of a batch are cut across them."""
+    model, params = network
+    trainer = Trainer(model, dataclasses.replace(SGD, accumulation=2), "jit", 4)
+    batch = place_batch(batch_number(0), "jit", trainer.devices)
+    program = trainer.step.lower(trainer.start(params), batch).compile().as_text()
+    kinds = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast"
+    assert set(re.findall(rf" ({kinds})(?:-start)?\(", program)) == {"all-reduce"}
 
 
 def test_a_mean_of_means_would_be_found_out(network, one_device):
