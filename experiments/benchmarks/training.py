@@ -27,7 +27,7 @@ from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, place_batch, prefetch, replicate
 from guided_jax.learning.step import create_state, train_step
 
-BATCHES = 20
+BATCHES = 10
 """Number of batches that are timed, the same ones each time."""
 
 
