@@ -25,7 +25,8 @@ def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
         for points, scores in result["scores"].items():
             print(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}")
         draw_results(workdir / "curve.png", {config.model.inference: result})
-        trained = load_model(workdir)._replace(config=config)
+        best = mode == "eval" and config.eval.checkpoint == "best"  # what was scored is what is shown
+        trained = load_model(workdir, best=best)._replace(config=config)
         points = config.eval.headline or next(iter(result["scores"]))
         draw_predictions(workdir / "picture.png", {config.model.inference: trained}, points=points)
         print(f"written to {workdir}: result.json, curve.png, picture.png")

@@ -12,10 +12,12 @@ import pytest
 
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
+from experiments import run as runner
 from experiments.config import Config
 from experiments.data import evaluation_episodes
 from experiments.evaluate import report
 from experiments.experiment import make_scorer, open_experiment, run
+from experiments.load import Trained
 from experiments.metrics import read_metrics
 from experiments.overrides import parse, run_app
 from experiments.run import main
@@ -236,3 +238,24 @@ def test_report_is_what_was_scored(untrained):
     present = {names[c - 1] for c in scores.classes}
     assert result["scores"]["1"]["classes"].keys() == present and len(present) > 1
     assert result["about"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("mode", "checkpoint", "best"), [("eval", "best", True), ("eval", "last", False), ("train_and_eval", "best", False)]
+)
+def test_the_picture_shows_the_checkpoint_that_was_scored(mode, checkpoint, best, monkeypatch, tmp_path):
+    config = Config()
+    config.eval.checkpoint = checkpoint
+    scores = {"1": {"pos_iu": 0.5, "class_mean": 0.5}}
+    loaded = []
+
+    def load(workdir, *, best):
+        loaded.append(best)
+        return Trained(config, None, {}, 0)
+
+    monkeypatch.setattr(runner, "run", lambda *_: {"protocol": {"data": "d", "tasks": 1}, "scores": scores})
+    monkeypatch.setattr(runner, "load_model", load)
+    monkeypatch.setattr(runner, "draw_results", lambda *_: None)
+    monkeypatch.setattr(runner, "draw_predictions", lambda *_, **__: None)
+    runner.main(config, tmp_path, mode, "jit")
+    assert loaded == [best]
