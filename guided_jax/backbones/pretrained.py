@@ -132,11 +132,18 @@ def write_safetensors(path: str | Path, layers: Mapping[str, Mapping], preproces
     save_file(flat, path, metadata={METADATA_KEY: json.dumps(preprocessing.to_dict())})
 
 
+TRUNKS, NECKS = ("trunk", "support_trunk"), ("neck", "support_neck")
+"""Nodes of a model that hold VGG's convolutions, and its fc6; early fusion has encoders of its own for the support."""
+
+
 def place(params: Mapping, pretrained: Pretrained) -> tuple[dict, Placement]:
     """Puts weights into a model's parameters.
 
-    Every layer below a node `trunk` is taken from the file; a layer below a node `neck` (fc6) is where the file
-    has it in the same shape; all else stays.
+    Every layer below a node `trunk` or `support_trunk` is taken from the file; a layer below a node `neck` or
+    `support_neck` (fc6) is where the file has it in the same shape, and `head/fc7`, a matrix, where it has the
+    file's shape and follows the file's fc6 (the reference's fcn32s); all else stays. Where conv1_1 has more
+    than 3 input channels, the annotation's, each of the further ones gets the mean of the file's 3 kernels (the
+    reference's interactive-early).
 
     Args:
         params: tree of a flax model, such as `{'trunk': {'conv1_1': {'kernel', 'bias'}}, 'neck': {'fc6': ...}}`.
@@ -146,40 +153,60 @@ def place(params: Mapping, pretrained: Pretrained) -> tuple[dict, Placement]:
         A new tree of the same structure, shapes and dtypes, and what was done.
 
     Raises:
-        WeightsError: a layer of the trunk is not in the file or has another shape there.
+        WeightsError: a layer of a trunk is not in the file or has another shape there.
     """
     flat = flatten_dict(params, keep_empty_nodes=True)
     models: dict[tuple[str, ...], dict] = {}
     for path, leaf in flat.items():
         if hasattr(leaf, "shape"):
             models.setdefault(path[:-1], {})[path[-1]] = leaf
-    trunk = [layer for layer in models if layer[-2:-1] == ("trunk",)]
+    trunk = [layer for layer in models if _within(layer, TRUNKS)]
     if not trunk:
         raise WeightsError(f"the model has no 'trunk' to put weights into; its parts are {', '.join(params)}")
     missing = [layer[-1] for layer in trunk if not models[layer].keys() <= pretrained.layers.get(layer[-1], {}).keys()]
     if missing:
-        raise WeightsError(f"{pretrained.source}: does not have the trunk's {', '.join(missing)}")
-    for layer in trunk:
+        names = ", ".join(dict.fromkeys(missing))
+        raise WeightsError(f"{pretrained.source}: does not have the trunk's {names}")
+    values = {layer: _trunk_values(layer, models[layer], pretrained) for layer in trunk}
+    for layer, parts in models.items():
+        if _within(layer, NECKS) and _fits(parts, pretrained.layers.get(layer[-1], {})):
+            values[layer] = pretrained.layers[layer[-1]]
+    for layer, parts in models.items():
+        if layer[-2:] == ("head", "fc7") and "fc7" in pretrained.layers and (*layer[:-2], "neck", "fc6") in values:
+            fc7 = {**pretrained.layers["fc7"], "kernel": pretrained.layers["fc7"]["kernel"][0, 0]}
+            if _fits(parts, fc7):
+                values[layer] = fc7
+    for layer, parts in values.items():
         for part, leaf in models[layer].items():
-            shape = pretrained.layers[layer[-1]][part].shape
-            if leaf.shape != shape:
-                raise WeightsError(
-                    f"{'/'.join(layer)}/{part} is {leaf.shape} in the model and {shape} in {pretrained.source}: "
-                    "its weights fit a backbone of the same widths only"
-                )
-    fitting = [layer for layer in models if layer[-2:-1] == ("neck",) and _fits(models[layer], pretrained, layer[-1])]
-    loaded = [layer for layer in models if layer in trunk or layer in fitting]
-    for layer in loaded:
-        for part, leaf in models[layer].items():
-            flat[*layer, part] = jnp.asarray(pretrained.layers[layer[-1]][part], leaf.dtype)
-    used = {layer[-1] for layer in loaded}
+            flat[*layer, part] = jnp.asarray(parts[part], leaf.dtype)
+    used = {layer[-1] for layer in values}
     return unflatten_dict(flat), Placement(
-        loaded=tuple("/".join(layer) for layer in loaded),
-        untouched=tuple("/".join(layer) for layer in models if layer not in loaded),
+        loaded=tuple("/".join(layer) for layer in models if layer in values),
+        untouched=tuple("/".join(layer) for layer in models if layer not in values),
         unused=tuple(layer for layer in pretrained.layers if layer not in used),
     )
 
 
-def _fits(parts: Mapping, pretrained: Pretrained, layer: str) -> bool:
-    shapes = {part: value.shape for part, value in pretrained.layers.get(layer, {}).items()}
-    return {part: leaf.shape for part, leaf in parts.items()} == shapes
+def _trunk_values(layer: tuple[str, ...], parts: Mapping, pretrained: Pretrained) -> dict[str, np.ndarray]:
+    """The file's layer, with further input channels where the model's conv1_1 has them."""
+    values = dict(pretrained.layers[layer[-1]])
+    further = parts["kernel"].shape[-2] - values["kernel"].shape[-2]
+    if layer[-1] == "conv1_1" and further > 0:
+        mean = values["kernel"].mean(-2, keepdims=True)
+        values["kernel"] = np.concatenate([values["kernel"], *[mean] * further], axis=-2)
+    for part, leaf in parts.items():
+        if leaf.shape != values[part].shape:
+            raise WeightsError(
+                f"{'/'.join(layer)}/{part} is {leaf.shape} in the model and "
+                f"{pretrained.layers[layer[-1]][part].shape} in {pretrained.source}: "
+                "its weights fit a backbone of the same widths only"
+            )
+    return values
+
+
+def _within(layer: tuple[str, ...], nodes: tuple[str, ...]) -> bool:
+    return len(layer) > 1 and layer[-2] in nodes
+
+
+def _fits(parts: Mapping, values: Mapping) -> bool:
+    return {part: leaf.shape for part, leaf in parts.items()} == {part: value.shape for part, value in values.items()}

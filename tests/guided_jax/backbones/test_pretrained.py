@@ -11,31 +11,12 @@ from safetensors.numpy import save_file
 
 from guided_jax.backbones import weight_files
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, KERAS, TORCHVISION
-from guided_jax.backbones.pretrained import METADATA_KEY, Pretrained, place, read_weights, write_safetensors
+from guided_jax.backbones.pretrained import METADATA_KEY, read_weights, write_safetensors
 from guided_jax.backbones.weight_files import KnownFile, WeightsError
-from guided_jax.backbones.weight_layouts import VGG16, kernel_shapes
+from guided_jax.backbones.weight_layouts import VGG16
+from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL, check_layers, only_convs
 
-SMALL = kernel_shapes(((4, 4), (5, 5), (6, 6, 6), (7, 7, 7), (8, 8, 8)), 9)
-CONVS = [layer for layer in SMALL if layer.startswith("conv")]
 TORCH_INDEX = dict(zip(CONVS, (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), strict=True))
-
-
-def make_layers(shapes=SMALL, seed=0) -> dict[str, dict[str, np.ndarray]]:
-    rng = np.random.default_rng(seed)
-    return {
-        layer: {
-            "kernel": rng.standard_normal(shape, np.float32),
-            "bias": rng.standard_normal(shape[-1:], np.float32),
-        }
-        for layer, shape in shapes.items()
-    }
-
-
-LAYERS = make_layers()
-
-
-def only_convs(layers):
-    return {layer: parts for layer, parts in layers.items() if layer.startswith("conv")}
 
 
 def own_names(layers) -> dict[str, np.ndarray]:
@@ -82,15 +63,6 @@ def write_pth(path, state, **options):
 def write_npz(path, arrays):
     np.savez(path, **arrays)
     return path
-
-
-def check_layers(actual, expected):
-    assert list(actual) == list(expected)
-    for layer, parts in expected.items():
-        assert set(actual[layer]) == {"kernel", "bias"}
-        for part, value in parts.items():
-            assert actual[layer][part].dtype == np.float32
-            np.testing.assert_array_equal(actual[layer][part], value, err_msg=f"{layer}/{part}")
 
 
 # Layouts.
@@ -377,80 +349,6 @@ def test_without_torch_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(WeightsError, match=r"needs torch: pip install 'guided_jax\[torch\]'"):
         read_weights(tmp_path / "v.pth", preprocessing=CAFFE)
-
-
-# Into a model.
-
-
-def make_pretrained(layers=LAYERS) -> Pretrained:
-    return Pretrained(layers, CAFFE, "0" * 64, "a file")
-
-
-def make_params(fc6=SMALL["fc6"], dtype=jnp.float32):
-    def layer(shape):
-        return {"kernel": jnp.zeros(shape, dtype), "bias": jnp.zeros(shape[-1:], dtype)}
-
-    return {
-        "trunk": {conv: layer(SMALL[conv]) for conv in CONVS},
-        "neck": {"fc6": layer(fc6), "tap3": {"kernel": jnp.zeros((1, 1, 6, 9), dtype)}},
-        "head": {"fc7": layer(SMALL["fc7"])},
-    }
-
-
-def test_place_fills_trunk_and_fitting_fc6_and_leaves_the_rest():
-    params = make_params()
-    placed, report = place(params, make_pretrained())
-    check_layers(placed["trunk"], only_convs(LAYERS))
-    check_layers({"fc6": placed["neck"]["fc6"]}, {"fc6": LAYERS["fc6"]})
-    assert report.loaded == (*(f"trunk/{conv}" for conv in CONVS), "neck/fc6")
-    assert report.untouched == ("neck/tap3", "head/fc7")
-    assert report.unused == ("fc7",)
-    assert jax.tree.structure(placed) == jax.tree.structure(params)
-    assert placed["head"]["fc7"]["kernel"] is params["head"]["fc7"]["kernel"]
-    assert not params["trunk"]["conv1_1"]["kernel"].any(), "the parameters given are not changed"
-
-
-def test_place_leaves_an_fc6_of_another_width():
-    placed, report = place(make_params(fc6=(7, 7, 8, 5)), make_pretrained())
-    assert not placed["neck"]["fc6"]["kernel"].any()
-    assert report.untouched == ("neck/fc6", "neck/tap3", "head/fc7")
-    assert report.unused == ("fc6", "fc7")
-
-
-def test_place_with_convolutions_only_and_a_shorter_trunk():
-    params = make_params()
-    for conv in ("conv5_1", "conv5_2", "conv5_3"):
-        del params["trunk"][conv]
-    placed, report = place(params, make_pretrained(only_convs(LAYERS)))
-    assert list(placed["trunk"]) == CONVS[:-3]
-    assert report.unused == ("conv5_1", "conv5_2", "conv5_3")
-
-
-def test_place_below_a_collection_and_in_the_models_dtype():
-    placed, report = place({"params": make_params(dtype=jnp.bfloat16)}, make_pretrained())
-    kernel = placed["params"]["trunk"]["conv1_1"]["kernel"]
-    assert kernel.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(np.asarray(kernel), LAYERS["conv1_1"]["kernel"].astype(jnp.bfloat16))
-    assert report.loaded[0] == "params/trunk/conv1_1"
-
-
-def test_place_names_layers_of_the_trunk_that_the_file_lacks():
-    layers = {layer: parts for layer, parts in LAYERS.items() if layer not in ("conv1_1", "conv4_2")}
-    with pytest.raises(WeightsError, match=r"a file: does not have the trunk's conv1_1, conv4_2$"):
-        place(make_params(), make_pretrained(layers))
-
-
-def test_place_refuses_a_trunk_of_other_widths_with_both_shapes():
-    params = make_params()
-    params["trunk"]["conv1_1"]["kernel"] = jnp.zeros((3, 3, 3, 2), jnp.float32)
-    message = r"trunk/conv1_1/kernel is \(3, 3, 3, 2\) in the model and \(3, 3, 3, 4\) in a file"
-    with pytest.raises(WeightsError, match=message):
-        place(params, make_pretrained())
-
-
-def test_place_refuses_a_model_without_trunk():
-    with pytest.raises(WeightsError, match="no 'trunk' to put weights into; its parts are neck, head"):
-        place({part: tree for part, tree in make_params().items() if part != "trunk"}, make_pretrained())
 
 
 @pytest.mark.real_data
