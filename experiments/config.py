@@ -7,7 +7,7 @@ An experiment module gives one by `get_config()`; flags override single fields
 from dataclasses import dataclass, field
 
 from guided_jax.learning.config import TrainConfig
-from guided_jax.segmentor import ModelConfig
+from guided_jax.model_config import ModelConfig
 
 
 @dataclass

@@ -18,7 +18,7 @@ from data_pipelines.points import parse_counts, parse_points, parse_shots
 from data_pipelines.tasks import Tasks, count_tasks, list_tasks
 from experiments.config import Config, EvalConfig
 from guided_jax.episode import Episode
-from guided_jax.segmentor import geometry_of
+from guided_jax.model_config import geometry_of
 
 logger = logging.getLogger(__name__)
 

@@ -41,7 +41,8 @@ from guided_jax.learning.loop import NonFiniteLoss, train
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, placement, prefetch, replicate
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
-from guided_jax.segmentor import Segmentor, check_model
+from guided_jax.model_config import check_mode, check_model
+from guided_jax.segmentor import Segmentor
 
 logger = logging.getLogger(__name__)
 
@@ -141,6 +142,9 @@ def check_config(config: Config, *, training: bool) -> None:
         ValueError: naming the field and what would be right.
     """
     check_model(config.model)
+    if training:
+        check_mode(config.model, config.data.mode, "data.mode")
+    check_mode(config.model, config.eval.mode or config.data.mode, "eval.mode" if config.eval.mode else "data.mode")
     check_train(config.train, jax.device_count() if training else 1)
     texts = {
         "data.points": (config.data.points, parse_points),
@@ -158,6 +162,15 @@ def check_config(config: Config, *, training: bool) -> None:
         raise ValueError(f"eval.checkpoint={config.eval.checkpoint!r} is not one of last, best")
     if config.weights and not Path(config.weights).is_file():
         raise ValueError(f"weights={config.weights}: there is no such file")
+    if config.train.cache_features and config.model.fusion in ("stack", "mask"):
+        raise ValueError(
+            f"train.cache_features: model.fusion={config.model.fusion} runs the trunk on image and annotation together, "
+            "so no features can be kept; set it to False"
+        )
+    if config.train.cache_features and config.model.support_grid == "dilated":
+        raise ValueError(
+            "train.cache_features: model.support_grid=dilated runs the trunk once more on another grid; set it to False"
+        )
     if config.train.cache_features and not config.weights:
         raise ValueError("train.cache_features: features of an untrained trunk; name its file in `weights`")
 

@@ -20,7 +20,8 @@ from data_pipelines.images import count_images, images_without_features
 from experiments.config import Config
 from experiments.data import OpenSource
 from guided_jax.backbones.vgg import STAGES
-from guided_jax.segmentor import Segmentor, geometry_of
+from guided_jax.model_config import geometry_of
+from guided_jax.segmentor import Segmentor
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ decay 5e-4 at a constant 1e-5, one episode an update, 100,000 updates, points un
 """
 
 from experiments.config import Config, DataConfig, EvalConfig
-from guided_jax.segmentor import ModelConfig
+from guided_jax.model_config import ModelConfig
 
 
 def get_config(variant: str = "") -> Config:

@@ -81,19 +81,16 @@ def interpolate(
     return values / (total(rows, valid[..., 0])[..., :, None] * total(columns, valid[..., 1])[..., None, :])
 
 
-def label_masks(
-    annotation: UInt8[Array, "*b h w"],
-    rows: Float[np.ndarray, "h n"],
-    columns: Float[np.ndarray, "w m"],
-    *,
-    way: int,
-    stride: int,
-) -> Float[Array, "*b k n m"]:
-    """Maps an annotation to one mask a label on the feature grid by fixed interpolation (paper 4.1).
+def label_planes(annotation: UInt8[Array, "*b h w"], way: int) -> Float[Array, "*b k h w"]:
+    """One plane a label: 1 where it is annotated; all are 0 where nothing is."""
+    return jax.nn.one_hot(annotation, way, axis=-3)
 
-    The bilinear kernel sums to 1, so a lone point inside the image touches four cells with a mass of
-    1 / stride^2 in all; see checklist item 6 of the reference. Linear: masks of clicks add up.
-    """
-    planes = jax.nn.one_hot(annotation, way, axis=-3)  # all zero where unannotated
-    scale = np.float32(1 / stride)  # a power of two, so exact
-    return interpolate(planes, rows.T * scale, columns.T * scale)
+
+TINY = 1e-6
+"""Length below which a vector counts as none; keeps the gradient of `unit` finite at zero."""
+
+
+def unit(values: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+    """Scales vectors to unit length, in float32; zero stays zero."""
+    values = values.astype(jnp.float32)
+    return values * jax.lax.rsqrt(jnp.sum(values**2, -1, keepdims=True) + TINY**2)

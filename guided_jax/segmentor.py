@@ -1,89 +1,43 @@
 """The guided segmentor: encode, guide, merge, segment, put together.
 
-features = encode(image)               # once an image, whatever the annotations
-guidance = guide(features, annotation) # masks and pools: no convolution
-z = merge(guidance)                    # over shots
-logits = segment(features, z)          # the support is no longer needed
+features = encode(image)               # late fusion: once an image, whatever the annotations
+query = prepare(features)              # the head's part of it, once an image too
+guidance = guide(features, annotation) # masks and pools: no convolution of the encoder
+task = merge(guidance)                 # over shots
+logits = segment(query, task)          # the support is no longer needed
+
+Early fusion has `guide_early(image, annotation)` in place of `guide`: nothing to cache, and that is its price.
 """
 
-from dataclasses import dataclass
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
-from guided_jax.backbones.geometry import Geometry
-from guided_jax.backbones.preprocessing import PREPROCESSINGS, Preprocessing, normalise
-from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal
+from guided_jax.backbones.preprocessing import Preprocessing, normalise
+from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
 from guided_jax.episode import Episode
-from guided_jax.guides import late
-from guided_jax.inference.feature_fusion import FeatureFusion
-from guided_jax.resample import interpolate, keep_valid, label_masks
-
-
-@dataclass
-class ModelConfig:
-    """The guided segmentor; the defaults are the reference's `interactive-late-glob`.
-
-    Attributes:
-        backbone: name in the table of backbones: vgg16, vgg16-quarter, vgg-small, vgg-tiny.
-        grid: how the feature grid is made: exact, dilated or taps (`guided_jax.backbones.geometry`).
-        stride: pixels between the cells of the feature grid.
-        feature_width: channels of fc6's features: 4096, or 256 for the "lite" models.
-        fc6_kernel: side of fc6's kernel.
-        inference: shared, unshared, or unguided (the foreground-background baseline).
-        way: number of labels, the negative included.
-        dropout: rate, of the features and in the head.
-        init_std: standard deviation of the new layers' normal initialisation; 0: He's, by the fan-in.
-        preprocessing: of the images where no pretrained weights bring their own: caffe or torchvision.
-        dtype: of the computation: float32 or bfloat16; parameters are float32.
-    """
-
-    backbone: str = "vgg16"
-    grid: str = "exact"
-    stride: int = 32
-    feature_width: int = 4096
-    fc6_kernel: int = 7
-    inference: str = "shared"
-    way: int = 2
-    dropout: float = 0.5
-    init_std: float = 0.001
-    preprocessing: str = "caffe"
-    dtype: str = "float32"
-
-
-def check_model(config: ModelConfig) -> None:
-    """Raises ValueError with the reason where the configuration makes no model."""
-    choices = {
-        "backbone": STAGES,
-        "inference": ("shared", "unshared", "unguided"),
-        "preprocessing": PREPROCESSINGS,
-        "dtype": ("float32", "bfloat16"),
-    }
-    for field, allowed in choices.items():
-        if (value := getattr(config, field)) not in allowed:
-            raise ValueError(f"model.{field}={value!r} is not one of {', '.join(allowed)}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"model.dropout={config.dropout} is not a rate in [0, 1)")
-    if config.way < 2:
-        raise ValueError(f"model.way={config.way}: at least 2 labels, the negative and one positive")
-    try:
-        geometry_of(config)
-    except ValueError as error:
-        raise ValueError(f"model.grid, model.stride, model.fc6_kernel: {error}") from error
-
-
-def geometry_of(config: ModelConfig) -> Geometry:
-    """The grid's geometry."""
-    return Geometry(config.grid, len(STAGES[config.backbone]), config.stride, config.fc6_kernel)
+from guided_jax.episodic import segment_episodes
+from guided_jax.guides import early, guidance, late
+from guided_jax.guides.encodings import amplitude, mask_positives, stack
+from guided_jax.guides.guidance import Guidance, Task
+from guided_jax.inference.heads import make_head
+from guided_jax.model_config import (
+    ModelConfig,
+    geometry_of,
+    guides_early,
+    support_geometry_of,
+)
+from guided_jax.resample import interpolate, keep_valid, label_planes
 
 
 class Segmentor(nn.Module):
     """A guided network (or its unguided twin); every method is pure in the parameters.
 
     Attributes:
-        config: the model.
+        config: the model; sound by `check_model`.
         preprocessing: of the pretrained weights; normalisation happens on the device.
     """
 
@@ -91,30 +45,37 @@ class Segmentor(nn.Module):
     preprocessing: Preprocessing
 
     def setup(self):
-        """Builds the trunk, the neck and the head."""
+        """Builds the trunk, the neck, the head, and what the guide has of its own."""
         config = self.config
-        dtype = jnp.dtype(config.dtype)
         init = nn.initializers.normal(config.init_std) if config.init_std else he_normal
-        self.geometry = geometry_of(config)
-        self.trunk = Trunk(STAGES[config.backbone], self.geometry, dtype)
-        self.neck = Neck(
-            self.geometry,
+        self.geometry, self.support_geometry = geometry_of(config), support_geometry_of(config)
+        trunk = partial(Trunk, STAGES[config.backbone], jnp.dtype(config.dtype))
+        neck = partial(
+            Neck,
             config.feature_width,
             dropout_rate=config.dropout,
             # The reference drops elements of the pretrained fc6 and channels of a new one (checklist 17).
             dropout_channels=config.feature_width != 4096,
             kernel_init=init,
-            dtype=dtype,
+            dtype=jnp.dtype(config.dtype),
         )
-        self.head = FeatureFusion(config.inference, config.way, config.dropout, init, dtype)
+        self.trunk = trunk()
+        if config.feature_width:
+            self.neck = neck()
+        if guides_early(config):
+            self.support_trunk, self.support_neck = trunk(), neck()
+        if config.mask == "learned":
+            self.mask = late.LearnedMasks(self.support_geometry)
+        self.head = make_head(config, init)
 
     def trunk_maps(
         self, image: UInt8[Array, "b h w 3"], size: Int32[Array, "b 2"]
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         """The maps of the trunk that the neck reads; what a feature cache holds."""
-        dtype = jnp.dtype(self.config.dtype)
-        image = keep_valid(normalise(image, self.preprocessing, dtype), size)
-        return self.trunk(image, size)
+        return self.trunk(self._normalised(image), size, self.geometry)
+
+    def _normalised(self, image):
+        return normalise(image, self.preprocessing, jnp.dtype(self.config.dtype))
 
     def encode(self, image, canvas: tuple[int, int], size: Int32[Array, "b 2"], keys: Key[Array, " b"] | None = None):
         """Features of images: float [b, n, m, c], non-negative, 0 on the padding.
@@ -126,21 +87,132 @@ class Segmentor(nn.Module):
             keys: one an image, for dropout in training.
         """
         maps = image if isinstance(image, tuple) else self.trunk_maps(image, size)
-        return self.neck(maps, canvas, size, keys)
+        if not self.config.feature_width:
+            return raw_features(maps, canvas, size, self.geometry)
+        return self.neck(maps, canvas, size, keys, self.geometry)
+
+    def encode_support(
+        self, image, canvas: tuple[int, int], size: Int32[Array, "b 2"], keys: Key[Array, " b"] | None = None
+    ):
+        """Features of support images under late fusion, on the support's own grid where it has one (paper 4.1).
+
+        The arguments are those of `encode`. For average pooling alone, interpolated features give what the fixed
+        masks give: to weigh cells by bilinear masks is to read the interpolated map at the points.
+        """
+        if self.config.support_grid == "dilated":
+            maps = self.trunk(self._normalised(image), size, self.support_geometry)
+            if not self.config.feature_width:
+                return raw_features(maps, canvas, size, self.support_geometry)
+            return self.neck(maps, canvas, size, keys, self.support_geometry)
+        return self.refine_support(self.encode(image, canvas, size, keys), canvas, size)
+
+    def refine_support(
+        self, features: Float[Array, "b n m c"], canvas: tuple[int, int], size: Int32[Array, "b 2"]
+    ) -> Float[Array, "b n2 m2 c"]:
+        """Interpolates features to the support's grid where `support_grid=interpolated`; else leaves them."""
+        if self.config.support_grid != "interpolated":
+            return features
+        fine = self.support_geometry
+        weights = [self.geometry.weights_at(fine.centres(side), side) for side in canvas]
+        valid = self.geometry.cells(size)[:, None]
+        planes = interpolate(jnp.moveaxis(features, -1, 1), *weights, valid=valid)
+        return keep_valid(jnp.moveaxis(planes, 1, -1), fine.cells(size)).astype(features.dtype)
+
+    def prepare(self, features: Float[Array, "b n m c"]) -> PyTree:
+        """The head's part of a query: all that `segment` needs of it."""
+        return self.head.prepare(features)
 
     def guide(
-        self, features: Float[Array, "*b n m c"], annotation: UInt8[Array, "*b h w"], way: int | None = None
-    ) -> late.Guidance:
-        """Guidance of one shot; `late.Guidance` of annotations of the same image add up."""
-        geometry = self.geometry
-        rows, columns = (geometry.pixel_weights(side) for side in annotation.shape[-2:])
-        masks = label_masks(annotation, rows, columns, way=way or self.config.way, stride=geometry.stride)
-        return late.guide(features, masks)
+        self,
+        features: Float[Array, "*b n m c"],
+        annotation: UInt8[Array, "*b h w"],
+        size: Int32[Array, "*b 2"],
+        way: int | None = None,
+    ) -> Guidance:
+        """Guidance of one shot under late fusion; of several annotations of an image it adds up (`guidance.add`).
+
+        Args:
+            features: of `encode_support`.
+            annotation: of the image; points on the padding are no points.
+            size: true height and width of each image.
+            way: number of labels, where not the configuration's.
+        """
+        config, geometry = self.config, self.support_geometry
+        planes = label_planes(late.inside_only(annotation, size), way or config.way)
+        masks = self.mask(planes, size) if config.mask == "learned" else late.fixed_masks(planes, geometry, size)
+        shot = late.guide(features, masks, late.count_points(planes), config.pooling)
+        if config.locality == "global":
+            return shot
+        local = config.locality == "local" and config.inference != "distance"
+        weights = masks if local else late.points_by_cell(planes, geometry, size)
+        return shot._replace(features=features.astype(jnp.float32), weights=weights)
+
+    def guide_early(
+        self,
+        image: UInt8[Array, "b s h w 3"],
+        annotation: UInt8[Array, "b s h w"],
+        size: Int32[Array, "b s 2"],
+        keys: Key[Array, " b"] | None = None,
+    ) -> Guidance:
+        """Guidance of each shot under early fusion: a whole pass of the support encoder.
+
+        Args:
+            image: of each shot.
+            annotation: of each shot; points on the padding are no points.
+            size: true height and width of each image.
+            keys: one an episode, for dropout in training.
+        """
+        b, s = annotation.shape[:2]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(b * s, *leaf.shape[2:]), (image, annotation, size))
+        if keys is not None:
+            keys = jax.vmap(lambda key: jax.random.split(key, s))(keys).reshape(b * s)
+        features = self.encode_annotated(*flat, keys, of_support=True)
+        features = features.reshape(b, s, *features.shape[1:])
+        config, cells = self.config, self.geometry.cells(size)
+        annotation = late.inside_only(annotation, size)
+        return early.guide(features, annotation, cells, config.pooling, local=config.locality == "local")
+
+    def encode_annotated(
+        self,
+        image: UInt8[Array, "b h w 3"],
+        annotation: UInt8[Array, "b h w"],
+        size: Int32[Array, "b 2"],
+        keys: Key[Array, " b"] | None = None,
+        *,
+        of_support: bool = False,
+    ) -> Float[Array, "b n m c"]:
+        """Features of image and annotation together (early fusion); points on the padding are no points.
+
+        Args:
+            image: as stored.
+            annotation: of the image.
+            size: true height and width of each image.
+            keys: one an image, for dropout in training.
+            of_support: by the support's own encoder; else by the only one (`inference=direct`).
+        """
+        config = self.config
+        pixels, annotation = self._normalised(image), late.inside_only(annotation, size)
+        if config.fusion == "stack":
+            pixels = stack(pixels, annotation, config.way, config.encoding, amplitude(self.preprocessing))
+        else:
+            pixels = mask_positives(pixels, annotation)
+        trunk, neck = (self.support_trunk, self.support_neck) if of_support else (self.trunk, self.neck)
+        return neck(trunk(pixels, size, self.geometry), image.shape[1:3], size, keys, self.geometry)
+
+    def merge(self, shots: Guidance) -> Task:
+        """Merges the guidance of shots [b, s, ...] into the task representation."""
+        config = self.config
+        task = Task(guidance.pool_shots(shots, config.merge, config.pooling))
+        if config.locality == "global":
+            return task
+        if config.locality == "local" and config.inference != "distance":
+            return task._replace(local=guidance.keep_positions(shots))
+        return task._replace(neighbours=guidance.keep_neighbours(shots))
 
     def segment(
         self,
-        features: Float[Array, "b n m c"],
-        z: Float[Array, "b k c"],
+        query: PyTree,
+        task: Task,
         canvas: tuple[int, int],
         size: Int32[Array, "b 2"],
         keys: Key[Array, " b"] | None = None,
@@ -149,63 +221,47 @@ class Segmentor(nn.Module):
 
         With the exact grid they fade towards 0 within 32 pixels of the border as the reference's do.
         """
+        return self.score(query, task, canvas, size, keys)[0]
+
+    def score(
+        self,
+        query: PyTree,
+        task: Task,
+        canvas: tuple[int, int],
+        size: Int32[Array, "b 2"],
+        keys: Key[Array, " b"] | None = None,
+    ) -> tuple[Float[Array, "b k h w"], Float[Array, "b r p"] | None]:
+        """What `segment` gives, and the output weights that were regressed from the guidance, else None."""
         geometry = self.geometry
-        scores = self.head(features, z, keys)
+        scores, weights = self.head(query, task, keys)
         valid = geometry.cells(size)[:, None]
         rows, columns = (geometry.pixel_weights(side) for side in canvas)
         if geometry.grid == "taps":
-            return interpolate(scores, rows, columns, valid=valid)
+            return interpolate(scores, rows, columns, valid=valid), weights
         scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
-        return interpolate(scores, rows, columns)
+        return interpolate(scores, rows, columns), weights
 
     def __call__(
-        self, episode: Episode, keys: Key[Array, " b"] | None = None, reduce_draw=lambda logits: logits
+        self,
+        episode: Episode,
+        keys: Key[Array, " b"] | None = None,
+        reduce_draw=lambda logits, weights: logits,
+        *,
+        way: int | None = None,
+        union: bool = False,
     ) -> PyTree:
         """Segments the queries of a batch of episodes under each draw of their annotations.
 
         Args:
             episode: the batch; its target is not looked at.
             keys: one an episode, for dropout; None in evaluation.
-            reduce_draw: applied to the logits [b, k, h, w] of one draw, so that many draws need not be
-                held at once.
+            reduce_draw: applied to the logits [b, k, h, w] of one draw and to the weights that were regressed for it
+                (None by other inference), so that many draws need not be held at once.
+            way: number of labels of the annotations, where not the configuration's.
+            union: segments more than two labels as a union of binary tasks, one against the rest (paper 3), even
+                where the head takes any number (late fusion, shared).
 
         Returns:
             What `reduce_draw` gives, stacked over the draws: leaves [a, ...]; by itself logits [a, b, k, h, w].
         """
-        canvas = episode.annotation.shape[-2:]
-        query, support = self._encode_all(episode, canvas, keys)
-        head_keys = None if keys is None else _fold(keys, 1)
-
-        def one_draw(annotation):
-            z = late.merge(self.guide(support, annotation))
-            return reduce_draw(self.segment(query, z, canvas, episode.query_size, head_keys))
-
-        draws = jnp.moveaxis(episode.annotation, 1, 0)
-        if draws.shape[0] == 1 or self.is_initializing():
-            return jax.tree.map(lambda leaf: leaf[None], one_draw(draws[0]))
-        # A Python loop would compile every draw again; the head makes no parameters by now, so a
-        # plain scan over a bound module is safe.
-        return jax.lax.map(one_draw, draws)
-
-    def _encode_all(self, episode, canvas, keys):
-        """Features of the queries [b, ...] and of the shots [b, s, ...], in one pass of the encoder."""
-        encoder_keys = None if keys is None else _fold(keys, 0)
-        if episode.support is None:
-            features = self.encode(episode.query, canvas, episode.query_size, encoder_keys)
-            return features, features[:, None]
-        b, s = episode.support_size.shape[:2]
-
-        def join(query, support):
-            return jnp.concatenate([query[:, None], support], 1).reshape(b * (s + 1), *query.shape[1:])
-
-        images = jax.tree.map(join, episode.query, episode.support)
-        sizes = join(episode.query_size, episode.support_size)
-        if keys is not None:
-            encoder_keys = jax.vmap(lambda key: jax.random.split(key, s + 1))(encoder_keys).reshape(b * (s + 1))
-        features = self.encode(images, canvas, sizes, encoder_keys)
-        features = features.reshape(b, s + 1, *features.shape[1:])
-        return features[:, 0], features[:, 1:]
-
-
-def _fold(keys: Key[Array, " b"], number: int) -> Key[Array, " b"]:
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+        return segment_episodes(self, episode, keys, reduce_draw, way or self.config.way, union=union)

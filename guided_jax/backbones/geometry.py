@@ -108,4 +108,8 @@ class Geometry:
 
     def pixel_weights(self, pixels: int) -> Float[np.ndarray, "pixels n"]:
         """Bilinear weights between the pixels of a side and its cells."""
-        return bilinear_weights(np.arange(pixels, dtype=np.float64), self.centres(pixels), self.stride)
+        return self.weights_at(np.arange(pixels, dtype=np.float64), pixels)
+
+    def weights_at(self, positions: Float[np.ndarray, " n"], pixels: int) -> Float[np.ndarray, "n cells"]:
+        """Bilinear weights between positions along a side of `pixels` and its cells."""
+        return bilinear_weights(positions, self.centres(pixels), self.stride)

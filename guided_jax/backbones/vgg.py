@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int32, Key
 
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.dropout import dropout
-from guided_jax.resample import bilinear_weights, cell_centres, interpolate, keep_valid
+from guided_jax.resample import bilinear_weights, cell_centres, interpolate, keep_valid, unit
 
 STAGES: dict[str, tuple[tuple[int, ...], ...]] = {
     "vgg16": ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)),
@@ -50,29 +50,27 @@ class Trunk(nn.Module):
 
     Attributes:
         stages: a value of `STAGES`.
-        geometry: the grid to make.
         dtype: of the computation; parameters are float32.
     """
 
     stages: tuple[tuple[int, ...], ...]
-    geometry: Geometry
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "b h w 3"], size: Int32[Array, "b 2"]
+        self, image: Float[Array, "b h w channels"], size: Int32[Array, "b 2"], geometry: Geometry
     ) -> tuple[Float[Array, "b _ _ _"], ...]:
         """Encodes normalised images on a canvas.
 
         Args:
-            image: normalised, whatever on the padding.
+            image: normalised, whatever on the padding; early fusion gives it more channels than 3.
             size: true height and width of each image in pixels.
+            geometry: of the grid; an exact and a dilated one have the same parameters.
 
         Returns:
             The maps that the neck reads, finest first; non-negative, and 0 on the padding. The same,
             to rounding, as those of each image alone on a canvas of its own size.
         """
-        geometry = self.geometry
         sizes = geometry.stage_sizes(size)
         taps = []
         maps = keep_valid(image.astype(self.dtype), size)
@@ -102,7 +100,6 @@ class Neck(nn.Module):
     """fc6 as a convolution, on the feature grid (the reference's phi is relu(fc6)).
 
     Attributes:
-        geometry: the grid.
         width: channels of the features: 4096 takes VGG-16's own fc6, 256 is the reference's "lite".
         dropout_rate: of the features in training.
         dropout_channels: whole channels (lite) or single elements (4096 wide).
@@ -110,7 +107,6 @@ class Neck(nn.Module):
         dtype: of the computation.
     """
 
-    geometry: Geometry
     width: int
     dropout_rate: float
     dropout_channels: bool
@@ -124,6 +120,7 @@ class Neck(nn.Module):
         canvas: tuple[int, int],
         size: Int32[Array, "b 2"],
         keys: Key[Array, " b"] | None,
+        geometry: Geometry,
     ) -> Float[Array, "b n m c"]:
         """Makes the features, non-negative and 0 on the padding.
 
@@ -132,8 +129,8 @@ class Neck(nn.Module):
             canvas: height and width of the canvas in pixels.
             size: true height and width of each image.
             keys: one key an image, for dropout; None in evaluation.
+            geometry: of the grid.
         """
-        geometry = self.geometry
         conv = partial(nn.Conv, self.width, dtype=self.dtype, kernel_init=self.kernel_init)
         k = geometry.kernel
         padding = k // 2 if geometry.grid == "taps" else 0
@@ -141,29 +138,43 @@ class Neck(nn.Module):
         maps = tuple(m.astype(self.dtype) for m in maps)
         features = conv((k, k), padding=padding, kernel_dilation=dilation, name="fc6")(maps[-1])
         if len(maps) > 1:
-            features = self._sum_taps(features, maps, canvas, size)
+            features = self._sum_taps(features, maps, canvas, size, geometry)
         cells = geometry.cells(canvas[0]), geometry.cells(canvas[1])
         # Dilation reaches up to a stride beyond the last cell that the image needs.
         features = nn.relu(features)[:, : cells[0], : cells[1]]
         features = dropout(features, keys, self.dropout_rate, channels=self.dropout_channels)
         return keep_valid(features, geometry.cells(size))
 
-    def _sum_taps(self, features, maps, canvas, size):
+    def _sum_taps(self, features, maps, canvas, size, geometry):
         # A matrix product: XLA runs a 1x1 convolution and its gradient 7 to 9 times as slowly on a CPU.
         dense = partial(nn.Dense, self.width, use_bias=False, dtype=self.dtype, kernel_init=self.kernel_init)
-        strides = [2 ** (stage - 1) for stage in self.geometry.tap_stages]
-        total = dense(name=f"tap{self.geometry.tap_stages[0]}")(maps[0])
-        coarse = [features]
-        for stage, values in zip(self.geometry.tap_stages[1:-1], maps[1:-1], strict=True):
-            coarse.append(dense(name=f"tap{stage}")(values))
-        for stride, values in zip([strides[-1], *strides[1:-1]], coarse, strict=True):
-            weights = [
-                bilinear_weights(
-                    self.geometry.centres(pixels), cell_centres(-(-pixels // stride), stride, (stride - 1) / 2), stride
-                )
-                for pixels in canvas
-            ]
-            valid = -(-size // stride)
-            planes = interpolate(jnp.moveaxis(values, -1, 1), *weights, valid=valid[:, None])
-            total = total + jnp.moveaxis(planes, 1, -1).astype(self.dtype)
+        total = dense(name=f"tap{geometry.tap_stages[0]}")(maps[0])
+        coarse = [
+            dense(name=f"tap{stage}")(values)
+            for stage, values in zip(geometry.tap_stages[1:-1], maps[1:-1], strict=True)
+        ]
+        for stage, values in zip(geometry.tap_stages[1:], [*coarse, features], strict=True):
+            total = total + _to_finest(values, stage, canvas, size, geometry)
         return total
+
+
+def raw_features(
+    maps: tuple[Float[Array, "b _ _ _"], ...], canvas: tuple[int, int], size: Int32[Array, "b 2"], geometry: Geometry
+) -> Float[Array, "b n m c"]:
+    """The trunk's own maps as features, each of unit length at every cell, side by side on the finest grid."""
+    parts = [
+        unit(values) if stage == geometry.tap_stages[0] else _to_finest(unit(values), stage, canvas, size, geometry)
+        for stage, values in zip(geometry.tap_stages, maps, strict=True)
+    ]
+    return keep_valid(jnp.concatenate(parts, -1), geometry.cells(size))
+
+
+def _to_finest(values, stage, canvas, size, geometry):
+    """Interpolates the map of a stage to the cells of the finest one."""
+    stride = 2 ** (stage - 1)
+    weights = [
+        bilinear_weights(geometry.centres(pixels), cell_centres(-(-pixels // stride), stride, (stride - 1) / 2), stride)
+        for pixels in canvas
+    ]
+    planes = interpolate(jnp.moveaxis(values, -1, 1), *weights, valid=(-(-size // stride))[:, None])
+    return jnp.moveaxis(planes, 1, -1).astype(values.dtype)

@@ -7,10 +7,11 @@ the trunk sets its input to 0 there.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.episode import UNKNOWN
+from guided_jax.resample import label_planes
 
 DISC_SIDE = 11
 """Pixels that a point is dilated to, both ways: the reference's DilateMask(11)."""
@@ -32,19 +33,12 @@ def amplitude(preprocessing: Preprocessing) -> float:
     return float(preprocessing.scale / np.mean(preprocessing.std))
 
 
-def label_planes(annotation: UInt8[Array, "*b h w"], way: int) -> Bool[Array, "*b k h w"]:
-    """Where each label is annotated."""
-    labels = jnp.arange(way, dtype=jnp.uint8)[:, None, None]
-    lead = (1,) * (annotation.ndim - 2)
-    return annotation[..., None, :, :] == labels.reshape(*lead, *labels.shape)
-
-
 def discs(annotation: UInt8[Array, "*b h w"], way: int) -> Float[Array, "*b h w k"]:
     """One channel a label: +128 within 5 rows and 5 columns of one of its pixels, else -128 (the reference's).
 
     A label without a pixel is -128 everywhere. Where discs of two labels meet, both are +128.
     """
-    planes = label_planes(annotation, way).astype(jnp.uint8)
+    planes = (label_planes(annotation, way) > 0).astype(jnp.uint8)
     for axis in (-2, -1):
         window = [1] * planes.ndim
         window[axis] = DISC_SIDE
@@ -65,7 +59,7 @@ def distance_maps(
         way: number of labels K.
         limit: the greatest distance, also that of a label without a pixel.
     """
-    planes = label_planes(annotation, way)
+    planes = label_planes(annotation, way) > 0
     axis = planes.ndim - 2
     rows = jax.lax.broadcasted_iota(jnp.float32, planes.shape, axis)
     above = jax.lax.cummax(jnp.where(planes, rows, -jnp.inf), axis)

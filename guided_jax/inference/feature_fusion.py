@@ -6,68 +6,115 @@ whole, as the reference stores it.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from guided_jax.dropout import dropout
+from guided_jax.guides.guidance import Task
+from guided_jax.inference.head_layers import add_bias, blocks_of, make_layer, positives_first
+from guided_jax.inference.similarity import nearest_similarity
+
+
+class FusionQuery(NamedTuple):
+    """The head's part of the query, once an image.
+
+    Attributes:
+        hidden: its part of the first layer, with the bias.
+        features: where similarities are wanted, else None.
+    """
+
+    hidden: Float[Array, "b n m d"]
+    features: Float[Array, "b n m c"] | None
 
 
 class FeatureFusion(nn.Module):
-    """A head of fc7 (1x1), ReLU, dropout of whole channels, and a score (1x1).
+    """A head of fc7 (1x1), ReLU, dropout, and a score (1x1).
 
     Attributes:
-        sharing: `shared`: one metric on [query, z_k] scores every label k, so exchanging two labels
-            exchanges their outputs, for any way K. `unshared`: one head on [query, z_1, ..., z_K-1, z_0]
-            scores all labels at once (the reference's order: positives, then the negative).
-            `unguided`: on the query alone; the foreground-background baseline of the same size.
+        channels: of the features.
+        labels: rows of the guidance; 0: the head is on the query alone (`direct`).
+        shared: one metric on [query, z_k] scores every label k, so exchanging two labels exchanges their
+            outputs, for any way K. Else one head on [query, z_1, ..., z_K-1, z_0] scores all labels at once
+            (the reference's order: positives, then the negative).
         way: number of labels K.
+        width: channels behind fc7.
+        similarity: metric of the similarity to the nearest kept representation, which joins the input; None: it does
+            not. Shared, a label is given its own similarity and the greatest of any other label.
         dropout_rate: behind fc7.
+        dropout_channels: whole channels, or single elements.
         kernel_init: of fc7. The score starts at zero: the first loss is ln K.
         dtype: of the computation; scores are float32.
     """
 
-    sharing: str
+    channels: int
+    labels: int
+    shared: bool
     way: int
+    width: int
+    similarity: str | None
     dropout_rate: float
+    dropout_channels: bool
     kernel_init: Callable
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
+    def setup(self):
+        """Creates fc7, the score, and where wanted the similarity's part of fc7."""
+        blocks = 1 + (1 if self.shared and self.labels else self.labels)
+        self.fc7 = make_layer(self, "fc7", self.channels * blocks, self.width, self.kernel_init)
+        # The same layer for every label under `shared`, and one for all of them else.
+        outputs = 1 if self.shared and self.labels else self.way
+        self.score = make_layer(self, "score", self.width, outputs, nn.initializers.zeros)
+        if self.similarity:
+            inputs = 2 if self.shared else self.labels
+            self.nearest = make_layer(self, "similarity", inputs, self.width, self.kernel_init, bias=False)
+
+    def prepare(self, features: Float[Array, "b n m c"]) -> FusionQuery:
+        """The query's part of the head."""
+        kernel = self.fc7["kernel"][: self.channels].astype(self.dtype)
+        hidden = add_bias(jnp.einsum("bnmc,cd->bnmd", features.astype(self.dtype), kernel), self.fc7)
+        return FusionQuery(hidden, features if self.similarity else None)
+
     def __call__(
-        self, query: Float[Array, "b n m c"], z: Float[Array, "b k c"], keys: Key[Array, " b"] | None
-    ) -> Float[Array, "b k n m"]:
+        self, query: FusionQuery, task: Task, keys: Key[Array, " b"] | None
+    ) -> tuple[Float[Array, "b k n m"], None]:
         """Scores every label at every cell.
 
         Args:
-            query: features of the query.
-            z: task representation of each label.
+            query: of `prepare`.
+            task: representation of the task.
             keys: one key an episode for dropout; None in evaluation.
         """
-        channels = query.shape[-1]
-        blocks = {"shared": 2, "unshared": 1 + self.way, "unguided": 1}[self.sharing]
-        # The unguided head is as wide as the guided one whose place it takes, fewer inputs apart.
-        width = channels * max(blocks, 2)
-        outputs = 1 if self.sharing == "shared" else self.way
+        hidden = query.hidden[:, None]
+        if self.labels:
+            hidden = hidden + self._guidance(task)
+        if self.similarity:
+            hidden = hidden + self._similarities(query.features, task)
+        hidden = dropout(nn.relu(hidden), keys, self.dropout_rate, channels=self.dropout_channels)
+        scores = jnp.einsum("bknmd,do->bkonm", hidden, self.score["kernel"].astype(self.dtype)).astype(jnp.float32)
+        scores = scores + self.score["bias"].reshape(1, 1, -1, 1, 1)
+        return scores[:, :, 0] if self.shared and self.labels else scores[:, 0], None
 
-        def dense(name, inputs, outputs, init):
-            kernel = self.param(f"{name}_kernel", init, (inputs, outputs), jnp.float32)
-            bias = self.param(f"{name}_bias", nn.initializers.zeros, (outputs,), jnp.float32)
-            return kernel.astype(self.dtype), bias.astype(self.dtype)
+    def _guidance(self, task):
+        """Its part of the first layer: [b, k or 1, n or 1, m or 1, d]."""
+        kernel = self.fc7["kernel"][self.channels :].astype(self.dtype)
+        if task.local is not None:
+            local = task.local.astype(self.dtype)
+            if self.shared:
+                return jnp.einsum("bknmc,cd->bknmd", local, kernel)
+            return jnp.einsum("bnmc,cd->bnmd", blocks_of(local), kernel)[:, None]
+        z = task.z.astype(self.dtype)
+        if self.shared:
+            return jnp.einsum("bkc,cd->bkd", z, kernel)[:, :, None, None]
+        return jnp.einsum("bc,cd->bd", positives_first(z).reshape(z.shape[0], -1), kernel)[:, None, None, None]
 
-        fc7, bias = dense("fc7", channels * blocks, width, self.kernel_init)
-        score, score_bias = dense("score", width, outputs, nn.initializers.zeros)
-        hidden = jnp.einsum("bnmc,cd->bnmd", query.astype(self.dtype), fc7[:channels])[:, None] + bias.reshape(
-            1, 1, 1, 1, -1
-        )
-        z = z.astype(self.dtype)
-        if self.sharing == "shared":
-            hidden = hidden + jnp.einsum("bkc,cd->bkd", z, fc7[channels:])[:, :, None, None]
-        elif self.sharing == "unshared":
-            ordered = jnp.concatenate([z[:, 1:], z[:, :1]], axis=1).reshape(z.shape[0], -1)
-            hidden = hidden + jnp.einsum("bc,cd->bd", ordered, fc7[channels:])[:, None, None, None]
-        hidden = dropout(nn.relu(hidden), keys, self.dropout_rate, channels=True)
-        scores = jnp.einsum("bknmd,do->bkonm", hidden, score).astype(jnp.float32)
-        scores = scores + score_bias.astype(jnp.float32).reshape(1, 1, -1, 1, 1)
-        return scores[:, :, 0] if self.sharing == "shared" else scores[:, 0]
+    def _similarities(self, features, task):
+        kernel = self.nearest["kernel"].astype(self.dtype)
+        own = nearest_similarity(features, task.neighbours, self.similarity)
+        if not self.shared:
+            return jnp.einsum("bknm,kd->bnmd", positives_first(own).astype(self.dtype), kernel)[:, None]
+        others = [jnp.delete(own, k, axis=1).max(1) for k in range(own.shape[1])]
+        pair = jnp.stack([own, jnp.stack(others, 1)], -1).astype(self.dtype)
+        return jnp.einsum("bknms,sd->bknmd", pair, kernel)

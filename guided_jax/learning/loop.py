@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from guided_jax.episode import Episode
+from guided_jax.inference.weight_variation import weight_variation
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.step import Totals, TrainState
@@ -57,7 +58,8 @@ def train(
         checkpoints: where they go.
         about: what each checkpoint says of itself.
         log: where the numbers go: loss (mean over pixels, nats), pos_iu (of the training episodes),
-            episodes_per_second, wait (share of the time in which the devices waited for data).
+            episodes_per_second, wait (share of the time in which the devices waited for data), and where parameters
+            are regressed weight_variation (see there; near 0 they have collapsed).
 
     Raises:
         NonFiniteLoss: naming the update; the last checkpoint is from before it, and sound.
@@ -132,6 +134,8 @@ class Window:
             "episodes_per_second": len(totals) * batch_size / seconds,
             "wait": self.waited / seconds,
         }
+        if totals[0].regressed is not None:
+            values["weight_variation"] = weight_variation([each.regressed for each in totals])
         self.totals = []
         self.restart()
         return values

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.episode import Episode
+from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.loss import cross_entropy
 from guided_jax.learning.optimizer import FlatParams, join, split_frozen
 from guided_jax.scoring.positive_iu import count_positives
@@ -43,11 +44,13 @@ class Totals(NamedTuple):
         loss: cross entropy in nats.
         pixels: known pixels of the targets, times the draws.
         positives: true positive, false positive, false negative pixels.
+        regressed: of the output weights, where parameters are regressed.
     """
 
     loss: Float[Array, ""]
     pixels: Int32[Array, ""]
     positives: Int32[Array, "3"]
+    regressed: WeightSums | None = None
 
 
 def create_state(params: dict, optimizer: optax.GradientTransformation, freeze: str) -> TrainState:
@@ -61,10 +64,13 @@ def predict_labels(logits: Float[Array, "*b k h w"]) -> UInt8[Array, "*b h w"]:
     return jnp.argmax(logits, axis=-3).astype(jnp.uint8)
 
 
-def _draw_totals(logits: Float[Array, "b k h w"], target: UInt8[Array, "b h w"]) -> Totals:
+def _draw_totals(
+    logits: Float[Array, "b k h w"], weights: Float[Array, "b r p"] | None, target: UInt8[Array, "b h w"]
+) -> Totals:
     loss, pixels = cross_entropy(logits, target)
     positives = count_positives(predict_labels(jax.lax.stop_gradient(logits)), target)
-    return Totals(loss.sum(), pixels.sum(), positives.sum(0))
+    regressed = None if weights is None else sum_weights(jax.lax.stop_gradient(weights))
+    return Totals(loss.sum(), pixels.sum(), positives.sum(0), regressed)
 
 
 def train_step(
@@ -127,7 +133,8 @@ def evaluate_step(
     """True positive, false positive and false negative pixels of every episode under every draw."""
     del axis_name  # nothing is summed over devices: every episode keeps its own counts
 
-    def count(logits):
+    def count(logits, weights):
+        del weights
         return count_positives(predict_labels(logits), batch.target)
 
     counts = model.apply({"params": params}, batch, None, count)
@@ -139,4 +146,5 @@ def predict_step(
 ) -> UInt8[Array, "b a h w"]:
     """Label maps of every episode under every draw, on the canvas."""
     del axis_name
-    return jnp.moveaxis(model.apply({"params": params}, batch, None, predict_labels), 0, 1)
+    labels = model.apply({"params": params}, batch, None, lambda logits, weights: predict_labels(logits))
+    return jnp.moveaxis(labels, 0, 1)

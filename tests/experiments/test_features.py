@@ -82,7 +82,7 @@ def losses(workdir):
 def test_cached_features_give_the_training_on_images(line, folder, tmp_path, written):
     plain, cached, again = (tmp_path / name for name in ("plain", "cached", "again"))
     # A large rate, so that the losses say something of the features.
-    fields = {"train.learning_rate": 0.02, "train.warmup": 0, "model.inference": "unshared"}
+    fields = {"train.learning_rate": 0.02, "train.warmup": 0, "model.sharing": "unshared"}
     assert run_app(run, line(plain, **fields, **{"train.cache_features": "false"})) == 0
     assert not written and not (folder / "features").exists()
     assert run_app(run, line(cached, **fields)) == 0
@@ -129,7 +129,7 @@ def test_features_belong_to_weights_and_preprocessing(opened, tmp_path):
     moved = jax.tree.map(lambda leaf: leaf * 1.0001, trunk)
     keys = [key(), key(moved), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(stride=2)]
     assert len(set(keys)) == 5
-    assert key(feature_width=4, inference="unshared", dropout=0.0) == keys[0]
+    assert key(feature_width=4, sharing="unshared", dropout=0.0) == keys[0]
 
 
 def test_what_is_missing_is_computed_and_nothing_else(opened, tmp_path, written):

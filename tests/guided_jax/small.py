@@ -5,7 +5,8 @@ import numpy as np
 
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN, Episode
-from guided_jax.segmentor import ModelConfig, Segmentor
+from guided_jax.model_config import ModelConfig
+from guided_jax.segmentor import Segmentor
 
 
 def make_batch(size=(41, 50), canvas=(48, 56), *, count=4, draws=1, shots=None, seed=0) -> Episode:
@@ -41,7 +42,7 @@ def make_batch(size=(41, 50), canvas=(48, 56), *, count=4, draws=1, shots=None, 
 
 
 def make_model(batch: Episode | None = None, *, randomise=True, **fields) -> tuple[Segmentor, dict]:
-    """A small model; the score layer, zero at first, gets random weights so that outputs differ."""
+    """A small model; the last layer, zero at first, gets random weights so that outputs differ."""
     defaults = {
         "backbone": "vgg-tiny",
         "grid": "taps",
@@ -53,7 +54,9 @@ def make_model(batch: Episode | None = None, *, randomise=True, **fields) -> tup
     model = Segmentor(ModelConfig(**{**defaults, **fields}), CAFFE)
     params = jax.jit(model.init)(jax.random.key(1), batch or make_batch(count=1))["params"]
     if randomise:
-        shape = params["head"]["score_kernel"].shape
         # Images are 0 to 255 in scale: small weights keep the logits near 1.
-        params["head"]["score_kernel"] = 1e-3 * jax.random.normal(jax.random.key(2), shape)
+        for layer, scale in {"score": 1e-3, "regressor": 1e-6}.items():
+            if layer in params["head"]:
+                shape = params["head"][layer]["kernel"].shape
+                params["head"][layer]["kernel"] = scale * jax.random.normal(jax.random.key(2), shape)
     return model, params

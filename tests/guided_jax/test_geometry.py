@@ -1,12 +1,17 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from guided_jax.backbones.geometry import Geometry
-from guided_jax.resample import bilinear_weights, interpolate, label_masks
+from guided_jax.guides.late import fixed_masks
+from guided_jax.resample import bilinear_weights, interpolate, label_planes
 
 EXACT = Geometry("exact", 5, 32, 7)
+
+
+def masks_of(geometry, annotation):
+    planes = label_planes(jnp.asarray(annotation), 2)
+    return np.asarray(fixed_masks(planes, geometry, jnp.array(annotation.shape, jnp.int32)))
 
 
 def test_exact_grid_is_the_reference_s():
@@ -67,15 +72,14 @@ def test_normalised_interpolation_holds_the_outermost_value():
 def test_a_lone_point_touches_four_cells_with_the_reference_s_mass():
     annotation = np.full((480, 640), 255, np.uint8)
     annotation[200, 300] = 1
-    rows, columns = EXACT.pixel_weights(480), EXACT.pixel_weights(640)
-    masks = np.asarray(label_masks(jnp.asarray(annotation), rows, columns, way=2, stride=32))
+    masks = masks_of(EXACT, annotation)
     assert masks.shape == (2, 14, 19)
     assert not masks[0].any()
     assert (masks[1] > 0).sum() == 4
     assert masks[1].sum() == pytest.approx(1 / 1024)
     annotation[:] = 255
     annotation[0, 0] = 1
-    corner = np.asarray(label_masks(jnp.asarray(annotation), rows, columns, way=2, stride=32))[1].sum()
+    corner = masks_of(EXACT, annotation)[1].sum()
     assert corner == pytest.approx(2.4e-7, rel=0.02)
 
 
@@ -85,10 +89,9 @@ def test_masks_of_clicks_add_up():
     clicks = rng.choice(60 * 70, 20, replace=False)
     annotation.flat[clicks] = rng.integers(0, 2, 20)
     geometry = Geometry("taps", 3, 4, 3)
-    masks = jax.jit(lambda a: label_masks(a, geometry.pixel_weights(60), geometry.pixel_weights(70), way=2, stride=4))
     parts = []
     for click in clicks:
         alone = np.full_like(annotation, 255)
         alone.flat[click] = annotation.flat[click]
-        parts.append(masks(alone))
-    np.testing.assert_allclose(sum(parts), masks(annotation), atol=1e-6)
+        parts.append(masks_of(geometry, alone))
+    np.testing.assert_allclose(sum(parts), masks_of(geometry, annotation), atol=1e-6)

@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.vgg import STAGES
 from guided_jax.episode import UNKNOWN
-from guided_jax.guides import late
-from guided_jax.segmentor import ModelConfig, check_model
+from guided_jax.guides import guidance, late
+from guided_jax.model_config import ModelConfig, check_model
 from tests.guided_jax.small import make_batch, make_model
 
 GRIDS = [("taps", 8), ("taps", 4), ("taps", 2), ("exact", 8), ("dilated", 4), ("dilated", 2)]
@@ -40,38 +39,6 @@ def test_what_lies_on_the_padding_does_not_matter():
     np.testing.assert_array_equal(
         logits_of(model, params, batch), logits_of(model, params, batch._replace(query=noisy))
     )
-
-
-@pytest.mark.parametrize("size", [(97, 130), (75, 200), (33, 33)])
-@pytest.mark.parametrize("shots", [None, 3])
-def test_exact_grid_gives_the_reference_s_logits(size, shots, monkeypatch):
-    """Checklist 1-4 and 6-8 against an independent graph: sizes, ceil pooling, masks, head, borders."""
-    torch = pytest.importorskip("torch", reason="the oracle is a PyTorch graph")
-    from tests.guided_jax import oracle
-
-    stages = tuple((4,) * len(widths) for widths in STAGES["vgg16"])
-    monkeypatch.setitem(STAGES, "narrow", stages)
-    canvas = (size[0] + 20, size[1] + 9)
-    batch = make_batch(size, canvas, count=1, shots=shots)
-    batch.annotation[0, 0, 0, 0, 0] = 1  # a corner
-    batch.annotation[0, 0, -1][batch.annotation[0, 0, -1] == 0] = UNKNOWN  # a label without points
-    model, params = make_model(batch, backbone="narrow", grid="exact", stride=32, fc6_kernel=7)
-    logits = logits_of(model, params, batch)[0, 0, :, : size[0], : size[1]]
-
-    def crop(image):
-        return np.asarray(image)[..., : size[0], : size[1], :]
-
-    encode = partial(oracle.features, params, stages, mean=model.preprocessing.mean)
-    query = encode(crop(batch.query[0]))
-    images = [batch.query[0]] if shots is None else list(batch.support[0])
-    z = 0
-    for k, image in enumerate(images):
-        annotation = batch.annotation[0, 0, k, : size[0], : size[1]]
-        z = z + oracle.guidance(encode(crop(image)), annotation, 32, 2)
-    annotates = [[(a == k).any() for k in range(2)] for a in batch.annotation[0, 0]]
-    z = z / torch.tensor(np.maximum(np.sum(annotates, 0), 1))[:, None]
-    expected = oracle.segment(params, query, z, 32, size)
-    np.testing.assert_allclose(logits, expected, atol=2e-4 * np.abs(expected).max())
 
 
 def test_dilated_grid_sees_what_the_exact_one_sees():
@@ -123,7 +90,7 @@ def test_interactive_support_equals_the_query_given_as_support():
 
 def test_shared_head_is_symmetric_in_the_labels():
     batch = make_batch()
-    model, params = make_model(inference="shared")
+    model, params = make_model(sharing="shared")
     swapped = batch.annotation.copy()
     swapped[batch.annotation == 0], swapped[batch.annotation == 1] = 1, 0
     logits = logits_of(model, params, batch)
@@ -133,17 +100,25 @@ def test_shared_head_is_symmetric_in_the_labels():
 def test_unguided_ignores_the_support_and_guided_does_not():
     batch, other = make_batch(), make_batch(seed=1)
     moved = batch._replace(annotation=other.annotation)
-    for inference in ("shared", "unshared"):
-        model, params = make_model(inference=inference)
+    for sharing in ("shared", "unshared"):
+        model, params = make_model(sharing=sharing)
         assert np.abs(logits_of(model, params, batch) - logits_of(model, params, moved)).max() > 1e-3
-    model, params = make_model(inference="unguided")
+    model, params = make_model(fusion="none", inference="direct")
     np.testing.assert_array_equal(logits_of(model, params, batch), logits_of(model, params, moved))
 
 
-@pytest.mark.parametrize("inference", ["shared", "unshared", "unguided"])
-def test_the_first_loss_is_ln_k(inference):
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sharing": "shared"},
+        {"sharing": "unshared"},
+        {"fusion": "none", "inference": "direct"},
+        {"inference": "parameter-regression"},
+    ],
+)
+def test_the_first_loss_is_ln_k(fields):
     batch = make_batch()
-    model, params = make_model(inference=inference, randomise=False)
+    model, params = make_model(**fields, randomise=False)
     assert not logits_of(model, params, batch).any()
 
 
@@ -162,22 +137,23 @@ def test_guidance_adds_up_click_by_click():
     canvas = batch.target.shape[-2:]
     features = apply(model, params, "encode")(batch.query, canvas=canvas, size=batch.query_size)
     annotation = batch.annotation[0, 0]
-    guide = apply(model, params, "guide")
-    whole = guide(features, annotation)
-    total = late.Guidance(jnp.zeros_like(whole.total), jnp.zeros_like(whole.mass))
+    guide = partial(apply(model, params, "guide"), features, size=batch.query_size)
+    whole = guide(annotation)
+    total = guide(np.full_like(annotation, UNKNOWN))
     for click in np.argwhere(annotation[0] != UNKNOWN):
         single = np.full_like(annotation, UNKNOWN)
         single[0, *click] = annotation[0, *click]
-        total = jax.tree.map(jnp.add, total, guide(features, single))
+        total = guidance.add(total, guide(single))
     np.testing.assert_allclose(total.total, whole.total, atol=1e-5)
     np.testing.assert_allclose(total.mass, whole.mass, atol=1e-6)
+    np.testing.assert_array_equal(total.points, whole.points)
 
 
 def test_guidance_of_a_constant_map_is_that_constant():
     features = jnp.full((1, 5, 6, 3), 2.5)
     masks = jnp.zeros((1, 2, 5, 6)).at[0, 1, 2, 3].set(0.25)
-    guidance = late.guide(features, masks)
-    z = late.merge(jax.tree.map(lambda leaf: leaf[:, None], guidance))
+    shot = late.guide(features, masks, jnp.array([[0.0, 4.0]]))
+    z = guidance.pool_shots(jax.tree.map(lambda leaf: leaf[:, None], shot))
     np.testing.assert_allclose(z[0, 1], 2.5 * 0.25 / (0.25 + 1e-6), rtol=1e-6)
     assert not np.asarray(z[0, 0]).any()  # a label without annotation
 

@@ -36,7 +36,7 @@ def batch_number(number: int, count=8):
 
 @pytest.fixture(scope="module")
 def network():
-    return make_model(make_batch(count=1, **SMALL), inference="unshared", dropout=0.5)
+    return make_model(make_batch(count=1, **SMALL), sharing="unshared", dropout=0.5)
 
 
 class Trainer:

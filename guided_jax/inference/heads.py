@@ -1,0 +1,44 @@
+"""The head of a configuration."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from guided_jax.inference.distance import Distance
+from guided_jax.inference.feature_fusion import FeatureFusion
+from guided_jax.inference.parameter_regression import ParameterRegression
+from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels
+
+Head = FeatureFusion | ParameterRegression | Distance
+"""Each has `prepare(features)`, and gives (scores [b, k, n, m], regressed weights or None)."""
+
+
+def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
+    """Builds the head.
+
+    Args:
+        config: a sound model.
+        kernel_init: of its hidden layer.
+    """
+    if config.inference == "distance":
+        return Distance(config.metric, config.locality)
+    channels, labels, shared = feature_channels(config), guidance_labels(config), config.sharing == "shared"
+    common = {
+        "channels": channels,
+        "labels": labels,
+        "shared": shared,
+        "way": config.way,
+        "dropout_rate": config.dropout,
+        "kernel_init": kernel_init,
+        "dtype": jnp.dtype(config.dtype),
+    }
+    if config.inference == "parameter-regression":
+        return ParameterRegression(width=config.head_width or channels, **common)
+    blocks = 1 if shared and labels else labels
+    return FeatureFusion(
+        width=config.head_width or channels * (1 + blocks),
+        similarity=config.metric if config.locality == "both" else None,
+        # The reference's fcn32s keeps VGG's own fc7, and with it the dropout of elements.
+        dropout_channels=not (config.inference == "direct" and config.feature_width == 4096),
+        **common,
+    )

@@ -1,0 +1,70 @@
+"""How alike features of the query are to representations of the support: cosine or squared Euclidean.
+
+Similarities grow towards likeness: the cosine in [-1, 1], or the negative mean over channels of the squared
+differences (a mean, so that a temperature fits any number of channels). A label that is not annotated is
+represented by zeros (as in the merge): its cosine is 0, its distance the query's own mean square.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from guided_jax.guides.guidance import Neighbours
+from guided_jax.resample import unit
+
+BLOCK = 1024
+"""Kept representations compared at a time: memory is query cells x BLOCK, whatever the number of shots."""
+
+
+def _compare(query: Float[Array, "b q c"], others: Float[Array, "b j c"], metric: str) -> Float[Array, "b q j"]:
+    if metric == "cosine":
+        query, others = unit(query), unit(others)
+        return jnp.einsum("bqc,bjc->bqj", query, others, precision=jax.lax.Precision.HIGHEST)
+    query, others = query.astype(jnp.float32), others.astype(jnp.float32)
+    products = jnp.einsum("bqc,bjc->bqj", query, others, precision=jax.lax.Precision.HIGHEST)
+    squares = jnp.mean(query**2, -1)[:, :, None] + jnp.mean(others**2, -1)[:, None]
+    return -(squares - products * (2 / query.shape[-1]))
+
+
+def prototype_similarity(
+    query: Float[Array, "b n m c"], z: Float[Array, "b k c"], metric: str
+) -> Float[Array, "b k n m"]:
+    """Similarity of every cell to each label's prototype."""
+    b, n, m, c = query.shape
+    scores = _compare(query.reshape(b, n * m, c), z, metric)
+    return jnp.moveaxis(scores.reshape(b, n, m, -1), -1, 1)
+
+
+def nearest_similarity(query: Float[Array, "b n m c"], neighbours: Neighbours, metric: str) -> Float[Array, "b k n m"]:
+    """Similarity of every cell to the nearest kept representation of each label.
+
+    Computed in blocks of representations, which the gradient computes again instead of keeping them.
+    """
+    b, n, m, c = query.shape
+    query = query.reshape(b, n * m, c)
+    features, of_label = neighbours
+    k, j = of_label.shape[1:]
+    size = min(BLOCK, j)
+    blocks = -(-j // size)
+    features = jnp.pad(features, ((0, 0), (0, blocks * size - j), (0, 0)))
+    of_label = jnp.pad(of_label, ((0, 0), (0, 0), (0, blocks * size - j)))
+    lowest = jnp.finfo(jnp.float32).min
+
+    @jax.checkpoint
+    def step(best, block):
+        some, label = block
+        scores = _compare(query, some, metric)[:, None]
+        return jnp.maximum(best, jnp.where(label[:, :, None], scores, lowest).max(-1)), None
+
+    start = jnp.full((b, k, n * m), lowest)
+    if blocks == 1:
+        best, _ = step(start, (features, of_label))
+    else:
+        parts = (
+            jnp.moveaxis(features.reshape(b, blocks, size, c), 1, 0),
+            jnp.moveaxis(of_label.reshape(b, k, blocks, size), 2, 0),
+        )
+        best, _ = jax.lax.scan(step, start, parts)
+    nothing = _compare(query, jnp.zeros((b, 1, c)), metric)[:, None, :, 0]
+    kept = of_label.any(-1)[..., None]
+    return jnp.where(kept, best, nothing).reshape(b, k, n, m)

@@ -1,0 +1,26 @@
+"""Higher-way tasks as a union of binary ones (paper 3): every positive label against all the rest."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from guided_jax.episode import UNKNOWN
+
+
+def binary_tasks(annotation: UInt8[Array, "*b h w"], way: int) -> list[UInt8[Array, "*b h w"]]:
+    """One annotation a positive label: 1 where it is, 0 where any other label is, 255 where none is."""
+    return [
+        jnp.where(annotation == UNKNOWN, jnp.uint8(UNKNOWN), (annotation == label).astype(jnp.uint8))
+        for label in range(1, way)
+    ]
+
+
+def union_logits(logits: Float[Array, "tasks *b 2 h w"]) -> Float[Array, "*b k h w"]:
+    """Joins the binary logits of each positive label: 0 for the negative, log odds for each of the others.
+
+    A pixel belongs to the label whose task is surest of it, and to the negative where none is.
+
+    Args:
+        logits: of each task, in the order of the labels.
+    """
+    odds = logits[..., 1, :, :] - logits[..., 0, :, :]
+    return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(odds[:1]), odds]), 0, -3)

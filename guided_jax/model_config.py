@@ -1,0 +1,223 @@
+"""What a user sets of the model, and which combinations make one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.preprocessing import PREPROCESSINGS
+from guided_jax.backbones.vgg import STAGES
+
+
+@dataclass
+class ModelConfig:
+    """The guided segmentor; the defaults are the reference's `interactive-late-glob`.
+
+    Attributes:
+        backbone: name in the table of backbones: vgg16, vgg16-quarter, vgg-small, vgg-tiny.
+        grid: how the feature grid is made: exact, dilated or taps (`guided_jax.backbones.geometry`).
+        stride: pixels between the cells of the feature grid.
+        feature_width: channels of fc6's features: 4096, or 256 for the "lite" models; 0: no fc6, the trunk's own maps,
+            each scaled to unit length (for prototypes and nearest neighbours without training; grid taps).
+        fc6_kernel: side of fc6's kernel.
+        fusion: how annotation and image meet: late (a mask on the features), stack (channels beside the image's
+            at the input), mask (the image times the positives), none (the foreground-background baseline).
+        encoding: of the annotation's channels under stack: discs (dilated points at +-128) or distance (truncated
+            distance maps, as DIOS).
+        mask: from annotation to feature grid under late fusion: fixed (interpolation) or learned.
+        support_grid: of the support alone under late fusion: same as the query's, interpolated (its features) or
+            dilated (its trunk) to `support_stride`.
+        support_stride: pixels between the cells of the support's grid where it is not the same; else 0.
+        locality: global (the guidance forgets positions), local (it keeps them: support and query are one image; with
+            inference=distance it keeps every representation), both (global, with the similarity to the nearest kept).
+        pooling: of the global guidance: average or maximum.
+        merge: of shots: annotating (mean over the shots that annotate the label), every (mean over all shots, the
+            reference's unshared form), pooled (over the cells of all shots, the reference's early form).
+        inference: feature-fusion, parameter-regression, distance (prototypes where guidance is global, nearest
+            neighbours where it is local), direct (the query's own features: stacked, or without any guidance).
+        sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
+        metric: of inference=distance and locality=both: cosine or euclidean (squared).
+        head_width: channels behind the head's first layer; 0: the reference's: 2 x feature_width shared,
+            (1 + way) x feature_width unshared, feature_width direct.
+        way: number of labels, the negative included.
+        dropout: rate, of the features and in the head.
+        init_std: standard deviation of the new layers' normal initialisation; 0: He's, by the fan-in.
+        preprocessing: of the images where no pretrained weights bring their own: caffe, caffe-ilsvrc or torchvision.
+        dtype: of the computation: float32 or bfloat16; parameters are float32.
+    """
+
+    backbone: str = "vgg16"
+    grid: str = "exact"
+    stride: int = 32
+    feature_width: int = 4096
+    fc6_kernel: int = 7
+    fusion: str = "late"
+    encoding: str = "discs"
+    mask: str = "fixed"
+    support_grid: str = "same"
+    support_stride: int = 0
+    locality: str = "global"
+    pooling: str = "average"
+    merge: str = "annotating"
+    inference: str = "feature-fusion"
+    sharing: str = "shared"
+    metric: str = "cosine"
+    head_width: int = 0
+    way: int = 2
+    dropout: float = 0.5
+    init_std: float = 0.001
+    preprocessing: str = "caffe"
+    dtype: str = "float32"
+
+
+CHOICES = {
+    "backbone": tuple(STAGES),
+    "fusion": ("late", "stack", "mask", "none"),
+    "encoding": ("discs", "distance"),
+    "mask": ("fixed", "learned"),
+    "support_grid": ("same", "interpolated", "dilated"),
+    "locality": ("global", "local", "both"),
+    "pooling": ("average", "maximum"),
+    "merge": ("annotating", "every", "pooled"),
+    "inference": ("feature-fusion", "parameter-regression", "distance", "direct"),
+    "sharing": ("shared", "unshared"),
+    "metric": ("cosine", "euclidean"),
+    "preprocessing": tuple(PREPROCESSINGS),
+    "dtype": ("float32", "bfloat16"),
+}
+"""The values of the fields that are choices."""
+
+
+def geometry_of(config: ModelConfig) -> Geometry:
+    """The geometry of the query's grid."""
+    kernel = config.fc6_kernel if config.feature_width else 1
+    return Geometry(config.grid, len(STAGES[config.backbone]), config.stride, kernel)
+
+
+def support_geometry_of(config: ModelConfig) -> Geometry:
+    """The geometry of the support's grid; that of interpolated features is laid out as taps are."""
+    if config.support_grid == "same":
+        return geometry_of(config)
+    grid = "taps" if config.support_grid == "interpolated" else "dilated"
+    return Geometry(grid, len(STAGES[config.backbone]), config.support_stride, geometry_of(config).kernel)
+
+
+def feature_channels(config: ModelConfig) -> int:
+    """Channels of the features."""
+    widths = STAGES[config.backbone]
+    return config.feature_width or sum(widths[stage - 1][-1] for stage in geometry_of(config).tap_stages or (0,))
+
+
+def guides_early(config: ModelConfig) -> bool:
+    """Whether a support encoder of its own sees image and annotation together."""
+    return config.fusion in ("stack", "mask") and config.inference != "direct"
+
+
+def guidance_labels(config: ModelConfig) -> int:
+    """Number of rows of the task representation: one a label in late fusion, one in all in early fusion."""
+    return 0 if config.inference == "direct" else config.way if config.fusion == "late" else 1
+
+
+def check_model(config: ModelConfig) -> None:
+    """Raises ValueError with the reason where the configuration makes no model."""
+    for field, allowed in CHOICES.items():
+        if (value := getattr(config, field)) not in allowed:
+            raise ValueError(f"model.{field}={value!r} is not one of {', '.join(allowed)}")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"model.dropout={config.dropout} is not a rate in [0, 1)")
+    if config.way < 2:
+        raise ValueError(f"model.way={config.way}: at least 2 labels, the negative and one positive")
+    for field in ("feature_width", "head_width", "support_stride", "init_std"):
+        if (value := getattr(config, field)) < 0:
+            raise ValueError(f"model.{field}={value}: must not be negative")
+    try:
+        geometry_of(config)
+    except ValueError as error:
+        raise ValueError(f"model.grid, model.stride, model.fc6_kernel: {error}") from error
+    if not config.feature_width and config.grid != "taps":
+        raise ValueError(
+            f"model.feature_width=0: the grid {config.grid!r} is made by fc6; the trunk's own maps need model.grid=taps"
+        )
+    for reason in _senseless(config):
+        raise ValueError(reason)
+    if config.support_grid != "same":
+        _check_support_grid(config)
+
+
+def _senseless(config: ModelConfig) -> Iterator[str]:
+    """Why fields do not go together, one reason at a time."""
+    early = config.fusion in ("stack", "mask")
+    named = {name: f"model.{name}={getattr(config, name)}" for name in vars(config)}
+    fusion, inference, locality = named["fusion"], named["inference"], named["locality"]
+    keeps_positions = config.locality == "local" and config.inference != "distance"
+    if config.fusion == "none" and config.inference != "direct":
+        yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
+    if config.inference == "direct" and config.fusion not in ("stack", "none"):
+        yield (
+            f"{inference}: the query's own features hold the annotation under model.fusion=stack only (and none of it "
+            "under model.fusion=none)"
+        )
+    if config.inference == "direct" and config.locality != "global":
+        yield f"{locality}: under {inference} there is no guidance to keep positions of; leave it global"
+    differ = f"{fusion} represents the support in other features than the query's (paper 4.1)"
+    if early and config.inference == "distance":
+        yield f"{inference}: {differ}, so distances between them mean nothing; set model.fusion=late"
+    if early and config.locality == "both":
+        yield f"{locality}: {differ}, so their similarity means nothing; set model.fusion=late, or global"
+    if config.fusion == "mask" and config.locality == "local":
+        yield f"{locality}: {fusion} shows the support's encoder nothing but the positives; set global"
+    if early and config.inference != "direct" and config.sharing == "shared":
+        yield f"{named['sharing']}: {fusion} gives one representation of the task, not one a label; set unshared"
+    if config.inference == "parameter-regression" and config.locality == "both":
+        yield f"{locality}: weights are regressed from global or from local guidance; choose one"
+    if config.locality == "local" and config.pooling == "maximum":
+        yield f"{named['pooling']}: {locality} pools nothing; leave it average"
+    if config.fusion != "stack" and config.encoding != "discs":
+        yield f"{named['encoding']}: only model.fusion=stack shows the annotation as channels"
+    for field, plain in {"mask": "fixed", "support_grid": "same"}.items():
+        if config.fusion != "late" and getattr(config, field) != plain:
+            yield f"{named[field]}: {fusion} has no mask on the features; leave it {plain}, or set model.fusion=late"
+    if keeps_positions and config.support_grid != "same":
+        yield f"{named['support_grid']}: {locality} lays the guidance on the query's cells; leave it same"
+    if config.support_grid == "same" and config.support_stride:
+        yield f"{named['support_stride']}: model.support_grid=same has the query's stride; leave it 0"
+    if config.inference == "distance" and config.head_width:
+        yield f"{named['head_width']}: {inference} has no hidden layer; leave it 0"
+    if config.feature_width == 0 and config.fusion != "late":
+        yield f"{named['feature_width']}: {fusion} needs features that learn; set a width"
+    if config.feature_width == 0 and not geometry_of(config).tap_stages:
+        yield f"{named['feature_width']}: {named['stride']} lies behind the trunk's last map; choose a finer one"
+
+
+def _check_support_grid(config: ModelConfig) -> None:
+    if config.support_grid == "dilated" and config.grid == "taps":
+        raise ValueError("model.support_grid=dilated: model.grid=taps is not dilated; set interpolated")
+    try:
+        geometry = support_geometry_of(config)
+    except ValueError as error:
+        raise ValueError(f"model.support_stride={config.support_stride}: {error}") from error
+    if geometry.stride >= config.stride:
+        raise ValueError(
+            f"model.support_stride={config.support_stride}: must be finer than model.stride={config.stride}"
+        )
+
+
+def check_mode(config: ModelConfig, mode: str, field: str) -> None:
+    """Raises ValueError where the model cannot segment the queries of a mode.
+
+    Args:
+        config: a sound model.
+        mode: interactive, semantic or video.
+        field: that sets the mode, for the message.
+    """
+    if mode == "interactive":
+        return
+    if config.fusion == "stack" and config.inference == "direct":
+        raise ValueError(
+            f"{field}={mode}: model.fusion=stack with model.inference=direct segments the annotated image itself; "
+            "where the query is another image set model.inference=feature-fusion (a support encoder of its own)"
+        )
+    if config.locality == "local" and config.inference != "distance":
+        raise ValueError(
+            f"{field}={mode}: model.locality=local keeps the positions of the support, which mean nothing in another "
+            "query image (paper 4.1); set model.locality=global or both"
+        )
