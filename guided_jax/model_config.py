@@ -176,6 +176,10 @@ def _senseless(config: ModelConfig) -> Iterator[str]:
     for field, plain in {"mask": "fixed", "support_grid": "same"}.items():
         if config.fusion != "late" and getattr(config, field) != plain:
             yield f"{named[field]}: {fusion} has no mask on the features; leave it {plain}, or set model.fusion=late"
+    if config.mask == "learned" and config.pooling == "maximum":
+        yield f"{named['mask']}: {named['pooling']} asks only where a mask is, so it would not learn; set fixed"
+    if config.mask == "learned" and config.inference == "distance" and config.locality == "local":
+        yield f"{named['mask']}: nearest neighbours are kept by the nearest cell, without a mask; leave it fixed"
     if keeps_positions and config.support_grid != "same":
         yield f"{named['support_grid']}: {locality} lays the guidance on the query's cells; leave it same"
     if config.support_grid == "same" and config.support_stride:

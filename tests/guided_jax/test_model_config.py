@@ -1,0 +1,173 @@
+"""Which configurations make a model: all that are not refused build."""
+
+import itertools
+import random
+
+import jax
+import pytest
+
+from guided_jax.backbones.preprocessing import CAFFE
+from guided_jax.model_config import (
+    CHOICES,
+    ModelConfig,
+    check_mode,
+    check_model,
+    feature_channels,
+    geometry_of,
+    guides_early,
+    support_geometry_of,
+)
+from guided_jax.segmentor import Segmentor
+from tests.guided_jax.small import make_batch
+
+DIRECT = {"inference": "direct"}
+DISTANCE = {"inference": "distance"}
+TAPS = {"grid": "taps", "stride": 8}
+
+REFUSED = [
+    *(({field: "odd"}, rf"^model\.{field}='odd' is not one of {CHOICES[field][0]}, ") for field in CHOICES),
+    ({"dropout": 1.0}, r"model\.dropout=1\.0 is not a rate in \[0, 1\)"),
+    ({"dropout": -0.1}, r"model\.dropout=-0\.1 is not a rate"),
+    ({"way": 1}, r"model\.way=1: at least 2 labels"),
+    *(({field: -1}, rf"model\.{field}=-1: must not be negative") for field in ("feature_width", "head_width")),
+    ({"support_stride": -1}, r"model\.support_stride=-1: must not be negative"),
+    ({"init_std": -0.1}, r"model\.init_std=-0\.1: must not be negative"),
+    ({"grid": "coarse"}, r"model\.grid, model\.stride, model\.fc6_kernel: grid 'coarse' is not one of exact, dilated"),
+    ({"stride": 16}, r"model\.grid, .*: stride 16 does not fit the grid 'exact' .* choose one of 32$"),
+    ({"fc6_kernel": 4}, r"model\.grid, .*: fc6's kernel must be odd, not 4"),
+    ({"feature_width": 0}, r"model\.feature_width=0: the grid 'exact' is made by fc6; .* need model\.grid=taps"),
+    ({**TAPS, "stride": 32, "feature_width": 0}, r"feature_width=0: model\.stride=32 lies behind the trunk's last map"),
+    ({**TAPS, **DIRECT, "fusion": "stack", "feature_width": 0}, r"feature_width=0: model\.fusion=stack needs features"),
+    ({"fusion": "none"}, r"model\.fusion=none: without an annotation there is nothing to guide by"),
+    (DIRECT, r"model\.inference=direct: .* under model\.fusion=stack only"),
+    ({**DIRECT, "fusion": "mask"}, r"model\.inference=direct: .* under model\.fusion=stack only"),
+    ({**DIRECT, "fusion": "none", "locality": "both"}, r"model\.locality=both: under model\.inference=direct there is"),
+    ({**DISTANCE, "fusion": "stack"}, r"inference=distance: model\.fusion=stack .* distances between them mean noth"),
+    ({"fusion": "mask", "locality": "both"}, r"locality=both: model\.fusion=mask .* their similarity means nothing"),
+    ({"fusion": "mask", "locality": "local"}, r"model\.locality=local: model\.fusion=mask shows .* but the positives"),
+    ({"fusion": "stack"}, r"model\.sharing=shared: model\.fusion=stack gives one representation .* set unshared"),
+    ({"inference": "parameter-regression", "locality": "both"}, r"model\.locality=both: weights are regressed from gl"),
+    ({"locality": "local", "pooling": "maximum"}, r"model\.pooling=maximum: model\.locality=local pools nothing"),
+    ({"encoding": "distance"}, r"model\.encoding=distance: only model\.fusion=stack shows the annotation as channels"),
+    ({**DIRECT, "fusion": "stack", "mask": "learned"}, r"mask=learned: model\.fusion=stack has no mask on the feat"),
+    ({**DIRECT, "fusion": "none", "support_grid": "dilated"}, r"support_grid=dilated: model\.fusion=none has no mask"),
+    ({"mask": "learned", "pooling": "maximum"}, r"model\.mask=learned: model\.pooling=maximum .* would not learn"),
+    ({**DISTANCE, "mask": "learned", "locality": "local"}, r"model\.mask=learned: nearest neighbours are kept by the"),
+    ({"locality": "local", "support_grid": "dilated"}, r"support_grid=dilated: model\.locality=local lays the guidan"),
+    ({"support_stride": 8}, r"model\.support_stride=8: model\.support_grid=same has the query's stride; leave it 0"),
+    ({**DISTANCE, "head_width": 3}, r"model\.head_width=3: model\.inference=distance has no hidden layer"),
+    ({**TAPS, "support_grid": "dilated"}, r"support_grid=dilated: model\.grid=taps is not dilated; set interpolated"),
+    ({"support_grid": "interpolated"}, r"model\.support_stride=0: stride 0 does not fit .* choose one of 32, 16, 8, 4"),
+    ({"support_grid": "dilated", "support_stride": 4}, r"model\.support_stride=4: .* choose one of 16, 8"),
+    ({**TAPS, "support_grid": "interpolated", "support_stride": 8}, r"8: must be finer than model\.stride=8$"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
+    with pytest.raises(ValueError, match=message):
+        check_model(ModelConfig(**fields))
+
+
+@pytest.mark.parametrize("mode", ["semantic", "video"])
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({**DIRECT, "fusion": "stack"}, "model.inference=direct segments the annotated image itself; where the query"),
+        ({"locality": "local"}, "model.locality=local keeps the positions of the support, which mean nothing in anoth"),
+    ],
+)
+def test_a_query_of_its_own_is_refused_where_support_and_query_must_be_one_image(mode, fields, message):
+    check_mode(ModelConfig(**fields), "interactive", "data.mode")
+    with pytest.raises(ValueError, match=rf"^eval\.mode={mode}: .*{message}"):
+        check_mode(ModelConfig(**fields), mode, "eval.mode")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"locality": "both"},
+        {**DISTANCE, "locality": "local"},
+        {"fusion": "stack", "sharing": "unshared"},
+        {"fusion": "none", "inference": "direct"},
+    ],
+)
+@pytest.mark.parametrize("mode", ["interactive", "semantic", "video"])
+def test_other_models_segment_any_query(mode, fields):
+    check_mode(ModelConfig(**fields), mode, "data.mode")
+
+
+def test_channels_and_grids():
+    plain, raw = ModelConfig(), ModelConfig(grid="taps", stride=8, feature_width=0, fc6_kernel=7)
+    assert (feature_channels(plain), feature_channels(raw)) == (4096, 512 + 512)
+    assert geometry_of(raw).kernel == 1
+    assert support_geometry_of(plain) == geometry_of(plain)
+    fine = support_geometry_of(ModelConfig(support_grid="interpolated", support_stride=4))
+    assert (fine.grid, fine.stride, fine.stages) == ("taps", 4, 5)
+    dilated = support_geometry_of(ModelConfig(support_grid="dilated", support_stride=8))
+    assert (dilated.grid, dilated.stride, dilated.kernel) == ("dilated", 8, 7)
+    early = [("stack", "direct"), ("stack", "feature-fusion"), ("mask", "parameter-regression"), ("late", "distance")]
+    assert [guides_early(ModelConfig(fusion=f, inference=i)) for f, i in early] == [False, True, True, False]
+
+
+TURNED = (
+    "fusion",
+    "encoding",
+    "mask",
+    "support_grid",
+    "locality",
+    "pooling",
+    "inference",
+    "sharing",
+    "merge",
+    "metric",
+)
+
+
+def every_combination():
+    for values in itertools.product(*(CHOICES[field] for field in TURNED)):
+        fields = dict(zip(TURNED, values, strict=True))
+        stride = 0 if fields["support_grid"] == "same" else 2
+        small = {"backbone": "vgg-tiny", "grid": "dilated", "stride": 4, "feature_width": 4, "fc6_kernel": 3}
+        yield ModelConfig(**small, support_stride=stride, **fields)
+
+
+def reason(check, *args) -> str | None:
+    try:
+        check(*args)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def test_every_combination_is_refused_with_a_reason_or_builds():
+    """Of the sound ones that differ in merge and metric alone, one is built: these change no shape."""
+    reasons = [(config, reason(check_model, config)) for config in every_combination()]
+    assert len(reasons) == 13824
+    assert all(why.startswith("model.") and len(why) > 40 for _, why in reasons if why)
+    sound = [config for config, why in reasons if why is None]
+    kinds = {(config.fusion, config.inference, config.locality) for config in sound}
+    assert kinds == {
+        *itertools.product(["late"], ["feature-fusion", "distance"], CHOICES["locality"]),
+        *itertools.product(["late", "stack"], ["feature-fusion", "parameter-regression"], ["global", "local"]),
+        *itertools.product(["mask"], ["feature-fusion", "parameter-regression"], ["global"]),
+        ("stack", "direct", "global"),
+        ("none", "direct", "global"),
+    }
+    others = {}
+    for config in sound:
+        others.setdefault(tuple(getattr(config, field) for field in TURNED[:-2]), []).append(config)
+    batch = make_batch((9, 11), (10, 12), count=1, draws=2)
+    apart = make_batch((9, 11), (10, 12), count=1, shots=2)
+    draw = random.Random(0)
+    for alike in others.values():
+        assert len(alike) == 6
+        config = draw.choice(alike)
+        model, any_query = Segmentor(config, CAFFE), reason(check_mode, config, "semantic", "data.mode") is None
+        params = jax.eval_shape(model.init, jax.random.key(0), apart if any_query else batch)
+        logits = jax.eval_shape(model.apply, params, batch)
+        assert (logits.shape, logits.dtype) == ((2, 1, 2, 10, 12), "float32"), config
+        own = ["support_trunk", "support_neck"] if guides_early(config) else []
+        own += ["mask"] if config.mask == "learned" else []
+        assert set(params["params"]) == {"trunk", "neck", "head", *own}, config
