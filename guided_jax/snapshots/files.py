@@ -1,0 +1,147 @@
+"""Snapshots on disk: the reference's `.pth`, and `.safetensors` of any model here."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from guided_jax.backbones.preprocessing import Preprocessing
+from guided_jax.backbones.pretrained import METADATA_KEY
+from guided_jax.backbones.weight_files import WeightsError, read_arrays
+from guided_jax.episode import blank_batch
+from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.segmentor import Segmentor
+from guided_jax.snapshots.layout import from_state, to_state
+from guided_jax.snapshots.models import PREPROCESSING, find_model
+
+MODEL_KEY = "guided_jax.model"
+"""Key of a safetensors file's metadata: the model's configuration as JSON."""
+
+
+def read_snapshot(path: str | Path, model: str, *, way: int = 2) -> tuple[ModelConfig, dict, Preprocessing]:
+    """Reads a snapshot of the reference: `torch.save(model.state_dict())`.
+
+    The file does not tell its model: some have the same keys and shapes.
+
+    Args:
+        path: a `.pth` (needs torch), or a `.safetensors` of the same names.
+        model: its name, of `guided_jax.snapshots.models.MODELS`.
+        way: number of labels. The shared models have the same parameters for any.
+
+    Returns:
+        The model's configuration, its parameters for `Segmentor.apply`, float32, and the preprocessing of its images.
+
+    Raises:
+        WeightsError: the file cannot be read or is not the model's; what is wrong in one line.
+    """
+    path = Path(path)
+    config = find_model(model, way).config
+    arrays, _ = read_arrays(path)
+    return config, from_state(arrays, model, way=way, where=str(path)), PREPROCESSING
+
+
+def write_snapshot(path: str | Path, model: str, params: Mapping, *, way: int = 2, numbered: bool = False) -> None:
+    """Writes a snapshot as the reference's `load_state_dict(strict=True)` takes it.
+
+    Args:
+        path: a file name that ends in `.pth` (needs torch).
+        model: name of the reference's model, of `guided_jax.snapshots.models.MODELS`.
+        params: the parameters of that model.
+        way: number of labels.
+        numbered: names the late models' encoder as recent torch does (`encoder.0.weight`); else
+            `encoder.conv1_1.weight`.
+
+    Raises:
+        WeightsError: another suffix, no torch, or not the model's parameters.
+    """
+    path = Path(path)
+    if path.suffix not in (".pth", ".pt"):
+        raise WeightsError(f"{path}: the name must end in .pth")
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(f"{path}: writing {path.suffix} needs torch: pip install 'guided_jax[torch]'") from error
+    state = to_state(params, model, way=way, numbered=numbered)
+    tensors = {name: torch.from_numpy(value) for name, value in state.items()}
+    _replace(path, lambda partial: torch.save(tensors, partial))
+
+
+def write_parameters(path: str | Path, config: ModelConfig, params: Mapping, preprocessing: Preprocessing) -> None:
+    """Writes a model with all that it needs, for `read_parameters`; any model.
+
+    Args:
+        path: a file name that ends in `.safetensors`.
+        config: of the model.
+        params: its parameters; names in the file are their paths, as `trunk/conv1_1/kernel`.
+        preprocessing: of its images.
+
+    Raises:
+        WeightsError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise WeightsError(f"{path}: the name must end in .safetensors")
+    # safetensors writes the memory of an array as it lies, also that of a transposed one.
+    arrays = {name: np.ascontiguousarray(value) for name, value in flatten_dict(params, sep="/").items()}
+    metadata = {MODEL_KEY: json.dumps(asdict(config)), METADATA_KEY: json.dumps(preprocessing.to_dict())}
+    _replace(path, lambda partial: save_file(arrays, partial, metadata=metadata))
+
+
+def read_parameters(path: str | Path) -> tuple[ModelConfig, dict, Preprocessing]:
+    """Reads what `write_parameters` wrote.
+
+    Raises:
+        WeightsError: the file cannot be read, does not tell its model, or its parameters are not the model's.
+    """
+    path = Path(path)
+    arrays, metadata = read_arrays(path)
+    if MODEL_KEY not in metadata or METADATA_KEY not in metadata:
+        raise WeightsError(f"{path}: its metadata do not tell the model ({MODEL_KEY}, {METADATA_KEY})")
+    try:
+        config = _config(json.loads(metadata[MODEL_KEY]))
+        preprocessing = Preprocessing.from_dict(json.loads(metadata[METADATA_KEY]))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: its metadata cannot be read: {error}") from error
+    like = jax.eval_shape(Segmentor(config, preprocessing).init, jax.random.key(0), blank_batch(64))["params"]
+    expected = {name: leaf.shape for name, leaf in flatten_dict(like, sep="/").items()}
+    shapes = {name: value.shape for name, value in arrays.items()}
+    wrong = [name for name in {**expected, **shapes} if expected.get(name) != shapes.get(name)]
+    if wrong:
+        first = wrong[0]
+        raise WeightsError(
+            f"{path}: its parameters are not those of its model: {first} is {shapes.get(first, 'missing')}, not "
+            f"{expected.get(first, 'a parameter')}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+        )
+    return config, unflatten_dict(arrays, sep="/"), preprocessing
+
+
+def _config(values: dict) -> ModelConfig:
+    types = {field.name: field.type for field in fields(ModelConfig)}
+    if not isinstance(values, dict) or values.keys() != types.keys():
+        differing = sorted(types.keys() ^ set(values))
+        raise ValueError(f"{MODEL_KEY}: fields missing or unknown: {', '.join(differing)}")
+    for name, value in values.items():
+        if type(value) is not types[name]:
+            raise ValueError(f"{MODEL_KEY}: {name}={value!r} is not of type {types[name].__name__}")
+    config = ModelConfig(**values)
+    check_model(config)
+    return config
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch's own is a RuntimeError
+        raise WeightsError(f"{path}: cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""Snapshots on disk."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, TORCHVISION
+from guided_jax.backbones.weight_files import WeightsError
+from guided_jax.snapshots.files import MODEL_KEY, read_parameters, read_snapshot, write_parameters, write_snapshot
+from guided_jax.snapshots.layout import from_state
+from guided_jax.snapshots.models import MODELS
+from tests.guided_jax.small import make_model
+from tests.guided_jax.snapshots.narrow import make_narrow, random_state
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    make_narrow(monkeypatch)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="reads and writes .pth: pip install 'guided_jax[test]'")
+
+
+def check_trees(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.parametrize("name", ["cofeat-late", "cofeat-early@image-seg", "fcn32s"])
+@pytest.mark.parametrize("numbered", [False, True])
+def test_pth_and_back(narrow, torch, tmp_path, name, numbered):
+    state, path = random_state(name), tmp_path / "iter100000.pth"
+    torch.save({key: torch.from_numpy(value) for key, value in state.items()}, path)
+    config, params, preprocessing = read_snapshot(path, name)
+    assert (config, preprocessing) == (MODELS[name].config, CAFFE_ILSVRC)
+    again = tmp_path / "again.pth"
+    write_snapshot(again, name, jax.tree.map(jax.numpy.asarray, params), numbered=numbered)
+    written = torch.load(again, weights_only=True)
+    assert numbered != (written.keys() == state.keys()) or name != "cofeat-late"
+    check_trees(from_state({key: value.numpy() for key, value in written.items()}, name), params)
+    if not numbered:
+        for key, value in state.items():
+            np.testing.assert_array_equal(written[key].numpy(), value, err_msg=key)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["again.pth", "iter100000.pth"]
+
+
+def test_a_state_dict_as_safetensors_is_read_too(narrow, tmp_path):
+    state, path = random_state("cofeat-late-lite"), tmp_path / "model.safetensors"
+    save_file(state, path)
+    _, params, _ = read_snapshot(path, "cofeat-late-lite")
+    check_trees(params, from_state(state, "cofeat-late-lite"))
+
+
+def test_the_file_is_named_in_errors(narrow, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(random_state("cofeat-late-lite"), path)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: not cofeat-late's; .*; it fits cofeat-late-lite$"):
+        read_snapshot(path, "cofeat-late")
+    with pytest.raises(WeightsError, match="no such file of weights"):
+        read_snapshot(tmp_path / "none.pth", "cofeat-late")
+
+
+def test_without_torch(narrow, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "model.pth").touch()
+    with pytest.raises(WeightsError, match=r"model\.pth: reading \.pth needs torch: pip install 'guided_jax\[torch\]'"):
+        read_snapshot(tmp_path / "model.pth", "cofeat-late")
+    params = from_state(random_state("fcn32s"), "fcn32s")
+    with pytest.raises(WeightsError, match=r"new\.pth: writing \.pth needs torch: pip install 'guided_jax\[torch\]'"):
+        write_snapshot(tmp_path / "new.pth", "fcn32s", params)
+
+
+def test_suffixes(narrow, torch, tmp_path):
+    params = from_state(random_state("fcn32s"), "fcn32s")
+    with pytest.raises(WeightsError, match=r"new\.bin: the name must end in \.pth"):
+        write_snapshot(tmp_path / "new.bin", "fcn32s", params)
+    with pytest.raises(WeightsError, match=r"new\.pth: the name must end in \.safetensors"):
+        write_parameters(tmp_path / "new.pth", MODELS["fcn32s"].config, params, CAFFE)
+    with pytest.raises(WeightsError, match=r"none/new\.pth: cannot be written: "):
+        write_snapshot(tmp_path / "none" / "new.pth", "fcn32s", params)
+    assert not list(tmp_path.iterdir())
+
+
+class TestParameters:
+    @pytest.mark.parametrize("fields", [{}, {"way": 3, "sharing": "unshared"}, {"locality": "both"}])
+    def test_any_model(self, tmp_path, fields):
+        model, params = make_model(**fields)
+        write_parameters(tmp_path / "model.safetensors", model.config, params, TORCHVISION)
+        config, again, preprocessing = read_parameters(tmp_path / "model.safetensors")
+        assert (config, preprocessing) == (model.config, TORCHVISION)
+        check_trees(again, jax.tree.map(np.asarray, params))
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        model, params = make_model()
+        write_parameters(tmp_path / "model.safetensors", model.config, params, CAFFE)
+        return tmp_path / "model.safetensors"
+
+    def rewrite(self, path, arrays=lambda arrays: None, model=lambda model: None):
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+        values, config = load_file(path), json.loads(metadata[MODEL_KEY])
+        arrays(values)
+        model(config)
+        save_file(values, path, metadata={**metadata, MODEL_KEY: json.dumps(config)})
+
+    def test_names_are_paths(self, path):
+        assert "trunk/conv1_1/kernel" in load_file(path)
+        assert "head/fc7/kernel" in load_file(path)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda a: a.pop("neck/fc6/bias"), r"neck/fc6/bias is missing, not \(8,\)$"),
+            (lambda a: a.update({"a/b": a["neck/fc6/bias"]}), r"a/b is \(8,\), not a parameter$"),
+            (
+                lambda a: a.update({"neck/fc6/bias": np.zeros(3), "head/score/bias": np.zeros(3)}),
+                r"head/score/bias is \(3,\), not \(1,\), and 1 more$",
+            ),
+        ],
+    )
+    def test_other_parameters(self, path, change, message):
+        self.rewrite(path, arrays=change)
+        with pytest.raises(WeightsError, match=f"its parameters are not those of its model: {message}"):
+            read_parameters(path)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda m: m.pop("way"), "fields missing or unknown: way$"),
+            (lambda m: m.update(ways=2), "fields missing or unknown: ways$"),
+            (lambda m: m.update(way="2"), "way='2' is not of type int$"),
+            (lambda m: m.update(fusion="later"), "model.fusion='later' is not one of late"),
+        ],
+    )
+    def test_other_models(self, path, change, message):
+        self.rewrite(path, model=change)
+        with pytest.raises(WeightsError, match=rf"model\.safetensors: its metadata cannot be read: .*{message}"):
+            read_parameters(path)
+
+    def test_a_file_without_a_model(self, tmp_path):
+        _, params = make_model()
+        save_file({k: np.asarray(v) for k, v in flatten_dict(params, sep="/").items()}, tmp_path / "a.safetensors")
+        with pytest.raises(WeightsError, match=r"a\.safetensors: its metadata do not tell the model"):
+            read_parameters(tmp_path / "a.safetensors")
