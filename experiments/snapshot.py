@@ -1,0 +1,195 @@
+"""Snapshots in and out: the reference's `.pth` files, and `.safetensors` of any model here.
+
+    python -m experiments.snapshot import FILE.pth --model=cofeat-late --workdir=runs/cofeat-late
+    python -m experiments.snapshot export FILE.pth --workdir=runs/cofeat-late
+
+`import` makes a workdir with a checkpoint of step 0, to evaluate, to train on, or for `experiments.load`.
+"""
+
+import contextlib
+import math
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from experiments.config import Config
+from experiments.errors import UserError
+from experiments.fields import to_dict
+from experiments.load import Trained, load_model
+from experiments.overrides import guarded, user_mistakes
+from experiments.run import show_messages
+from experiments.snapshot_config import PREFIX, get_config
+from experiments.workdir import open_workdir, record_start
+from guided_jax.backbones.weight_files import checksum
+from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.learning.optimizer import make_optimizer
+from guided_jax.learning.step import create_state
+from guided_jax.snapshots.files import read_parameters, read_snapshot, write_parameters, write_snapshot
+from guided_jax.snapshots.models import MODELS, PREPROCESSING, canonical_name, find_model, matching_names
+
+USAGE = """\
+usage: python -m experiments.snapshot import FILE --workdir=DIR [--model=NAME] [--way=2]
+       python -m experiments.snapshot export FILE --workdir=DIR [--model=NAME] [--best] [--numbered]
+
+  import            makes a workdir of a file: a .pth of the reference, or a .safetensors that export wrote
+  export            writes the newest checkpoint of a workdir: as .pth for the reference, or as .safetensors
+  --model=NAME      which of the reference's models a .pth is of
+  --way=K           import: number of labels; the shared models take any
+  --best            export: the best checkpoint by the evaluations during training
+  --numbered        export: recent torch's names of a cut encoder, as encoder.0.weight
+
+
+models:
+"""
+
+
+def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2) -> Config:
+    """Makes a workdir of a snapshot; returns its configuration, that of `experiments/snapshot_config.py`.
+
+    Args:
+        file: of the reference (`read_snapshot`) where a model is named, else of `write_parameters`.
+        workdir: new, or empty.
+        model: the reference's name.
+        way: number of labels of the reference's model.
+
+    Raises:
+        UserError: the file is not sound or not of the model, or the workdir holds a run.
+    """
+    if not model and file.suffix != ".safetensors":
+        raise UserError(f"--model=NAME is missing: {file} does not tell its model; one of {', '.join(MODELS)}")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(user_mistakes())
+        config = get_config(model or str(file))
+        if model:
+            config.model, params, preprocessing = read_snapshot(file, model, way=way)
+        else:
+            _, params, preprocessing = read_parameters(file)
+        stack.enter_context(open_workdir(workdir, config))
+        kept = Checkpoints(workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best)
+        stack.callback(kept.close)
+        if kept.newest() is not None:
+            raise UserError(
+                f"--workdir={workdir}: holds a checkpoint of step {kept.newest()} already; give a new folder"
+            )
+        start = record_start(workdir, config, mode="import", parallel="none", data={})
+        about = {
+            "config": to_dict(config),
+            "preprocessing": preprocessing.to_dict(),
+            "snapshot": {"file": file.name, "sha256": checksum(file), "model": model},
+            **start,
+        }
+        params = jax.tree.map(jnp.asarray, params)
+        kept.save(create_state(params, make_optimizer(config.train), config.train.freeze), about, None)
+    return config
+
+
+def export_snapshot(
+    file: Path, workdir: Path, model: str = "", *, best: bool = False, numbered: bool = False
+) -> list[str]:
+    """Writes a checkpoint of a run to a file of parameters.
+
+    Args:
+        file: `.pth` for the reference (`write_snapshot`), `.safetensors` for here (`write_parameters`).
+        workdir: of the run.
+        model: the reference's name; empty: found from the configuration.
+        best: the best checkpoint by the evaluations during training, not the newest.
+        numbered: as in `write_snapshot`.
+
+    Returns:
+        What will be otherwise at the reference, in sentences.
+
+    Raises:
+        UserError: the reference has no such model, with the reason; or what the workdir or the file lacks.
+    """
+    if file.suffix not in (".pth", ".pt", ".safetensors"):
+        raise UserError(f"{file}: the name must end in .pth (for the reference) or .safetensors")
+    trained = load_model(workdir, best=best)
+    with user_mistakes():
+        if file.suffix == ".safetensors":
+            if model:
+                raise UserError(f"--model={model}: a .safetensors tells its model by itself; leave --model out")
+            write_parameters(file, trained.config.model, trained.params, trained.model.preprocessing)
+            return []
+        name = _reference_name(trained.config, model)
+        departures = _departures(trained, name)
+        write_snapshot(file, name, trained.params, way=trained.config.model.way, numbered=numbered)
+    return departures
+
+
+def _reference_name(config: Config, asked: str) -> str:
+    """The name of the reference's model that a run is of."""
+    names = matching_names(config.model)
+    if asked:
+        if canonical_name(asked) not in names:
+            raise UserError(f"--model={asked}: the model of the workdir is the reference's {', '.join(names)}")
+        return canonical_name(asked)
+    if (imported := config.name.removeprefix(PREFIX)) in names:
+        return imported
+    mode = "interactive" if config.data.mode == "interactive" else "conditional"
+    return next((name for name in names if MODELS[name].mode == mode), names[0])
+
+
+def _departures(trained: Trained, name: str) -> list[str]:
+    """What the same parameters do otherwise in the reference's code; refused where it would be useless there."""
+    ours, model, departures = trained.model.preprocessing, trained.config.model, []
+    if (ours.channels, ours.scale, ours.std) != (PREPROCESSING.channels, PREPROCESSING.scale, PREPROCESSING.std):
+        raise UserError(
+            f"the reference has no such model: its images are {PREPROCESSING.key()}, those of this model {ours.key()}"
+        )
+    if ours.mean != PREPROCESSING.mean:
+        departures.append(f"the reference subtracts the mean {PREPROCESSING.mean} of images, this model {ours.mean}")
+    reference = find_model(name, model.way)
+    if reference.mode == "conditional" and reference.config.merge != model.merge:
+        departures.append(
+            f"the reference merges shots by the rule {reference.config.merge!r}, this model {model.merge!r}"
+        )
+    return departures
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line, the first word of which is the program's name.
+
+    Raises:
+        UserError: it is not as it should be.
+    """
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)
+    flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
+    flags.DEFINE_string("model", "", "name of the reference's model", flag_values=values)
+    flags.DEFINE_integer("way", 2, "number of labels", flag_values=values)
+    flags.DEFINE_bool("best", False, "the best checkpoint, not the newest", flag_values=values)
+    flags.DEFINE_bool("numbered", False, "recent torch's names of a cut encoder", flag_values=values)
+    flags.DEFINE_bool("help", False, "shows the usage", short_name="h", flag_values=values)
+    try:
+        words = values(list(argv))[1:]
+    except flags.Error as error:
+        raise UserError(str(error).removeprefix("flag ")) from error
+    if values.help:
+        print(USAGE + textwrap.fill(", ".join(MODELS), 110, break_on_hyphens=False))
+        return
+    if len(words) != 2 or words[0] not in ("import", "export"):
+        raise UserError("import FILE or export FILE was expected (--help shows the usage)")
+    if not values.workdir:
+        raise UserError("--workdir=DIR is missing")
+    action, file, workdir = words[0], Path(words[1]), Path(values.workdir)
+    idle = [flag for flag in ({"import": ("best", "numbered"), "export": ("way",)}[action]) if values[flag].present]
+    if idle:
+        raise UserError(f"--{idle[0]}: is of no effect on {action}")
+    if action == "import":
+        import_snapshot(file, workdir, values.model, way=values.way)
+        way = f" --config.model.way={values.way}" if values["way"].present else ""
+        print(f"{file} is in {workdir}: a checkpoint of step 0. Evaluate it by experiments.run --mode=eval with")
+        print(f"--workdir={workdir} --config=experiments/snapshot_config.py:{values.model or file}{way}")
+        return
+    departures = export_snapshot(file, workdir, values.model, best=values.best, numbered=values.numbered)
+    print("\n".join([f"{workdir} is in {file} ({math.ceil(file.stat().st_size / 1e6)} MB)", *departures]))
+
+
+if __name__ == "__main__":
+    show_messages()
+    sys.exit(guarded(lambda: main(sys.argv)))
