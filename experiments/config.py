@@ -4,7 +4,7 @@ An experiment module gives one by `get_config()`; flags override single fields
 (`--config.train.learning_rate=1e-4`). The objects are read-only once the run has started.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from guided_jax.learning.config import TrainConfig
 from guided_jax.model_config import ModelConfig
@@ -98,3 +98,17 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+
+
+def unguided_twin(model: ModelConfig) -> ModelConfig:
+    """The foreground-background baseline of a guided model: as wide, but blind to the support."""
+    return replace(model, fusion="none", inference="direct", head_width=2 * model.feature_width)
+
+
+def describe_model(model: ModelConfig) -> str:
+    """A few words that tell models apart: `late global feature-fusion`, `stack direct`, `unguided`."""
+    if model.fusion == "none":
+        return "unguided"
+    if model.inference == "direct":
+        return f"{model.fusion} direct"
+    return f"{model.fusion} {model.locality} {model.inference}"

@@ -6,21 +6,25 @@ at, and improves with more of them; the foreground-background network sets the f
     python -m experiments.run --config=experiments/interactive.py --workdir=runs/interactive \
         --config.data.root=DATA --config.weights=WEIGHTS
 
-The floor: the same with `--config.model.inference=unguided`; the start: with `--config.train.steps=0`.
+The floor, an unguided network: `--config=experiments/interactive.py:unguided`; the start: `--config.train.steps=0`.
 VGG-16 lite (fc6 256 wide) on a grid of stride 8 from conv4_3 and conv5_3, whose features are computed
 once an image. This departs from the reference, whose grid has stride 32, whose whole network learns by
 SGD, one episode at a time, for 100,000 updates.
 """
 
-from experiments.config import Config, DataConfig, EvalConfig
+from experiments.config import Config, DataConfig, EvalConfig, unguided_twin
+from experiments.errors import UserError
 from guided_jax.learning.config import TrainConfig
-from guided_jax.segmentor import ModelConfig
+from guided_jax.model_config import ModelConfig
 
 
-def get_config() -> Config:
+def get_config(variant: str = "") -> Config:
     """COCO instances, VOC classes and ECSSD figures in one mixture; evaluated on VOC's val classes."""
+    if variant not in ("", "unguided"):
+        raise UserError(f"interactive.py:{variant}: the variants are unguided and none")
+    model = ModelConfig(grid="taps", stride=8, feature_width=256, fc6_kernel=3, init_std=0.0, dropout=0.0)
     return Config(
-        name="interactive",
+        name=f"interactive-{variant}" if variant else "interactive",
         weights="weights/vgg16_imagenet_conv_fp16.npz",
         data=DataConfig(
             train="coco:train2017:instance*2, voc:trainaug[:60%]:class*2, folder@ECSSD:all[:50%]:instance",
@@ -28,7 +32,7 @@ def get_config() -> Config:
             points="1-20*0.4, 0-99*0.5, dense*0.1",
             buckets="384x512, 512x384, 512x512",
         ),
-        model=ModelConfig(grid="taps", stride=8, feature_width=256, fc6_kernel=3, init_std=0.0, dropout=0.0),
+        model=unguided_twin(model) if variant else model,
         train=TrainConfig(
             steps=800,
             batch_size=8,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
+from experiments.config import unguided_twin
 from experiments.experiment import run
 from experiments.load import load_model
 from experiments.overrides import UserError, guarded
@@ -20,7 +21,7 @@ from experiments.run import show_messages
 from experiments.workdir import write_json
 
 HEADLINE = "5"
-MODELS = {"guided": "shared", "unguided": "unguided"}
+MODELS = ("guided", "unguided")
 
 
 def quickstart(workdir: Path, *, parallel: str = "pmap", steps: int = 0) -> dict:
@@ -33,10 +34,11 @@ def quickstart(workdir: Path, *, parallel: str = "pmap", steps: int = 0) -> dict
     """
     workdir = Path(workdir)
     results, trained = {}, {}
-    for name, inference in MODELS.items():
+    for name in MODELS:
         config = get_config()
         config.name = f"quickstart-{name}"
-        config.model.inference = inference
+        if name == "unguided":
+            config.model = unguided_twin(config.model)
         config.data.prepared = str(workdir / "prepared")
         config.train.steps = steps or config.train.steps
         print(f"--- {name} network: {config.train.steps} updates of {config.train.batch_size} episodes", flush=True)

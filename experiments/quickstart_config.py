@@ -2,7 +2,7 @@
 
 from experiments.config import Config, DataConfig, EvalConfig
 from guided_jax.learning.config import TrainConfig
-from guided_jax.segmentor import ModelConfig
+from guided_jax.model_config import ModelConfig
 
 
 def get_config() -> Config:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-from experiments.config import Config
+from experiments.config import Config, describe_model
 from experiments.experiment import run
 from experiments.load import load_model
 from experiments.overrides import run_app
@@ -20,15 +20,16 @@ def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
     """Runs an experiment and prints its scores."""
     result = run(config, workdir, mode, parallel)
     if result and jax.process_index() == 0:
-        print(f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {config.model.inference} inference")
+        name = describe_model(config.model)
+        print(f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {name}")
         print(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}")
         for points, scores in result["scores"].items():
             print(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}")
-        draw_results(workdir / "curve.png", {config.model.inference: result})
+        draw_results(workdir / "curve.png", {name: result})
         best = mode == "eval" and config.eval.checkpoint == "best"  # what was scored is what is shown
         trained = load_model(workdir, best=best)._replace(config=config)
         points = config.eval.headline or next(iter(result["scores"]))
-        draw_predictions(workdir / "picture.png", {config.model.inference: trained}, points=points)
+        draw_predictions(workdir / "picture.png", {name: trained}, points=points)
         print(f"written to {workdir}: result.json, curve.png, picture.png")
 
 

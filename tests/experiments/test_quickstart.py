@@ -61,9 +61,9 @@ def test_a_loaded_model_is_the_trained_one(done):
     workdir, _ = done
     guided, unguided = load_model(workdir / "guided"), load_model(workdir / "unguided")
     assert guided.step == 2
-    assert guided.config.model.inference == "shared"
-    assert unguided.params["head"]["fc7_kernel"].shape == (64, 128)
-    assert np.asarray(guided.params["head"]["score_kernel"]).any()
+    assert guided.config.model.fusion == "late"
+    assert unguided.params["head"]["fc7"]["kernel"].shape == (64, 128)
+    assert np.asarray(guided.params["head"]["score"]["kernel"]).any()
 
 
 def test_what_is_no_workdir_is_named(done, tmp_path):

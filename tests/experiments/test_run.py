@@ -177,8 +177,8 @@ def untrained(command, tmp_path_factory):
     """An experiment whose network answers at random, and its parameters."""
     config = parse(command(tmp_path_factory.mktemp("x"), **ALL_POINTS)).config
     experiment, params = open_experiment(config, "pmap", training=False)
-    kernel = params["head"]["score_kernel"]
-    params["head"]["score_kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
+    kernel = params["head"]["score"]["kernel"]
+    params["head"]["score"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
     return experiment, params
 
 
