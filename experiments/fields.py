@@ -4,7 +4,7 @@ import difflib
 import inspect
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
@@ -69,6 +69,29 @@ def _build(kind: type, values: Any, where: str, prefix: str) -> Any:
             raise FieldError(f"{where}: {prefix}{name}={value} is not a finite number")
         built[name] = value
     return kind(**built)
+
+
+def with_overrides(config: Config, overrides: Mapping[str, Any], where: str = "override") -> Config:
+    """A copy of a config with other values of some leaves, by dotted name.
+
+    Args:
+        config: stays as it is.
+        overrides: as `{"train.steps": 100}`.
+        where: the source of the overrides, for messages.
+
+    Raises:
+        FieldError: there is no such leaf, or the value is of another type.
+    """
+    values, types = to_dict(config), field_types(type(config))
+    for name, value in overrides.items():
+        if name not in types:
+            raise FieldError(f"{where}: no field is called {name}{nearest(name, types)}")
+        *groups, leaf = name.split(".")
+        group = values
+        for each in groups:
+            group = group[each]
+        group[leaf] = value
+    return from_dict(values, where)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,9 +9,10 @@ import inspect
 import os
 import re
 import sys
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from absl import flags, logging
 from ml_collections import config_flags
@@ -40,7 +41,7 @@ usage: guided_jax --config=FILE.py --workdir=DIR [--config.FIELD=VALUE ...]
 """
 
 
-class Invocation(typing.NamedTuple):
+class Invocation(NamedTuple):
     """What the command line asks for."""
 
     config: Config
@@ -50,7 +51,7 @@ class Invocation(typing.NamedTuple):
     distributed: bool
 
 
-class _Answered(Exception):
+class Answered(Exception):
     """The command line asked for a text, not for a run."""
 
 
@@ -79,7 +80,7 @@ def guarded(program: Callable[[], object]) -> int:
     """Runs a program so that a `UserError` or `DatasetError` is one line on stderr; gives the exit code."""
     try:
         program()
-    except _Answered as answer:
+    except Answered as answer:
         print(answer)
         return 0
     except (UserError, DatasetError) as error:
@@ -108,26 +109,33 @@ def parse(argv: Sequence[str]) -> Invocation:
     Raises:
         UserError: the command line or the config file is not what it should be.
     """
-    try:
-        program, *words = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
-        values = _own_flags()
-        _, *rest = values([program, *words], known_only=True)
-        flags.FLAGS.mark_as_parsed()  # grain reads absl's flags
-        if values.help:
-            raise _Answered(USAGE + _experiments("\nexperiments here: "))
-        if values.config is None and not values.fields:
-            raise UserError("--config=FILE.py is missing" + _experiments("; there are: "))
-        config = Config() if values.config is None else load_config(values.config)
-        config = _override(config, rest, list(values))
-    except flags.Error as error:
-        raise UserError(str(error).removeprefix("flag ")) from error
+    values = own_flags()
+    flags.DEFINE_enum("mode", "train_and_eval", MODES, "what to do", flag_values=values)
+    flags.DEFINE_bool("distributed", False, "one of several processes", flag_values=values)
+    flags.DEFINE_bool("fields", False, "lists the config's fields", flag_values=values)
+    rest = read_flags(argv, values)
+    if values.help:
+        raise Answered(USAGE + _experiments("\nexperiments here: "))
+    if values.config is None and not values.fields:
+        raise UserError("--config=FILE.py is missing" + _experiments("; there are: "))
+    config = Config() if values.config is None else load_config(values.config)
+    config = override(config, rest, list(values))
     if values.fields:
-        raise _Answered(describe_fields(config))
+        raise Answered(describe_fields(config))
+    return Invocation(config, workdir_of(values), values.mode, values.parallel, values.distributed)
+
+
+def workdir_of(values: flags.FlagValues) -> Path:
+    """The folder that `--workdir` names.
+
+    Raises:
+        UserError: it is missing, or no folder.
+    """
     if not values.workdir:
         raise UserError("--workdir=DIR is missing: the folder for checkpoints, metrics and results")
     if "://" in values.workdir:
         raise UserError(f"--workdir={values.workdir}: must be a folder of a mounted file system")
-    return Invocation(config, Path(values.workdir), values.mode, values.parallel, values.distributed)
+    return Path(values.workdir)
 
 
 def load_config(argument: str) -> Config:
@@ -137,6 +145,23 @@ def load_config(argument: str) -> Config:
 
     Raises:
         UserError: there is no such file, it has no `get_config`, or that does not give a sound `Config`.
+    """
+    module, words = load_module(argument)
+    config = call_module(module, "get_config", words, argument)
+    path = argument.partition(":")[0]
+    if not isinstance(config, Config):
+        raise UserError(
+            f"--config={path}: get_config() must return an experiments.config.Config, not {type(config).__name__}"
+        )
+    with _field_errors():
+        return from_dict(to_dict(config), f"--config={path}")
+
+
+def load_module(argument: str) -> tuple[ModuleType, list[str]]:
+    """The module of `FILE.py` or `FILE.py:text`, and the words for its functions: none, or the text.
+
+    Raises:
+        UserError: there is no such file.
     """
     path, _, text = argument.partition(":")
     file = next((place for place in (Path(path), _package().parent / path) if place.is_file()), None)
@@ -150,44 +175,77 @@ def load_config(argument: str) -> Config:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    if not callable(getattr(module, "get_config", None)):
-        raise UserError(f"--config={path}: has no function get_config()")
-    words = [text] if text else []
+    return module, [text] if text else []
+
+
+def call_module(module: ModuleType, name: str, words: list[str], argument: str) -> Any:
+    """Calls a function of a config file with the words that follow its name in `argument`.
+
+    Raises:
+        UserError: there is no such function, or it takes other words.
+    """
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(f"--config={argument.partition(':')[0]}: has no function {name}()")
     try:
-        inspect.signature(module.get_config).bind(*words)
+        inspect.signature(function).bind(*words)
     except TypeError as error:
-        raise UserError(f"--config={argument}: get_config() does not take what follows the colon: {error}") from error
-    config = module.get_config(*words)
-    if not isinstance(config, Config):
-        raise UserError(
-            f"--config={path}: get_config() must return an experiments.config.Config, not {type(config).__name__}"
-        )
-    with _field_errors():
-        return from_dict(to_dict(config), f"--config={path}")
+        raise UserError(f"--config={argument}: {name}() does not take what follows the colon: {error}") from error
+    return function(*words)
 
 
-def _own_flags() -> flags.FlagValues:
+def own_flags() -> flags.FlagValues:
+    """The flags of every program here, and absl's own."""
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     flags.DEFINE_string("config", None, "file of the experiment", flag_values=values)
     flags.DEFINE_string("workdir", None, "folder of the run", flag_values=values)
-    flags.DEFINE_enum("mode", "train_and_eval", MODES, "what to do", flag_values=values)
     flags.DEFINE_enum("parallel", "pmap", PARALLEL, "how to use the devices", flag_values=values)
-    flags.DEFINE_bool("distributed", False, "one of several processes", flag_values=values)
     flags.DEFINE_bool("help", False, "shows the usage", short_name="h", flag_values=values)
-    flags.DEFINE_bool("fields", False, "lists the config's fields", flag_values=values)
     for name in flags.FLAGS:
         if name not in values and name == flags.FLAGS[name].name:
             values[name] = flags.FLAGS[name]
     return values
 
 
-def _override(config: Config, words: list[str], known_flags: list[str]) -> Config:
+def read_flags(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """Reads the flags of a command line into `values`; gives the other words, for `override`.
+
+    Raises:
+        UserError: a flag has no value, or a wrong one.
+    """
+    with _flag_errors():
+        program, *words = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
+        _, *rest = values([program, *words], known_only=True)
+    flags.FLAGS.mark_as_parsed()  # grain reads absl's flags
+    return rest
+
+
+@contextlib.contextmanager
+def _flag_errors() -> Iterator[None]:
+    try:
+        yield
+    except flags.Error as error:
+        raise UserError(str(error).removeprefix("flag ")) from error
+
+
+@_flag_errors()
+def override(config: Config, words: list[str], known_flags: list[str]) -> Config:
+    """The config with the fields that the words `--config.FIELD=VALUE` give.
+
+    Args:
+        config: to start from.
+        words: of a command line, as `read_flags` leaves them.
+        known_flags: names of the program's flags, for messages.
+
+    Raises:
+        UserError: a word is something else, or its field or value is wrong.
+    """
     types = field_types(type(config))
     for word in words:
-        override = re.match(r"--?(?:no)?config\.([^=]*)", word)
-        if override:
-            _check_path(override[1], types)
+        found = re.match(r"--?(?:no)?config\.([^=]*)", word)
+        if found:
+            _check_path(found[1], types)
     values = flags.FlagValues()
     values.set_gnu_getopt(True)
     argv = ["", *words]
@@ -197,12 +255,12 @@ def _override(config: Config, words: list[str], known_flags: list[str]) -> Confi
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"--{error.flagname}: no such flag{nearest(error.flagname, known_flags)}") from error
     except flags.IllegalFlagValueError as error:
-        override = re.match(r"flag --config\.([\w.]+)=", str(error))
-        if not override:
+        found = re.match(r"flag --config\.([\w.]+)=", str(error))
+        if not found:
             raise
         given = str(error).removeprefix("flag ").removesuffix(f": {error.__context__}")
-        article = "an" if types[override[1]] is int else "a"
-        raise UserError(f"{given}: expects {article} {types[override[1]].__name__}") from error
+        article = "an" if types[found[1]] is int else "a"
+        raise UserError(f"{given}: expects {article} {types[found[1]].__name__}") from error
     if surplus:
         raise UserError(f"{surplus[0]!r}: a flag was expected, as --config.FIELD=VALUE")
     with _field_errors():

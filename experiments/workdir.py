@@ -84,7 +84,7 @@ def open_workdir(path: Path, config: Config, mode: str = "train_and_eval") -> It
         except OSError as error:
             raise UserError(f"--workdir={path}: cannot be written: {error.strerror}") from error
         _lock(lock, path)
-        _refuse_other_config(path, config, mode)
+        refuse_other_config(path, config, mode)
         yield (path / "config.json").exists()
 
 
@@ -207,7 +207,8 @@ def _lock(lock: TextIOBase, path: Path) -> None:
     lock.flush()
 
 
-def _refuse_other_config(path: Path, config: Config, mode: str) -> None:
+def refuse_other_config(path: Path, config: Config, mode: str) -> None:
+    """Raises UserError, with what differs, where the folder holds a run of another config."""
     if not (path / "config.json").exists():
         return
     before, now = _read_json(path / "config.json"), to_dict(config)

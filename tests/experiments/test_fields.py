@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.config import Config
-from experiments.fields import FieldError, describe_fields, differences, field_types, from_dict, to_dict
+from experiments.fields import FieldError, describe_fields, differences, field_types, from_dict, to_dict, with_overrides
 
 
 def test_every_field_is_documented():
@@ -29,6 +29,28 @@ def test_bad_dicts():
         from_dict({**to_dict(Config()), "seed": True})
     with pytest.raises(FieldError, match="data must be a group of fields, not 3"):
         from_dict({**to_dict(Config()), "data": 3})
+
+
+def test_overrides_make_a_copy():
+    config = Config()
+    changed = with_overrides(config, {"train.steps": 3, "train.learning_rate": 1, "name": "x"})
+    assert (changed.train.steps, changed.train.learning_rate, changed.name) == (3, 1.0, "x")
+    assert type(changed.train.learning_rate) is float
+    assert config == Config()
+    assert with_overrides(config, {}) == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"train.stps": 1}, r"here: no field is called train\.stps; did you mean train\.steps\?"),
+        ({"train": {}}, "here: no field is called train"),
+        ({"train.steps": 1.5}, r"here: train\.steps=1\.5 is not of type int"),
+    ],
+)
+def test_bad_overrides(overrides, message):
+    with pytest.raises(FieldError, match=message):
+        with_overrides(Config(), overrides, "here")
 
 
 def test_differences_name_absent_fields():
