@@ -27,6 +27,8 @@ POSITIVES = ("#009E73", "#56B4E9", "#F0E442", "#CC79A7", "#E69F00")
 
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
+DASHES = ("-", "--", ":", "-.")
+"""Of the first as many lines as there are colours, of the next, and so on."""
 
 DPI = 100
 PANEL = 2.2
@@ -96,6 +98,7 @@ def draw_curves(
     path: os.PathLike | str,
     curves: Mapping[str, Mapping[int | str, float]],
     *,
+    spreads: Mapping[str, Mapping[int | str, float]] | None = None,
     title: str = "",
 ) -> None:
     """Draws positive IU over points per label, a line a model.
@@ -103,24 +106,33 @@ def draw_curves(
     Args:
         path: of the PNG file.
         curves: by name of the model, positive IU in 0..1 by points per label; `dense` stands apart at the right.
+        spreads: by name of the model, the standard deviation at some of its points, shown as a bar of twice its length.
         title: of the figure.
 
     Raises:
-        ValueError: nothing to draw, or a number of points that is neither a number from 0 nor `dense`.
+        ValueError: nothing to draw, a spread of no curve, or points that are neither a number from 0 nor `dense`.
     """
-    points = _check_curves(curves)
+    spreads = spreads or {}
+    points = _check_curves(curves, spreads)
     places = {count: math.log2(max(count, 0.5)) for count in points}
     dense = max(places.values(), default=0.0) + 1.5
     has_dense = any(DENSE in curve for curve in curves.values())
     with matplotlib.style.context("default"):
-        figure = Figure((6.4, 4.2), DPI, layout="constrained")
+        many = len(curves) > len(LINES)
+        figure = Figure((9.6, 5.4) if many else (6.4, 4.2), DPI, layout="constrained")
         axes = figure.subplots()
         for i, (name, curve) in enumerate(curves.items()):
-            style = {"color": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)], "clip_on": False, "zorder": 3}
+            colour = LINES[i % len(LINES)]
+            style = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "clip_on": False, "zorder": 3}
+            dashes = DASHES[i // len(LINES) % len(DASHES)]
             counts = sorted(count for count in curve if count != DENSE)
-            axes.plot([places[count] for count in counts], [curve[count] for count in counts], label=name, **style)
+            line = [places[count] for count in counts], [curve[count] for count in counts]
+            axes.plot(*line, label=name, linestyle=dashes, **style)
             if DENSE in curve:
                 axes.plot([dense], [curve[DENSE]], linestyle="none", label=None if counts else name, **style)
+            for count, spread in spreads.get(name, {}).items():
+                place = dense if count == DENSE else places[count]
+                axes.errorbar(place, curve[count], spread, color=colour, capsize=2, elinewidth=1, zorder=2)
         ticks = [(place, str(count)) for count, place in places.items()]
         if has_dense:
             ticks.append((dense, DENSE))
@@ -134,7 +146,10 @@ def draw_curves(
         axes.set_title(title)
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="best")
+        if many:
+            figure.legend(loc="outside right upper", fontsize=8)
+        else:
+            axes.legend(loc="best")
         _save(figure, path)
 
 
@@ -170,13 +185,18 @@ def _check_episodes(episodes: Sequence[Episode], parallel: Mapping[str, Sequence
             raise ValueError(f"{name} has {len(values)} entries for {len(episodes)} episodes; it needs one each")
 
 
-def _check_curves(curves: Mapping[str, Mapping[int | str, float]]) -> list[int]:
+def _check_curves(
+    curves: Mapping[str, Mapping[int | str, float]], spreads: Mapping[str, Mapping[int | str, float]]
+) -> list[int]:
     points = {count for curve in curves.values() for count in curve}
     if not points:
         raise ValueError("there is no curve to draw")
     for count in points:
         if count != DENSE and not (isinstance(count, int) and count >= 0):
             raise ValueError(f"points per label are {count!r}, but must be a whole number from 0, or 'dense'")
+    for name, spread in spreads.items():
+        if stray := [count for count in spread if count not in curves.get(name, {})]:
+            raise ValueError(f"there is a spread at {stray[0]} points of {name!r}, but no such point of its curve")
     return sorted(count for count in points if count != DENSE)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.points import name_count
-from experiments.figures import draw_curves, draw_episodes
+from experiments.figures import DENSE, draw_curves, draw_episodes
 from experiments.load import Trained, predict, spread_tasks
 from guided_jax.scoring.positive_iu import count_positives, iu
 
@@ -40,6 +40,10 @@ def draw_results(path: Path, results: Mapping[str, dict]) -> None:
     """Draws positive IU over points per label of results by the name of their model."""
     curves = {}
     for name, result in results.items():
-        scores = result["scores"].items()
-        curves[name] = {points if points == "dense" else int(points): each["pos_iu"] for points, each in scores}
+        curves[name] = as_points({points: each["pos_iu"] for points, each in result["scores"].items()})
     draw_curves(path, curves, title=next(iter(results.values()))["protocol"]["data"])
+
+
+def as_points(values: Mapping[str, float]) -> dict[int | str, float]:
+    """Values by their number of points per label, `dense` as it is, from values by its name."""
+    return {name if name == DENSE else int(name): value for name, value in values.items()}

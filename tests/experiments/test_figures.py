@@ -224,6 +224,30 @@ def test_short_curves_are_drawn(tmp_path, curve):
     assert has(read(tmp_path / "curves.png"), rgb(LINES[0])).any()
 
 
+def test_a_spread_is_a_bar_about_its_point(tmp_path):
+    curve = {1: 0.2, 4: 0.5, "dense": 0.8}
+    draw_curves(tmp_path / "plain.png", {"model": curve})
+    draw_curves(tmp_path / "spread.png", {"model": curve}, spreads={"model": {4: 0.1, "dense": 0.05}})
+    plain, spread = (has(read(tmp_path / f"{name}.png"), rgb(LINES[0])) for name in ("plain", "spread"))
+    (_, x), (_, middle), (y, dense) = marks(read(tmp_path / "plain.png"), LINES[0])
+    unit = (marks(read(tmp_path / "plain.png"), LINES[0])[0][0] - y) / 0.6  # pixels of an IU of 1
+    new = spread & ~plain
+    for place, expected in ((x, 0), (middle, 0.2), (dense, 0.1)):
+        rows = np.flatnonzero(new[:, round(place) - 3 : round(place) + 4].any(1))
+        assert (np.ptp(rows) if len(rows) else 0) == pytest.approx(expected * unit, abs=3)
+
+
+def test_more_curves_than_colours_differ_in_their_lines(tmp_path):
+    curves = {f"model {i}": {1: 0.1 * (i + 1), 4: 0.1 * (i + 1)} for i in range(len(LINES) + 1)}
+    draw_curves(tmp_path / "curves.png", curves)
+    coloured = has(read(tmp_path / "curves.png"), rgb(LINES[0]))
+    longest = sorted(coloured.sum(1), reverse=True)
+    rows = np.flatnonzero(coloured.sum(1) > 100)
+    lower, upper = coloured[rows.max()], coloured[rows.min()]
+    assert longest[0] > 200 and rows.max() - rows.min() > 100
+    assert upper.sum() < 0.9 * lower.sum()  # dashed
+
+
 def test_curves_that_cannot_be_drawn_are_refused(tmp_path):
     for nothing in ({}, {"model": {}}):
         with pytest.raises(ValueError, match="no curve to draw"):
@@ -231,6 +255,9 @@ def test_curves_that_cannot_be_drawn_are_refused(tmp_path):
     for count in (-1, "all"):
         with pytest.raises(ValueError, match=f"points per label are {count!r}, but must be"):
             draw_curves(tmp_path / "x.png", {"model": {count: 0.5}})
+    for spreads in ({"model": {2: 0.1}}, {"other": {1: 0.1}}):
+        with pytest.raises(ValueError, match=r"there is a spread at . points of .*, but no such point of its curve"):
+            draw_curves(tmp_path / "x.png", {"model": {1: 0.5}}, spreads=spreads)
 
 
 def test_pictures_depend_on_no_global_state_and_leave_none(tmp_path):
