@@ -1,0 +1,206 @@
+"""What one more click costs with the features cached, against a whole pass of a network that fuses early.
+
+    python -m experiments.benchmarks.click [--size=480x854] [--rounds=9] [--workdir=DIR] [--config.model.F=VALUE ...]
+
+A click goes from the changed annotation on the host to the label map, uint8, on the host: guide, merge, segment, the
+greatest logit. The pass is what a click costs where image and annotation are stacked at the input (paper 4.1):
+the stacked network of the same trunk, features and stride. Weights are random; the two alternate in one process, so
+that the ratio holds where the machine's speed drifts. The default is VGG-16 lite at stride 8; `--config=FILE.py`
+takes an experiment's model. Where a model fuses early, its click is the pass of its own support encoder, and the head.
+"""
+
+import dataclasses
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags, logging
+from jaxtyping import UInt8
+
+from experiments import interactive
+from experiments.errors import UserError
+from experiments.overrides import (
+    Answered,
+    guarded,
+    load_config,
+    override,
+    own_flags,
+    read_flags,
+    user_mistakes,
+    workdir_of,
+)
+from experiments.workdir import environment, write_json
+from guided_jax.backbones.preprocessing import PREPROCESSINGS
+from guided_jax.episode import UNKNOWN, blank_batch
+from guided_jax.learning.step import predict_labels
+from guided_jax.model_config import ModelConfig, check_model, guides_early
+from guided_jax.segmentor import Segmentor
+
+POINTS = 5
+"""Annotated pixels per label; the cost does not depend on them."""
+
+CLICKS = 5
+"""Clicks to each whole pass; a click is short."""
+
+SIZE = "480x854"
+
+
+def measure_click(config: ModelConfig, height: int, width: int, *, rounds: int = 5) -> dict[str, Any]:
+    """Times a click of a model, and a whole pass, on an image of a given size.
+
+    Args:
+        config: of the model; its weights are drawn at random.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        rounds: whole passes that are timed, each followed by some clicks, after a warm-up.
+
+    Returns:
+        update_ms: median milliseconds of a click, None where the model takes none (`fusion=none`). whole_pass_ms:
+        median of the pass. ratio: median over the rounds of the pass over the click. And height, width, rounds.
+    """
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1, height, width, 3), np.uint8)
+
+    def annotation():
+        labels = np.full(height * width, UNKNOWN, np.uint8)
+        for label in range(config.way):
+            labels[rng.integers(0, labels.size, POINTS)] = label
+        return labels.reshape(1, height, width)
+
+    whole, click = _stacked(config), None
+    functions = {"whole": _build(whole, image)}
+    if config.fusion != "none":
+        click = functions["click"] = _build(config, image)
+    for function in functions.values():  # compiles, and warms up
+        for _ in range(2):
+            function(annotation())
+    passes, clicks, ratios = [], [], []
+    for _ in range(rounds):
+        passes.append(_milliseconds(functions["whole"], annotation()))
+        if click is not None:
+            times = [_milliseconds(click, annotation()) for _ in range(CLICKS)]
+            clicks += times
+            ratios.append(passes[-1] / statistics.median(times))
+    return {
+        "update_ms": statistics.median(clicks) if clicks else None,
+        "whole_pass_ms": statistics.median(passes),
+        "ratio": statistics.median(ratios) if ratios else None,
+        "height": height,
+        "width": width,
+        "rounds": rounds,
+    }
+
+
+def _milliseconds(function: Callable[[np.ndarray], np.ndarray], annotation: np.ndarray) -> float:
+    began = time.perf_counter()
+    function(annotation)
+    return 1000 * (time.perf_counter() - began)
+
+
+def _stacked(config: ModelConfig) -> ModelConfig:
+    """The network of the same trunk and features that segments image and annotation stacked."""
+    same = ("backbone", "grid", "stride", "way", "init_std", "preprocessing", "dtype", "fc6_kernel")
+    kept = {field: getattr(config, field) for field in same}
+    stacked = ModelConfig(fusion="stack", inference="direct", sharing="unshared", **kept)
+    # Without fc6 the features have the width of the lite models in the comparison.
+    return dataclasses.replace(stacked, feature_width=config.feature_width or 256)
+
+
+def _build(config: ModelConfig, image: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    check_model(config)
+    model = Segmentor(config, PREPROCESSINGS[config.preprocessing])
+    return prepare_click(model, jax.jit(model.init)(jax.random.key(0), blank_batch(64))["params"], image)
+
+
+def prepare_click(
+    model: Segmentor, params: dict, image: UInt8[np.ndarray, "1 h w 3"]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Caches what does not depend on the annotation; the function from an annotation to the label map.
+
+    Args:
+        model: the network, one label map an image.
+        params: of the network.
+        image: support and query, without padding.
+
+    Returns:
+        From uint8 [1, h, w] to uint8 [1, h, w], both on the host.
+    """
+    config, params = model.config, {"params": params}
+    canvas = image.shape[1:3]
+    image, size = jnp.asarray(image), jnp.array([image.shape[1:3]], jnp.int32)
+
+    def labels(module, query, task):
+        return predict_labels(module.segment(query, task, canvas, size))
+
+    def whole(module, image, annotation):
+        episode = blank_batch(64)._replace(query=image, query_size=size, annotation=annotation[:, None, None])
+        return module(episode, None, lambda logits, *_: predict_labels(logits))[0]
+
+    def early(module, cached, annotation):
+        image, query = cached
+        return labels(module, query, module.merge(module.guide_early(image, annotation[:, None], size[:, None])))
+
+    def late(module, cached, annotation):
+        support, query = cached
+        return labels(module, query, module.merge(module.guide(support[:, None], annotation[:, None], size[:, None])))
+
+    def encode(module, image):
+        features = module.encode(image, canvas, size)
+        query = module.prepare(features)
+        if guides_early(config):
+            return image[:, None], query
+        if config.support_grid == "dilated":
+            return module.encode_support(image, canvas, size), query
+        return module.refine_support(features, canvas, size), query
+
+    if config.inference == "direct":
+        cached, method = image, whole
+    else:
+        cached = jax.jit(lambda params: model.apply(params, image, method=encode))(params)
+        method = early if guides_early(config) else late
+    update = jax.jit(partial(model.apply, method=method))
+    return lambda annotation: np.asarray(update(params, cached, annotation))
+
+
+def main(argv: list[str]) -> None:
+    """Measures, prints and writes."""
+    values = own_flags()
+    flags.DEFINE_string("size", SIZE, "height x width of the image", flag_values=values)
+    flags.DEFINE_integer("rounds", 9, "whole passes that are timed", flag_values=values)
+    words = read_flags(argv, values)
+    if values.help:
+        raise Answered(__doc__)
+    config = override(load_config(values.config) if values.config else interactive.get_config(), words, list(values))
+    found = re.fullmatch(r"(\d+)x(\d+)", values.size)
+    if not found:
+        raise UserError(f"--size={values.size}: expects height x width in pixels, as {SIZE}")
+    if values.rounds < 1:
+        raise UserError(f"--rounds={values.rounds}: at least 1")
+    with user_mistakes():
+        check_model(config.model)
+        times = measure_click(config.model, int(found[1]), int(found[2]), rounds=values.rounds)
+    if times["update_ms"] is None:
+        print("the network takes no clicks")
+    else:
+        print(
+            f"a click {times['update_ms']:.2f} ms, a whole pass {times['whole_pass_ms']:.1f} ms at {values.size}: "
+            f"{times['ratio']:.0f} times as fast"
+        )
+    if values.workdir:
+        workdir = workdir_of(values)
+        with user_mistakes():
+            workdir.mkdir(parents=True, exist_ok=True)
+        about = {"model": dataclasses.asdict(config.model), "environment": environment()}
+        write_json(workdir / "click.json", {**times, **about})
+
+
+if __name__ == "__main__":
+    logging.use_absl_handler()
+    sys.exit(guarded(lambda: main(sys.argv)))
