@@ -1,0 +1,181 @@
+"""Runs the variants of experiments under several seeds, and makes one table of them.
+
+python -m experiments.sweep --config=experiments/early_late.py[,experiments/other.py,...] --workdir=runs/early_late
+
+Each variant under each seed is an ordinary run in `WORKDIR/VARIANT/seed-S`, resumed where it was interrupted and
+skipped where it is done. The workdir gets `table.json` and `curve.png`, made of the results that are there.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from absl import flags, logging
+
+from data_pipelines.canvas import parse_buckets
+from experiments.benchmarks.click import measure_click
+from experiments.config import Config
+from experiments.errors import UserError
+from experiments.experiment import run
+from experiments.overrides import Answered, guarded, own_flags, read_flags, user_mistakes, workdir_of
+from experiments.parameters import count_parameters
+from experiments.run import show_messages
+from experiments.sweeps import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
+from experiments.tables import draw_table, make_table, to_markdown
+from experiments.workdir import environment, write_json
+from guided_jax.learning.loop import NonFiniteLoss
+
+USAGE = """\
+usage: python -m experiments.sweep --config=FILE.py[,FILE.py,...] --workdir=DIR [--config.FIELD=VALUE ...]
+
+  --config=FILE.py,...    experiments: files with get_config() and get_sweep(); FILE.py:interactive on real images
+  --config.FIELD=VALUE    overrides a field of every variant, but for what the variant itself sets
+  --workdir=DIR           for the runs, table.json and curve.png; the same command goes on with what is there
+  --seeds=N               seeds of each variant (3)
+  --only=NAME,...         runs these variants only; the table is still of all
+  --part=I/N              runs share I of N, counted from 1: start it N times, in a Slurm array as
+                          --part=$SLURM_ARRAY_TASK_ID/N with --array=1-N; the last to end makes the whole table
+  --list                  lists the variants with what they change and which runs are done, and ends
+  --parallel=WAY          over devices: pmap (the default) or jit
+"""
+
+MEASURED = "measured.json"
+
+
+class Invocation(NamedTuple):
+    """What the command line asks for.
+
+    Attributes:
+        runs: all of the sweep.
+        chosen: those of this process.
+        workdir: of the sweep.
+        parallel: pmap or jit.
+    """
+
+    runs: list[Run]
+    chosen: list[Run]
+    workdir: Path
+    parallel: str
+
+
+def parse_sweep(argv: Sequence[str]) -> Invocation:
+    """Reads a command line and checks all that it asks for, before anything is run.
+
+    Raises:
+        UserError: the command line, an experiment or a variant is not what it should be.
+    """
+    values = own_flags()
+    flags.DEFINE_integer("seeds", 3, "seeds of each variant", flag_values=values)
+    flags.DEFINE_string("only", "", "variants to run", flag_values=values)
+    flags.DEFINE_string("part", "", "share of the runs", flag_values=values)
+    flags.DEFINE_bool("list", False, "lists the variants", flag_values=values)
+    words = read_flags(argv, values)
+    if values.help:
+        raise Answered(USAGE)
+    if not values.config:
+        raise UserError("--config=FILE.py is missing: one or several experiments, as experiments/early_late.py")
+    arguments = [argument.strip() for argument in values.config.split(",")]
+    variants = read_variants(arguments, words, list(values))
+    workdir = Path(values.workdir or ".") if values.list else workdir_of(values)
+    runs = plan_runs(variants, values.seeds, workdir)
+    chosen = choose_runs(runs, values.only, values.part)
+    if values.list:
+        raise Answered(describe(chosen))
+    check_variants(variants)
+    return Invocation(runs, chosen, workdir, values.parallel)
+
+
+def describe(runs: Sequence[Run]) -> str:
+    """Every variant with its overrides and the state of its runs, for a terminal."""
+    variants = {run.variant.name: run.variant for run in runs}
+    lines = []
+    for name, variant in variants.items():
+        changes = " ".join(f"--config.{field}={value!r}" for field, value in variant.overrides.items())
+        done = [run for run in runs if run.variant.name == name]
+        states = ", ".join(f"{run.folder.name} {'done' if read_result(run) else 'to run'}" for run in done)
+        lines += [f"{name}  ({', '.join(variant.experiments)})", f"    {changes or 'the base'}", f"    {states}"]
+    return "\n".join(lines)
+
+
+def sweep(asked: Invocation) -> dict[str, str]:
+    """Runs what is not done yet, then makes the table; returns why runs failed, by name.
+
+    A run whose loss is no longer finite does not stop the others.
+
+    Raises:
+        UserError: what a user can mend.
+    """
+    failures = {}
+    for number, each in enumerate(asked.chosen, 1):
+        print(f"--- {number}/{len(asked.chosen)} {each.name}", flush=True)
+        if read_result(each) is None:
+            try:
+                run(each.config, each.folder, parallel=asked.parallel)
+            except UserError as error:
+                if not isinstance(error.__cause__, NonFiniteLoss):
+                    raise UserError(f"{each.name}: {error}") from error
+                print(f"failed: {error}", file=sys.stderr, flush=True)
+                failures[each.name] = str(error)
+            jax.clear_caches()  # the next variant is another program
+        if each.seed == each.variant.config.seed and _measured(asked.workdir, each.variant) is None:
+            _measure(asked.workdir, each.variant)
+        _write_table(asked, failures)
+    table = _write_table(asked, failures)
+    if any(row["scores"] for row in table["variants"]):
+        draw_table(asked.workdir / "curve.png", table)
+    print(f"\n{to_markdown(table)}\n\nwritten to {asked.workdir}: table.json, curve.png")
+    return failures
+
+
+def _write_table(asked: Invocation, failures: dict[str, str]) -> dict:
+    variants = {run.variant.name: run.variant for run in asked.runs}
+    measured = {name: _measured(asked.workdir, variant) or {} for name, variant in variants.items()}
+    table = make_table(asked.runs, measured, failures)
+    write_json(asked.workdir / "table.json", table)
+    return table
+
+
+def _measure(workdir: Path, variant: Variant) -> None:
+    """Counts the variant's parameters and times its click, once for all seeds."""
+    height, width = parse_buckets(variant.config.data.buckets)[0]
+    measured = {
+        "of": _measured_of(variant.config),
+        "parameters": count_parameters(variant.config)._asdict(),
+        "click": measure_click(variant.config.model, height, width),
+        "environment": environment(),
+    }
+    write_json(workdir / variant.name / MEASURED, measured)
+
+
+def _measured(workdir: Path, variant: Variant) -> dict | None:
+    file = workdir / variant.name / MEASURED
+    if not file.exists():
+        return None
+    with user_mistakes():
+        measured = json.loads(file.read_text(encoding="utf-8"))
+    return measured if measured["of"] == _measured_of(variant.config) else None
+
+
+def _measured_of(config: Config) -> dict:
+    return {
+        "model": dataclasses.asdict(config.model),
+        "freeze": config.train.freeze,
+        "buckets": config.data.buckets,
+    }
+
+
+def sweep_app(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code: 0, or 2 after a mistake of the user or where a run failed."""
+    logging.use_absl_handler()
+    failures: dict[str, str] = {}
+    code = guarded(lambda: failures.update(sweep(parse_sweep(argv))))
+    return code or (2 if failures else 0)
+
+
+if __name__ == "__main__":
+    show_messages()
+    sys.exit(sweep_app(sys.argv))

@@ -1,0 +1,310 @@
+"""Sweeps: which runs there are, who runs them, what is refused before any, and the table that they make."""
+
+import json
+import shutil
+
+import pytest
+
+from experiments import sweep as module
+from experiments.fields import to_dict
+from experiments.metrics import read_metrics
+from experiments.overrides import UserError, guarded
+from experiments.sweep import parse_sweep, sweep_app
+from experiments.sweeps import read_result
+from experiments.tables import make_table, to_markdown
+from guided_jax.learning.loop import NonFiniteLoss
+from tests.experiments.conftest import SHRUNK
+
+BASE = """
+from experiments.fields import with_overrides
+from experiments.quickstart_config import get_config as base_config
+
+def get_config(base="generated"):
+    return with_overrides(base_config(), {fields})
+
+def get_sweep(base="generated"):
+    yield from {sweep}
+"""
+SLOW = {"train.learning_rate": 0.5}
+SWEEP = [("plain", {}), ("fast", {"train.learning_rate": 1}), ("slow", SLOW)]
+POINTS = ("1", "5", "dense")
+CLICK = {"update_ms": 0.5, "whole_pass_ms": 40.0, "ratio": 80.0, "height": 96, "width": 96, "rounds": 5}
+
+
+@pytest.fixture
+def experiment(prepared, tmp_path):
+    """Writes an experiment with the given variants, on the shrunk quickstart."""
+
+    def write(sweep, name="small"):
+        fields = {**SHRUNK, "data.prepared": str(prepared), "eval.points": ",".join(POINTS), "train.steps": 1}
+        file = tmp_path / f"{name}.py"
+        file.write_text(BASE.format(fields=fields, sweep=sweep))
+        return str(file)
+
+    return write
+
+
+@pytest.fixture
+def ask(experiment, tmp_path):
+    """Parses a command line of the sweep."""
+
+    def parse(*words, sweep=SWEEP, config=None):
+        return parse_sweep(["x", f"--config={config or experiment(sweep)}", f"--workdir={tmp_path / 'runs'}", *words])
+
+    return parse
+
+
+def scores_of(config) -> dict[str, float]:
+    """Made up, so that its means and deviations over seeds can be computed by hand."""
+    of_seed = {1337: 0.1, 1338: 0.2, 1339: 0.6}[config.seed]
+    return {"1": of_seed, "5": of_seed / 2, "dense": 0.9}
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Runs cost nothing; gives the list of those that were run, and what shall go wrong by the variant's name."""
+    ran, wrong = [], {}
+
+    def run(config, folder, parallel):
+        ran.append(f"{config.name}/seed-{config.seed}")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(to_dict(config)))
+        if config.name in wrong:
+            raise UserError("the loss is nan") from wrong[config.name]
+        write_result(config, folder)
+
+    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(module, "measure_click", lambda *_: CLICK)
+    return ran, wrong
+
+
+def write_result(config, folder):
+    protocol = {
+        "data": "generated:val[-3:]",
+        "source": config.eval.source,
+        "mode": "interactive",
+        "shots": 1,
+        "tasks": 5,
+        "limit": config.eval.limit,
+        "seed": config.seed,
+        "step": config.train.steps,
+    }
+    scores = {points: {"pos_iu": value} for points, value in scores_of(config).items()}
+    (folder / "result.json").write_text(
+        json.dumps({"protocol": protocol, "scores": scores, "about": {"code": "abc"}}),
+    )
+    lines = [
+        {"step": 1, "seconds": config.seed - 1330, "loss": 0.5, "weight_variation": 0.25},
+        {"step": 2, "seconds": config.seed - 1327, "loss": 0.4, "weight_variation": None},
+        {"step": 2, "seconds": 99, "eval/pos_iu": 0.5},
+    ]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+
+
+def run_all(asked):
+    return module.sweep(asked)
+
+
+def test_every_variant_under_every_seed(ask, tmp_path):
+    asked = ask("--seeds=2", "--config.train.warmup=3", "--config.train.learning_rate=7")
+    assert [run.name for run in asked.chosen] == [
+        f"{name}/seed-{seed}" for name in ("plain", "fast", "slow") for seed in (1337, 1338)
+    ]
+    assert asked.chosen[-1].folder == tmp_path / "runs" / "slow" / "seed-1338"
+    assert [run.config.train.warmup for run in asked.chosen] == [3] * 6
+    # The command line changes the base; what a variant is about stays.
+    assert [run.config.train.learning_rate for run in asked.chosen] == [7, 7, 1, 1, 0.5, 0.5]
+    assert [run.config.seed for run in asked.chosen] == [1337, 1338] * 3
+
+
+def test_the_parts_are_all_runs_once(ask):
+    whole = [run.name for run in ask("--seeds=3").chosen]
+    parts = [[run.name for run in ask("--seeds=3", f"--part={i}/4").chosen] for i in (1, 2, 3, 4)]
+    assert sorted(name for part in parts for name in part) == sorted(whole)
+    assert {len(part) for part in parts} == {2, 3}
+    chosen = ask("--seeds=3", "--only=slow, plain", "--part=2/2").chosen
+    assert [run.name for run in chosen] == ["plain/seed-1338", "slow/seed-1337", "slow/seed-1339"]
+
+
+def test_variants_of_two_experiments_run_once(ask, experiment):
+    first, second = experiment(SWEEP[:2], "first"), experiment([SWEEP[0], SWEEP[2]], "second")
+    asked = ask("--seeds=1", config=f"{first},{second}:other")
+    assert [run.variant.name for run in asked.runs] == ["plain", "fast", "slow"]
+    assert asked.runs[0].variant.experiments == (first, f"{second}:other")
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ([("plain", {}), ("odd", {"model.inference": "guessing"})], r"variant odd of .*: model\.inference='guessing'"),
+        ([("odd", {"train.freeze": "trunc"})], r"variant odd of .*: train\.freeze: 'trunc' matches no parameter"),
+        ([("odd", {"model.locality": "local", "eval.mode": "video"})], r"variant odd of .*: eval\.mode=video"),
+        ([("odd", {"train.step": 3})], r"variant odd: no field is called train\.step; did you mean train\.steps\?"),
+        ([("odd", {"train.steps": "3"})], r"variant odd: train\.steps='3' is not of type int"),
+        ([("../odd", {})], r"called '\.\./odd'"),
+        ([("odd", {}), ("odd", SLOW)], "called 'odd'; each needs a name of its own"),
+        ([], "no variant to run"),
+    ],
+)
+def test_what_makes_no_run_is_refused_before_any(ask, fake, sweep, message):
+    with pytest.raises(UserError, match=message):
+        run_all(ask(sweep=sweep))
+    assert fake[0] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only=slw"], r"--only=slw: no such variant; did you mean slow\?; there are: plain, fast, slow"),
+        (["--part=0/2"], "--part=0/2: expects I/N with I from 1 to N"),
+        (["--part=3/2"], "--part=3/2"),
+        (["--part=half"], "--part=half"),
+        (["--seeds=0"], "--seeds=0: at least 1"),
+        (["--config.train.step=1"], r"train\.step: no such field"),
+        (["--onyl=slow"], "--onyl: no such flag; did you mean only"),
+    ],
+)
+def test_a_mistake_on_the_command_line(ask, words, message):
+    with pytest.raises(UserError, match=message):
+        ask(*words)
+
+
+def test_files_that_are_no_experiments_with_a_sweep(ask, experiment):
+    first, second = experiment([("odd", {})], "first"), experiment([("odd", SLOW)], "second")
+    with pytest.raises(UserError, match=r"mean different things by it: train\.learning_rate: 0\.003 \(first\) != 0\.5"):
+        ask(config=f"{first},{second}")
+    with pytest.raises(UserError, match=r"has no function get_sweep\(\)"):
+        ask(config="experiments/quickstart_config.py")
+    with pytest.raises(UserError, match=r"nowhere\.py: no such file"):
+        ask(config=f"{first},nowhere.py")
+    with pytest.raises(UserError, match=r"--config=FILE\.py is missing"):
+        parse_sweep(["x", "--workdir=y"])
+    with pytest.raises(UserError, match="--workdir=DIR is missing"):
+        parse_sweep(["x", f"--config={first}"])
+
+
+def test_only_what_is_not_done_is_run(ask, fake, tmp_path):
+    ran, _ = fake
+    run_all(ask("--seeds=2", "--part=1/2"))
+    assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
+    table = json.loads((tmp_path / "runs" / "table.json").read_text())
+    assert list(table["missing"]) == ["plain/seed-1338", "fast/seed-1338", "slow/seed-1338"]
+    ran.clear()
+    run_all(ask("--seeds=2"))
+    assert ran == ["plain/seed-1338", "fast/seed-1338", "slow/seed-1338"]
+    ran.clear()
+    run_all(ask("--seeds=2"))
+    assert ran == []
+    assert json.loads((tmp_path / "runs" / "table.json").read_text())["missing"] == {}
+
+
+def test_a_result_of_another_evaluation_is_no_result(ask, fake):
+    ran, _ = fake
+    asked = ask("--seeds=1", "--only=plain")
+    run_all(asked)
+    file = asked.chosen[0].folder / "result.json"
+    result = json.loads(file.read_text())
+    for change in ({"step": 0}, {"limit": 3}, {"source": "voc:val:class"}):
+        file.write_text(json.dumps({**result, "protocol": {**result["protocol"], **change}}))
+        assert read_result(asked.chosen[0]) is None
+    run_all(asked)
+    assert ran == ["plain/seed-1337"] * 2 and read_result(asked.chosen[0]) == result
+
+
+def test_a_changed_configuration_is_refused_before_any_run(ask, fake):
+    run_all(ask("--seeds=1", "--only=slow"))
+    fake[0].clear()
+    with pytest.raises(UserError, match=r"slow/seed-1337: is of another config: train\.momentum: 0\.99 .* != 0\.5"):
+        ask("--seeds=1", "--config.train.momentum=0.5")
+    assert fake[0] == []
+
+
+def test_a_run_that_diverges_does_not_stop_the_others(ask, fake, experiment, tmp_path, capsys):
+    ran, wrong = fake
+    wrong["fast"] = NonFiniteLoss("nan")
+    words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
+    assert sweep_app(words) == 2
+    assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
+    assert "Missing: fast/seed-1337 (the loss is nan)." in capsys.readouterr().out
+    wrong["fast"] = ValueError("no data")  # any other mistake is the same for all
+    with pytest.raises(UserError, match="fast/seed-1337: the loss is nan"):
+        run_all(ask("--seeds=1"))
+
+
+def test_the_table_by_hand(ask, fake):
+    asked = ask("--seeds=3")
+    run_all(asked)
+    shutil.rmtree(asked.runs[-1].folder)
+    measured = {"plain": {"parameters": {"total": 12345, "learning": 345}, "click": CLICK}}
+    table = make_table(asked.runs, measured, {})
+    plain, fast, slow = table["variants"]
+    # 0.1, 0.2, 0.6: mean 0.3, squared deviations 0.04 + 0.01 + 0.09 = 0.14, over 2: 0.07.
+    assert plain["scores"]["1"]["mean"] == pytest.approx(0.3)
+    assert plain["scores"]["1"]["std"] == pytest.approx(0.07**0.5)
+    assert plain["scores"]["1"]["values"] == [0.1, 0.2, 0.6]
+    assert plain["scores"]["5"]["mean"] == pytest.approx(0.15)
+    assert plain["scores"]["dense"]["std"] == pytest.approx(0, abs=1e-12)
+    # Of the last update, not of the evaluation after it: 10, 11, 12 seconds.
+    assert plain["training_seconds"] == {"mean": 11, "std": 1, "values": [10, 11, 12]}
+    assert plain["weight_variation"]["mean"] == 0.25
+    assert plain["seeds"] == [1337, 1338, 1339]
+    assert plain["protocol"]["tasks"] == 5 and "seed" not in plain["protocol"]
+    assert (plain["parameters"], plain["click"]) == ({"total": 12345, "learning": 345}, CLICK)
+    assert fast["parameters"] is fast["click"] is None
+    assert slow["seeds"] == [1337, 1338]
+    assert slow["scores"]["1"]["mean"] == pytest.approx(0.15)
+    assert slow["scores"]["1"]["std"] == pytest.approx(0.005**0.5)
+    assert table["missing"] == {"slow/seed-1339": "not run yet"}
+
+    head, _, *rows = to_markdown(table).split("\n\n")[0].splitlines()
+    columns = "variant|1|5|dense|parameters|learning|ms a click|a pass / a click|training s|weights vary"
+    assert head == f"| {columns.replace('|', ' | ')} |"
+    assert rows[0] == (
+        "| plain | 30.0 ± 26.5 | 15.0 ± 13.2 | 90.0 ± 0.0 | 12,345 | 345 | 0.50 | 80.0 | 11 ± 1 | 0.250 ± 0.000 |"
+    )
+    assert rows[2].startswith("| slow | 15.0 ± 7.1 | 7.5 ± 3.5 | 90.0 ± 0.0 |  |  |  |  | 10 ± 1 |")
+    text = to_markdown(table)
+    assert "on 5 tasks of generated:val[-3:] (interactive, S = 1), mean ± standard deviation over 2 to 3 seeds" in text
+    assert "Missing: slow/seed-1339 (not run yet)." in text
+    assert "Not the protocol" not in text
+
+
+def test_a_single_seed_has_no_spread_and_an_odd_protocol_is_named(ask, fake):
+    asked = ask("--seeds=1")
+    assert to_markdown(make_table(asked.runs, {})).startswith("no result yet\n\nMissing: plain/seed-1337 (not run yet)")
+    run_all(asked)
+    file = asked.runs[1].folder / "result.json"
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps({**result, "protocol": {**result["protocol"], "tasks": 4}}))
+    text = to_markdown(make_table(asked.runs, {}))
+    assert "| slow | 10.0 | 5.0 | 90.0 |" in text
+    assert "Not the protocol of plain: fast; see table.json." in text
+
+
+def test_the_list(experiment, fake, ask, tmp_path, capsys):
+    run_all(ask("--seeds=1", "--only=slow"))
+    capsys.readouterr()
+    words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=2", "--list"]
+    assert guarded(lambda: parse_sweep(words)) == 0
+    shown = capsys.readouterr().out
+    assert "    --config.train.learning_rate=0.5\n    seed-1337 done, seed-1338 to run" in shown
+    assert "plain  (" in shown and "    the base\n    seed-1337 to run, seed-1338 to run" in shown
+
+
+def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(module, "measure_click", lambda *_: CLICK)
+    words = ["x", f"--config={experiment(SWEEP[:1])}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
+    assert sweep_app(words) == 0
+    folder = tmp_path / "runs" / "plain" / "seed-1337"
+    result = json.loads((folder / "result.json").read_text())
+    table = json.loads((tmp_path / "runs" / "table.json").read_text())
+    assert {name: each["mean"] for name, each in table["variants"][0]["scores"].items()} == {
+        name: each["pos_iu"] for name, each in result["scores"].items()
+    }
+    assert table["variants"][0]["parameters"]["total"] == table["variants"][0]["parameters"]["learning"] > 1000
+    assert table["variants"][0]["training_seconds"]["mean"] == read_metrics(folder)[0]["seconds"]
+    assert (tmp_path / "runs" / "curve.png").stat().st_size > 1000
+    assert "| plain | " in capsys.readouterr().out
+    before = (folder / "run.json").read_text()
+    assert sweep_app(words) == 0
+    assert (folder / "run.json").read_text() == before
