@@ -174,7 +174,8 @@ def to_state(params: Mapping, name: str, *, way: int = 2, numbered: bool = False
         kernel = kernel[:, :, np.argsort(layer.inputs)] if layer.inputs else kernel
         prefix, _, last = module.rpartition(".")
         key = f"{prefix}.{names[last]}" if last in names else module
-        state[f"{key}.weight"] = np.array(kernel.transpose(3, 2, 0, 1), order="C")  # a copy: JAX's buffers are read-only
+        # A copy: JAX's buffers are read-only, which torch does not take.
+        state[f"{key}.weight"] = np.array(kernel.transpose(3, 2, 0, 1), order="C")
         state[f"{key}.bias"] = np.array(flat[*layer.path, "bias"], np.float32)
     state |= fixed_kernels(model)
     return state | {key: np.zeros(shape, np.float32) for key, shape in buffers_of(model).items()}

@@ -84,12 +84,17 @@ def test_fcn32s_of_many_classes():
     ],
 )
 def test_interactive_early(name, size, positive_first):
+    """Also without a positive, and without any point."""
     state, batch = random_state(name), batch_of(size, None)
-    image, [(_, annotation)] = parts_of(batch, size)
-    expected = oracle.direct(state, image, annotation, positive_first=positive_first)
-    check(ours(state, name, batch)[0], expected, size)
-    turned = oracle.direct(state, image, annotation, positive_first=not positive_first)
-    assert np.abs(turned - expected).max() > 1e-2 * np.abs(expected).max()
+    draws = [batch.annotation, np.where(batch.annotation == 1, UNKNOWN, batch.annotation)]
+    draws.append(np.full_like(batch.annotation, UNKNOWN))
+    logits = ours(state, name, batch._replace(annotation=np.concatenate(draws, 1)))
+    for each, annotation in zip(logits, draws, strict=True):
+        image, [(_, points)] = parts_of(batch._replace(annotation=annotation), size)
+        check(each, oracle.direct(state, image, points, positive_first=positive_first), size)
+    image, [(_, points)] = parts_of(batch, size)
+    turned = oracle.direct(state, image, points, positive_first=not positive_first)
+    assert np.abs(turned - logits[0, :, : size[0], : size[1]]).max() > 1e-2 * np.abs(turned).max()
 
 
 @pytest.mark.parametrize(
