@@ -53,8 +53,11 @@ def nearest_similarity(query: Float[Array, "b n m c"], neighbours: Neighbours, m
     @jax.checkpoint
     def step(best, block):
         some, label = block
-        scores = _compare(query, some, metric)[:, None]
-        return jnp.maximum(best, jnp.where(label[:, :, None], scores, lowest).max(-1)), None
+        scores = jnp.where(label[:, :, None], _compare(query, some, metric)[:, None], lowest)
+        # By place: the gradient of a maximum asks what equals it, and computed again nothing might, to the bit.
+        nearest = jnp.argmax(jax.lax.stop_gradient(scores), -1, keepdims=True)
+        of_block = jnp.take_along_axis(scores, nearest, -1)[..., 0]
+        return jnp.where(best > of_block, best, of_block), None
 
     start = jnp.full((b, k, n * m), lowest)
     if blocks == 1:
