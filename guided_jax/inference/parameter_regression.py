@@ -64,7 +64,8 @@ class ParameterRegression(nn.Module):
             keys: one key an episode for dropout; None in evaluation.
 
         Returns:
-            The scores, and the weights: one row a label (shared) or a task, at each cell where they are local.
+            The scores, and one row of weights a task (local: a cell), of all labels less what these have in common,
+            which no softmax sees. Without guidance it is zero: what the regressor's bias gives there says nothing.
         """
         query = dropout(query, keys, self.dropout_rate, channels=True)
         weights = self._regress(task).astype(self.dtype)
@@ -73,12 +74,7 @@ class ParameterRegression(nn.Module):
             scores = jnp.einsum("bnmd,bkd->bknm", query, kernel) + bias[:, :, None, None]
         else:
             scores = jnp.einsum("bnmd,bknmd->bknm", query, kernel) + bias
-        rows = weights if self.shared else jnp.moveaxis(weights, 1, -2).reshape(*self._row_shape(weights))
-        return scores.astype(jnp.float32), rows.reshape(rows.shape[0], -1, rows.shape[-1]).astype(jnp.float32)
-
-    def _row_shape(self, weights):
-        """[b, (n, m,) k * (d + 1)]: all labels' weights are one row where one map gives them together."""
-        return (weights.shape[0], *weights.shape[2:-1], -1)
+        return scores.astype(jnp.float32), _rows(weights, task)
 
     def _regress(self, task):
         """[b, k, d + 1], or [b, k, n, m, d + 1] where guidance is local."""
@@ -93,3 +89,12 @@ class ParameterRegression(nn.Module):
         if self.shared:
             return values
         return jnp.moveaxis(values.reshape(*values.shape[:-1], self.way, self.width + 1), -2, 1)
+
+
+def _rows(weights: Float[Array, "b k *nm p"], task: Task) -> Float[Array, "b r kp"]:
+    weights = weights.astype(jnp.float32)
+    apart = weights - weights.mean(1, keepdims=True)
+    guidance = task.z if task.local is None else task.local
+    guided = (guidance != 0).any((1, -1))[:, None, ..., None]
+    rows = jnp.moveaxis(jnp.where(guided, apart, 0.0), 1, -2)
+    return rows.reshape(rows.shape[0], -1, rows.shape[-2] * rows.shape[-1])
