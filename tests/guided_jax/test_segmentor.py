@@ -1,12 +1,9 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.episode import UNKNOWN
-from guided_jax.guides import guidance, late
 from guided_jax.model_config import ModelConfig, check_model
 from tests.guided_jax.small import make_batch, make_model
 
@@ -55,7 +52,7 @@ def test_dilated_grid_sees_what_the_exact_one_sees():
     np.testing.assert_allclose(features[:, 3:-2:2, 3:-2:2], coarse[:, 1:-1, 1:-1], atol=1e-4)
 
 
-def test_features_do_not_depend_on_the_annotation_and_draws_are_independent():
+def test_draws_are_independent():
     batch = make_batch(draws=3)
     model, params = make_model()
     together = logits_of(model, params, batch)
@@ -65,36 +62,11 @@ def test_features_do_not_depend_on_the_annotation_and_draws_are_independent():
     assert np.abs(together[0] - together[1]).max() > 1e-3
 
 
-def test_shots_in_any_order_and_empty_ones():
-    batch = make_batch(shots=3)
-    batch.annotation[:, :, 1] = UNKNOWN
-    model, params = make_model()
-    logits = logits_of(model, params, batch)
-    order = [2, 0, 1]
-    turned = batch._replace(support=batch.support[:, order], annotation=batch.annotation[:, :, order])
-    np.testing.assert_allclose(logits_of(model, params, turned), logits, atol=1e-5)
-    without = batch._replace(
-        support=batch.support[:, [0, 2]],
-        support_size=batch.support_size[:, :2],
-        annotation=batch.annotation[:, :, [0, 2]],
-    )
-    np.testing.assert_allclose(logits_of(model, params, without), logits, atol=1e-5)
-
-
 def test_interactive_support_equals_the_query_given_as_support():
     batch = make_batch()
     model, params = make_model()
     given = batch._replace(support=batch.query[:, None], support_size=batch.query_size[:, None])
     np.testing.assert_allclose(logits_of(model, params, batch), logits_of(model, params, given), atol=1e-5)
-
-
-def test_shared_head_is_symmetric_in_the_labels():
-    batch = make_batch()
-    model, params = make_model(sharing="shared")
-    swapped = batch.annotation.copy()
-    swapped[batch.annotation == 0], swapped[batch.annotation == 1] = 1, 0
-    logits = logits_of(model, params, batch)
-    np.testing.assert_array_equal(logits_of(model, params, batch._replace(annotation=swapped)), logits[:, :, ::-1])
 
 
 def test_unguided_ignores_the_support_and_guided_does_not():
@@ -107,21 +79,6 @@ def test_unguided_ignores_the_support_and_guided_does_not():
     np.testing.assert_array_equal(logits_of(model, params, batch), logits_of(model, params, moved))
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"sharing": "shared"},
-        {"sharing": "unshared"},
-        {"fusion": "none", "inference": "direct"},
-        {"inference": "parameter-regression"},
-    ],
-)
-def test_the_first_loss_is_ln_k(fields):
-    batch = make_batch()
-    model, params = make_model(**fields, randomise=False)
-    assert not logits_of(model, params, batch).any()
-
-
 def test_maps_in_place_of_the_image():
     batch = make_batch()
     model, params = make_model()
@@ -129,33 +86,6 @@ def test_maps_in_place_of_the_image():
     cached = batch._replace(query=tuple(np.asarray(m).astype(np.float16) for m in maps))
     logits = logits_of(model, params, batch)
     np.testing.assert_allclose(logits_of(model, params, cached), logits, atol=5e-3 * np.abs(logits).max())
-
-
-def test_guidance_adds_up_click_by_click():
-    batch = make_batch(count=1)
-    model, params = make_model()
-    canvas = batch.target.shape[-2:]
-    features = apply(model, params, "encode")(batch.query, canvas=canvas, size=batch.query_size)
-    annotation = batch.annotation[0, 0]
-    guide = partial(apply(model, params, "guide"), features, size=batch.query_size)
-    whole = guide(annotation)
-    total = guide(np.full_like(annotation, UNKNOWN))
-    for click in np.argwhere(annotation[0] != UNKNOWN):
-        single = np.full_like(annotation, UNKNOWN)
-        single[0, *click] = annotation[0, *click]
-        total = guidance.add(total, guide(single))
-    np.testing.assert_allclose(total.total, whole.total, atol=1e-5)
-    np.testing.assert_allclose(total.mass, whole.mass, atol=1e-6)
-    np.testing.assert_array_equal(total.points, whole.points)
-
-
-def test_guidance_of_a_constant_map_is_that_constant():
-    features = jnp.full((1, 5, 6, 3), 2.5)
-    masks = jnp.zeros((1, 2, 5, 6)).at[0, 1, 2, 3].set(0.25)
-    shot = late.guide(features, masks, jnp.array([[0.0, 4.0]]))
-    z = guidance.pool_shots(jax.tree.map(lambda leaf: leaf[:, None], shot))
-    np.testing.assert_allclose(z[0, 1], 2.5 * 0.25 / (0.25 + 1e-6), rtol=1e-6)
-    assert not np.asarray(z[0, 0]).any()  # a label without annotation
 
 
 def test_bfloat16_stays_close():
