@@ -128,8 +128,9 @@ def _remarks(table: Mapping[str, Any], rows: Sequence[dict]) -> list[str]:
         unlike = [row["name"] for row in rows if not row["one_protocol"] or row["protocol"] != first]
         if unlike:
             remarks.append(f"Not the protocol of {rows[0]['name']}: {', '.join(unlike)}; see table.json.")
-    if table["missing"]:
-        remarks.append("Missing: " + "; ".join(f"{name} ({reason})" for name, reason in table["missing"].items()) + ".")
+    for reason in dict.fromkeys(table["missing"].values()):
+        names = [name for name, each in table["missing"].items() if each == reason]
+        remarks.append(f"Missing ({reason}): {', '.join(names)}.")
     return remarks
 
 

@@ -225,7 +225,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(ask, fake, experiment, tmp
     words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
     assert sweep_app(words) == 2
     assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
-    assert "Missing: fast/seed-1337 (the loss is nan)." in capsys.readouterr().out
+    assert "Missing (the loss is nan): fast/seed-1337." in capsys.readouterr().out
     wrong["fast"] = ValueError("no data")  # any other mistake is the same for all
     with pytest.raises(UserError, match="fast/seed-1337: the loss is nan"):
         run_all(ask("--seeds=1"))
@@ -265,13 +265,14 @@ def test_the_table_by_hand(ask, fake):
     assert rows[2].startswith("| slow | 15.0 ± 7.1 | 7.5 ± 3.5 | 90.0 ± 0.0 |  |  |  |  | 10 ± 1 |")
     text = to_markdown(table)
     assert "on 5 tasks of generated:val[-3:] (interactive, S = 1), mean ± standard deviation over 2 to 3 seeds" in text
-    assert "Missing: slow/seed-1339 (not run yet)." in text
+    assert "Missing (not run yet): slow/seed-1339." in text
     assert "Not the protocol" not in text
 
 
 def test_a_single_seed_has_no_spread_and_an_odd_protocol_is_named(ask, fake):
     asked = ask("--seeds=1")
-    assert to_markdown(make_table(asked.runs, {})).startswith("no result yet\n\nMissing: plain/seed-1337 (not run yet)")
+    nothing = to_markdown(make_table(asked.runs, {}))
+    assert nothing == "no result yet\n\nMissing (not run yet): plain/seed-1337, fast/seed-1337, slow/seed-1337."
     run_all(asked)
     file = asked.runs[1].folder / "result.json"
     result = json.loads(file.read_text())
