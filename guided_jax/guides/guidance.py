@@ -71,7 +71,11 @@ def add(guidance: Guidance, clicks: Guidance, pooling: str = "average") -> Guida
 
 
 def take_back(guidance: Guidance, clicks: Guidance) -> Guidance:
-    """Undoes `add` (of `pooling=average`), to rounding; a label whose last point goes is exactly unannotated."""
+    """Undoes `add` (of `pooling=average`), to rounding; a label whose last point goes is exactly unannotated.
+
+    To the rounding of the largest sum it has held: after a dense annotation is taken back, a click on the image's
+    border, whose mass is small, may be lost in it; guide by what is left instead.
+    """
     return add(guidance, clicks._replace(total=-clicks.total, mass=-clicks.mass, points=-clicks.points,
                weights=None if clicks.weights is None else -clicks.weights))  # fmt: skip
 
