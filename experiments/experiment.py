@@ -164,7 +164,7 @@ def check_config(config: Config, *, training: bool) -> None:
         raise ValueError(f"weights={config.weights}: there is no such file")
     if config.train.cache_features and config.model.fusion in ("stack", "mask"):
         raise ValueError(
-            f"train.cache_features: model.fusion={config.model.fusion} runs the trunk on image and annotation together, "
+            f"train.cache_features: model.fusion={config.model.fusion} runs the trunk on image and annotation, "
             "so no features can be kept; set it to False"
         )
     if config.train.cache_features and config.model.support_grid == "dilated":
