@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
 from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
-from guided_jax.episode import Episode
+from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.episodic import segment_episodes
 from guided_jax.guides import early, guidance, late
 from guided_jax.guides.encodings import amplitude, mask_positives, stack
@@ -156,6 +156,8 @@ class Segmentor(nn.Module):
     ) -> Guidance:
         """Guidance of each shot under early fusion: a whole pass of the support encoder.
 
+        Masking shows the positives alone, so there a shot without any is one without annotation.
+
         Args:
             image: of each shot.
             annotation: of each shot; points on the padding are no points.
@@ -170,6 +172,8 @@ class Segmentor(nn.Module):
         features = features.reshape(b, s, *features.shape[1:])
         config, cells = self.config, self.geometry.cells(size)
         annotation = late.inside_only(annotation, size)
+        if config.fusion == "mask":
+            annotation = jnp.where(annotation == 0, jnp.uint8(UNKNOWN), annotation)
         return early.guide(features, annotation, cells, config.pooling, local=config.locality == "local")
 
     def encode_annotated(
