@@ -93,9 +93,11 @@ class FeatureFusion(nn.Module):
         if self.similarity:
             hidden = hidden + self._similarities(query.features, task)
         hidden = dropout(nn.relu(hidden), keys, self.dropout_rate, channels=self.dropout_channels)
-        scores = jnp.einsum("bknmd,do->bkonm", hidden, self.score["kernel"].astype(self.dtype)).astype(jnp.float32)
-        scores = scores + self.score["bias"].reshape(1, 1, -1, 1, 1)
-        return scores[:, :, 0] if self.shared and self.labels else scores[:, 0], None
+        # As a plain matrix product: XLA runs the einsum over five axes 5 to 20 times as slowly on a CPU.
+        scores = hidden.reshape(-1, self.width) @ self.score["kernel"].astype(self.dtype)
+        scores = scores.astype(jnp.float32).reshape(*hidden.shape[:-1], -1)
+        scores = add_bias(scores, self.score)
+        return scores[..., 0] if self.shared and self.labels else jnp.moveaxis(scores[:, 0], -1, 1), None
 
     def _guidance(self, task):
         """Its part of the first layer: [b, k or 1, n or 1, m or 1, d]."""

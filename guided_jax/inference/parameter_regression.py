@@ -71,7 +71,9 @@ class ParameterRegression(nn.Module):
         weights = self._regress(task).astype(self.dtype)
         kernel, bias = weights[..., :-1], weights[..., -1]
         if task.local is None:
-            scores = jnp.einsum("bnmd,bkd->bknm", query, kernel) + bias[:, :, None, None]
+            b, n, m, d = query.shape
+            scores = jnp.einsum("bqd,bkd->bqk", query.reshape(b, n * m, d), kernel) + bias[:, None]
+            scores = jnp.moveaxis(scores.reshape(b, n, m, -1), -1, 1)
         else:
             scores = jnp.einsum("bnmd,bknmd->bknm", query, kernel) + bias
         return scores.astype(jnp.float32), _rows(weights, task)
