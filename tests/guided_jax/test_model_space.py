@@ -29,7 +29,7 @@ COMPARED = (
 )
 """Those whose step is compiled for one device, too."""
 SPARED = ("late-local", "late-both-unshared", "stacked-distance", "regression-unshared", "prototypes")
-"""Those whose every part another one trains; `test_model_space_invariance.py` has them all."""
+"""Those whose every part another one trains; `test_model_invariances.py` has them all."""
 
 
 def learnable(shots):
