@@ -1,0 +1,146 @@
+"""Few-shot accumulations by the name of the code that published them: on the same episodes they differ.
+
+From the outcomes of one-way episodes (a positive class against the rest), pixel by pixel:
+
+- `oslsm` (Shaban et al., One-shot learning for semantic segmentation, BMVC 2017; its test script): per class
+  TP / max(TP + FP + FN, 1) of the summed counts, mean of the fold's classes. Void counts as background.
+- `panet` (Wang et al., PANet, ICCV 2019; its `Metric`): the same sums, but an episode enters those of a label only
+  where its target shows that label, so the false positives on a target without positives vanish. Void is dropped.
+- `hsnet` (Min et al., HSNet, ICCV 2021; its `AverageMeter`) and `pfenet` (Tian et al., PFENet, TPAMI 2020; its test
+  script): intersection / max(union, 1) of the summed counts, mean of the fold's classes. Void is dropped.
+- `reference` (Rakelly et al., guided networks; `pos_iu` of its `SegScorer`): counts pooled over all classes before they
+  are divided. Void is dropped.
+
+FB-IoU is the mean of the IoU of the foreground and of the background, each pooled over all episodes and classes:
+`panet` again leaves out the episodes whose target lacks the side in question, `hsnet` and `pfenet` leave out none.
+The codes of OSLSM and of the reference report none.
+
+The published codes sum one fold; the paper's figure is the mean of the four folds (and, for PANet, of its runs).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Int, Int32, Integer, UInt8
+
+from guided_jax.episode import UNKNOWN
+
+OUTCOMES = (
+    "true_positive",
+    "false_positive",
+    "false_negative",
+    "true_negative",
+    "void_positive",
+    "void_negative",
+)
+"""What `count_outcomes` counts, in its order; the first three are those of `count_positives`."""
+
+
+def count_outcomes(
+    prediction: UInt8[np.ndarray | Array, "*b h w"],
+    target: UInt8[np.ndarray | Array, "*b h w"],
+    size: Integer[np.ndarray | Array, "*b 2"] | None = None,
+) -> Int32[np.ndarray | Array, "*b 6"]:
+    """Counts the pixels of each outcome of one-way episodes, on the host (numpy) or on the device (jax.numpy).
+
+    Args:
+        prediction: 0 negative, anything else positive.
+        target: 0 negative, 255 void or padding, anything else positive.
+        size: height and width of the images at the top left of their canvases; what lies outside is padding and never
+            counts. Without it the whole map is the image: 255 is void.
+
+    Returns:
+        Pixels, in the order of `OUTCOMES`.
+    """
+    xp = target.__array_namespace__()
+    positive, void = prediction > 0, target == UNKNOWN
+    wanted, other = (target > 0) & ~void, target == 0
+    if size is not None:
+        ones = (1,) * (target.ndim - 2)
+        rows = xp.arange(target.shape[-2]).reshape(*ones, -1, 1)
+        columns = xp.arange(target.shape[-1]).reshape(*ones, 1, -1)
+        void &= (rows < size[..., :1, None]) & (columns < size[..., 1:, None])
+    parts = (
+        wanted & positive,
+        other & positive,
+        wanted & ~positive,
+        other & ~positive,
+        void & positive,
+        void & ~positive,
+    )
+    return xp.stack([part.sum((-2, -1), dtype=xp.int32) for part in parts], axis=-1)
+
+
+class FewShotScore(NamedTuple):
+    """The score of a set of episodes, usually those of one fold.
+
+    Attributes:
+        protocol: whose accumulation it is.
+        iou: what that code calls mIoU; pooled, for the reference.
+        fb_iou: FB-IoU; None where that code has none.
+        by_class: IoU of each class of the fold.
+        episodes: number of episodes.
+    """
+
+    protocol: str
+    iou: float
+    fb_iou: float | None
+    by_class: dict[int, float]
+    episodes: int
+
+
+PROTOCOLS = ("oslsm", "panet", "hsnet", "pfenet", "reference")
+
+
+def score_episodes(
+    outcomes: Int[np.ndarray, "n 6"], classes: Int[np.ndarray, " n"], protocol: str, fold: Sequence[int] = ()
+) -> FewShotScore:
+    """Scores episodes as a published code does.
+
+    Args:
+        outcomes: of each episode, from `count_outcomes`.
+        classes: class id of each episode.
+        protocol: one of `PROTOCOLS`.
+        fold: all class ids of the fold; by default those that occur. A class without an episode (in PANet: without
+            a positive) scores 0 for OSLSM, HSNet and PFENet, and is undefined, NaN, for PANet, as is their mean; the
+            reference has no mean of classes.
+
+    Raises:
+        ValueError: an unknown protocol, or an episode of a class outside the fold.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}")
+    outcomes, classes = np.asarray(outcomes, np.int64), np.asarray(classes)
+    labels = sorted(fold) if fold else [int(c) for c in np.unique(classes)]
+    if strangers := sorted(set(classes.tolist()) - set(labels)):
+        raise ValueError(f"episodes of the classes {strangers}, which are not of the fold {labels}")
+    foreground, background = _sides(outcomes, protocol)
+    sums = {label: foreground[classes == label].sum(0) for label in labels}
+    at_least = 1 if protocol in ("oslsm", "hsnet", "pfenet") else 0
+    by_class = {label: _iou(each, at_least) for label, each in sums.items()}
+    if protocol == "reference":
+        value = _iou(foreground.sum(0))
+    else:
+        value = float(np.mean(list(by_class.values()))) if by_class else float("nan")
+    fb_iou = None
+    if protocol in ("panet", "hsnet", "pfenet"):
+        fb_iou = (_iou(foreground.sum(0)) + _iou(background.sum(0))) / 2
+    return FewShotScore(protocol, value, fb_iou, by_class, len(outcomes))
+
+
+def _sides(outcomes: np.ndarray, protocol: str) -> tuple[np.ndarray, np.ndarray]:
+    """True positives, false positives and false negatives of foreground and background under a protocol."""
+    tp, fp, fn, tn, void_positive, void_negative = outcomes.T
+    if protocol == "oslsm":
+        fp, tn = fp + void_positive, tn + void_negative
+    foreground, background = np.stack([tp, fp, fn], 1), np.stack([tn, fn, fp], 1)
+    if protocol == "panet":
+        foreground = np.where((tp + fn > 0)[:, None], foreground, 0)
+        background = np.where((tn + fp > 0)[:, None], background, 0)
+    return foreground, background
+
+
+def _iou(counts: np.ndarray, at_least: int = 0) -> float:
+    union = max(int(counts.sum()), at_least)
+    return float(counts[0] / union) if union else float("nan")
