@@ -1,4 +1,4 @@
-"""Evaluation: every task exactly once, with annotations that never depend on batches or order."""
+"""Evaluation: every task once or episodes drawn beforehand, with annotations that depend on no batch and no order."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,10 +12,11 @@ from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support, first_support, in_first
 from data_pipelines.points import SHORT, nested_points
 from data_pipelines.pools import make_pools
+from data_pipelines.protocols import Plan
 from data_pipelines.tasks import Task, Tasks, get_task
 from guided_jax.episode import UNKNOWN, Episode
 
-LIMIT_STREAM, TASK_STREAM = 3, 4
+LIMIT_STREAM, TASK_STREAM, PLAN_STREAM = 3, 4, 6
 FILLER = -1
 
 
@@ -42,8 +43,9 @@ class TaskName(NamedTuple):
 class EvaluationEpisodes:
     """Every task of a split once, grouped by bucket, each with A annotations of growing size.
 
-    The support and the points of a task follow from (seed, row in the task index) alone. Support is chosen as in
+    The support and the points of a task follow from (seed, draw, row among the tasks) alone. Support is chosen as in
     training, except in video mode: the first `shots` frames that show the object are its support, and never queries.
+    With a plan, its episodes take the place of the tasks, and support is as planned; only points are drawn.
     The last batch of a bucket is filled up with episodes that have `real` False and a target of nothing but void.
 
     Attributes:
@@ -68,6 +70,8 @@ class EvaluationEpisodes:
         features: CachedFeatures | None = None,
         allow_self: bool = False,
         short: str = "all",
+        draw: int = 0,
+        plan: Plan | None = None,
     ):
         """Prepares the episodes; reads no image.
 
@@ -85,6 +89,8 @@ class EvaluationEpisodes:
             features: takes trunk features instead of images.
             allow_self: in semantic mode, the query may be its own support.
             short: see `nested_points`.
+            draw: which of several draws of support and points; the tasks are the same in each.
+            plan: episodes to evaluate instead of every task, in semantic mode.
 
         Raises:
             ValueError: an argument out of range.
@@ -99,26 +105,33 @@ class EvaluationEpisodes:
             )
         if short not in SHORT:
             raise ValueError(f"short is {short!r}; it must be one of {', '.join(SHORT)}")
+        if draw < 0 or (plan is not None and (mode != "semantic" or plan.support.shape[1] != shots)):
+            raise ValueError(f"draw is {draw} (0 or more); a plan is for semantic mode and as many shots ({shots})")
         self.group, self.buckets, self.counts = batch_size, tuple(buckets), tuple(counts)
         self._split, self._tasks, self._mode = split, tasks, mode
-        self._seed, self._shots, self._short = seed, shots, short
+        self._seed, self._shots, self._short, self._draw = seed, shots, short, draw
         self._max_side, self._features, self._allow_self = max_side, features, allow_self
         # In video mode an object of a single frame has support (that frame) but no query, hence no rule of two.
         allow_single = allow_self or mode == "video"
         (pool,) = make_pools([(split, tasks)], mode, self.buckets, max_side, allow_self=allow_single)
         self._partners = pool.partners
-        rows, bucket = pool.rows, pool.bucket
+        # An episode's number is the row of its task, or its position in the plan.
+        numbers, bucket = pool.rows, pool.bucket
+        if plan is not None:
+            where = np.searchsorted(pool.rows, plan.query)
+            numbers, bucket = np.arange(len(plan.query), dtype=np.int32), pool.bucket[where]
         if mode == "video":
-            queries = ~in_first(pool.partners, shots)[rows]
-            rows, bucket = rows[queries], bucket[queries]
-        if limit and limit < len(rows):
-            chosen = np.sort(np.random.default_rng([seed, LIMIT_STREAM]).permutation(len(rows))[:limit])
-            rows, bucket = rows[chosen], bucket[chosen]
-        if not len(rows):
+            queries = ~in_first(pool.partners, shots)[numbers]
+            numbers, bucket = numbers[queries], bucket[queries]
+        if limit and limit < len(numbers):
+            chosen = np.sort(np.random.default_rng([seed, LIMIT_STREAM]).permutation(len(numbers))[:limit])
+            numbers, bucket = numbers[chosen], bucket[chosen]
+        if not len(numbers):
             raise DatasetError(f"{split.name}: no object is seen in more than {shots} frames, the support; lower shots")
-        self.tasks_total = len(rows)
+        self.tasks_total = len(numbers)
         """The number of tasks, fillers not counted."""
-        self._order, self._bucket = _fill_batches(rows, bucket, batch_size)
+        self._plan = plan
+        self._order, self._bucket = _fill_batches(numbers, bucket, batch_size)
 
     def __len__(self) -> int:
         """Tasks and fillers: a multiple of the batch size."""
@@ -127,17 +140,18 @@ class EvaluationEpisodes:
     def __getitem__(self, i: int) -> Episode:
         if not 0 <= i < len(self):
             raise IndexError(f"episode {i} of {len(self)}")
-        row = self._row(i)
-        rng = np.random.default_rng([self._seed, TASK_STREAM, row])
+        number = self._number(i)
+        stream = TASK_STREAM if self._plan is None else PLAN_STREAM
+        rng = np.random.default_rng([self._seed, stream, number, self._draw])
         episode = compose_episode(
             self._split,
-            get_task(self._tasks, row),
-            self._support(rng, row),
+            self._query(number),
+            self._support(rng, number),
             view=View(self.buckets[self._bucket[i]], self._max_side, False, self._features),
             annotate=lambda target: nested_points(rng, target, self.counts, short=self._short),
             shots=self._shots,
             others=UNKNOWN if self._mode == "video" else 0,
-            index=row,
+            index=number,
         )
         if self._order[i] == FILLER:
             episode = episode._replace(target=np.full_like(episode.target, UNKNOWN), real=np.array(False))
@@ -149,23 +163,28 @@ class EvaluationEpisodes:
 
     def task(self, i: int) -> TaskName:
         """Names the task of episode i (for a filler: of the task that it repeats)."""
-        task = get_task(self._tasks, self._row(i))
+        task = self._query(self._number(i))
         record = to_record(self._split.records[task.record])
         name = self._split.class_names[task.class_id - 1] if task.class_id else ""
         return TaskName(self._split.name, record.image_id, name, task.instance, record.video, record.frame)
 
-    def _row(self, i: int) -> int:
+    def _number(self, i: int) -> int:
         while self._order[i] == FILLER:
             i -= 1
         return int(self._order[i])
 
-    def _support(self, rng: np.random.Generator, row: int) -> list[Task] | None:
+    def _query(self, number: int) -> Task:
+        return get_task(self._tasks, number if self._plan is None else int(self._plan.query[number]))
+
+    def _support(self, rng: np.random.Generator, number: int) -> list[Task] | None:
         if self._mode == "interactive":
             return None
-        if self._mode == "video":
-            rows = first_support(self._partners, row, self._shots)
+        if self._plan is not None:
+            rows = self._plan.support[number].tolist()
+        elif self._mode == "video":
+            rows = first_support(self._partners, number, self._shots)
         else:
-            rows = draw_support(rng, self._partners, row, self._shots, allow_self=self._allow_self)
+            rows = draw_support(rng, self._partners, number, self._shots, allow_self=self._allow_self)
         return [get_task(self._tasks, each) for each in rows]
 
 

@@ -85,9 +85,11 @@ def _partners(split: Split, tasks: Tasks, mode: str) -> Partners | None:
 def _with_support(split: Split, tasks: Tasks, partners: Partners, mode: str) -> Int32[np.ndarray, " m"]:
     posed = images_in_group(partners) > 1
     if not posed.all():
-        groups = len(np.unique(partners.group[~posed]))
-        kind = "classes with a single image" if mode == "semantic" else "objects seen in a single frame"
-        logger.info("%s: %d %s have no support and are left out", split.name, groups, kind)
+        lone = f"{len(np.unique(partners.group[~posed]))} objects seen in a single frame"
+        if mode == "semantic":
+            names = [split.class_names[number - 1] for number in np.unique(tasks.class_id[~posed]).tolist()]
+            lone = f"{len(names)} classes with a single image ({', '.join(names)})"
+        logger.info("%s: %s have no support and are left out", split.name, lone)
     if not posed.any():
         raise DatasetError(f"{split.name}: no task has support in another image, which {mode} mode needs")
     return np.flatnonzero(posed).astype(np.int32)

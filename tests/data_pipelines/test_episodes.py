@@ -118,7 +118,7 @@ def test_semantic_support_shows_the_class_in_other_images(still_source, stills, 
 def test_classes_of_one_image_are_left_out_and_counted(still_source, caplog):
     with caplog.at_level("INFO", logger="data_pipelines"):
         make_stream(still_source, mode="semantic")
-    assert "stills/train: 1 classes with a single image have no support and are left out" in caplog.text
+    assert "stills/train: 1 classes with a single image (rare) have no support and are left out" in caplog.text
 
 
 def test_mixed_shots_and_points(still_source):

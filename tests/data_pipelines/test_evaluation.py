@@ -2,19 +2,21 @@ import numpy as np
 import pytest
 
 from data_pipelines.canvas import parse_buckets
-from data_pipelines.datasets.record import DatasetError, decode_layer, to_record
+from data_pipelines.classes import select_classes
+from data_pipelines.datasets.record import DatasetError, decode_image, decode_layer, to_record
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from data_pipelines.points import DENSE
+from data_pipelines.protocols import Plan, plan_episodes
 from data_pipelines.tasks import list_tasks
 from guided_jax.episode import UNKNOWN
 
 BUCKETS = parse_buckets("40x64,64x40,64x64")
 
 
-def make(split, unit="class", mode="interactive", **options):
+def make(split, unit="class", mode="interactive", tasks=None, **options):
     options = {"counts": (1, 5, DENSE), "buckets": BUCKETS, "seed": 0, "batch_size": 4, **options}
-    return EvaluationEpisodes(split, list_tasks(split, unit), mode=mode, **options)
+    return EvaluationEpisodes(split, tasks or list_tasks(split, unit), mode=mode, **options)
 
 
 def _real(episodes):
@@ -63,6 +65,50 @@ def test_batch_size_order_and_limit_change_no_episode(stills, clips, mode, unit,
         assert_same(episode, one[row])
     seeded = _real(make(split, unit, mode, seed=1, **options))
     assert any(not np.array_equal(seeded[row].annotation, episode.annotation) for row, episode in one.items())
+
+
+def test_draws_pose_the_same_tasks_with_other_support_and_points(stills, assert_same):
+    first, zeroth, second = (_real(make(stills, mode="semantic", draw=draw)) for draw in (1, 0, 2))
+    plain = _real(make(stills, mode="semantic"))
+    assert list(first) == list(zeroth) == list(second)
+    for row, episode in zeroth.items():
+        assert_same(episode, plain[row])
+        np.testing.assert_array_equal(episode.target, first[row].target)
+    for field in ("support", "annotation"):
+        for one, other in ((zeroth, first), (first, second)):
+            assert any(not np.array_equal(getattr(one[row], field), getattr(other[row], field)) for row in one)
+    for row, episode in _real(make(stills, mode="semantic", draw=1, batch_size=7)).items():
+        assert_same(episode, first[row])
+
+
+def test_a_plan_is_followed(stills, assert_same):
+    tasks = select_classes(list_tasks(stills, "class"), frozenset({1, 2}))
+    plan = plan_episodes("hsnet", tasks, 2)
+    plan = plan._replace(query=plan.query[:30], support=plan.support[:30])
+    episodes = make(stills, mode="semantic", tasks=tasks, shots=2, plan=plan)
+    assert (episodes.tasks_total, len(episodes)) == (30, 32)
+    images = [decode_image(to_record(stills.records[i]).image) for i in range(len(stills.records))]
+    for i in range(30):
+        episode = episodes[i]
+        assert episode.real and episode.index == i
+        for row, image, size in (
+            (plan.query[i], episode.query, episode.query_size),
+            (plan.support[i, 0], episode.support[0], episode.support_size[0]),
+            (plan.support[i, 1], episode.support[1], episode.support_size[1]),
+        ):
+            np.testing.assert_array_equal(image[: size[0], : size[1]], images[tasks.record[row]])
+        assert episodes.task(i).class_name == ("circle", "square")[episode.task_class - 1]
+    single = make(stills, mode="semantic", tasks=tasks, shots=2, plan=plan, batch_size=1)
+    assert_same(single[29], episodes[29])
+
+
+def test_a_plan_poses_a_task_more_than_once_with_other_points(stills):
+    row = int(np.flatnonzero(list_tasks(stills, "class").class_id == 1)[0])
+    plan = Plan(np.array([row, row], np.int32), np.array([[row + 2], [row + 2]], np.int32))
+    one, other = (make(stills, mode="semantic", plan=plan)[i] for i in (0, 1))
+    np.testing.assert_array_equal(one.target, other.target)
+    np.testing.assert_array_equal(one.support, other.support)
+    assert (one.annotation[0] != other.annotation[0]).any()
 
 
 def test_annotations_are_nested_and_end_dense(stills):
@@ -119,6 +165,11 @@ def test_errors(stills, clips):
         make(stills, counts=())
     with pytest.raises(ValueError, match="short is 'none'"):
         make(stills, short="none")
+    with pytest.raises(ValueError, match="draw is -1"):
+        make(stills, draw=-1)
+    plan = Plan(np.zeros(3, np.int32), np.ones((3, 2), np.int32))
+    with pytest.raises(ValueError, match=r"a plan is for semantic mode and as many shots \(1\)"):
+        make(stills, mode="semantic", plan=plan)
     with pytest.raises(DatasetError, match="no object is seen in more than 5 frames, the support; lower shots"):
         make(clips, "instance", "video", shots=5)
     with pytest.raises(IndexError):
