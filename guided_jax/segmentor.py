@@ -96,8 +96,9 @@ class Segmentor(nn.Module):
     ):
         """Features of support images under late fusion, on the support's own grid where it has one (paper 4.1).
 
-        The arguments are those of `encode`. For average pooling alone, interpolated features give what the fixed
-        masks give: to weigh cells by bilinear masks is to read the interpolated map at the points.
+        The arguments are those of `encode`. For average pooling alone, interpolated features give nearly what the
+        fixed masks give: to weigh cells by bilinear masks is to read the interpolated map at the points. The finer
+        cells do not lie on the coarser ones, so that it is smoothed once more: a few percent of the guidance.
         """
         if self.config.support_grid == "dilated":
             maps = self.trunk(self._normalised(image), size, self.support_geometry)
