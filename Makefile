@@ -26,8 +26,9 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-test: setup.cfg pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-test: setup.cfg pyproject.toml tests/scorers.txt | $(VENV)/bin/python
 	$(RUN) -m pip install --quiet --editable '.[test]'
+	$(RUN) -m pip install --quiet --no-deps --requirement tests/scorers.txt
 	touch $@ $(VENV)/installed
 
 clean:

@@ -73,7 +73,7 @@ def click_iou(prediction: Shaped[np.ndarray, "h w"], target: UInt8[np.ndarray, "
     known = target != UNKNOWN
     taken, wanted = (prediction > 0) & known, (target > 0) & known
     union = np.count_nonzero(taken | wanted)
-    return np.count_nonzero(taken & wanted) / union if union else 1.0
+    return float(np.count_nonzero(taken & wanted) / union) if union else 1.0
 
 
 class Clicked(NamedTuple):

@@ -32,7 +32,7 @@ BINS = 4
 def region_similarity(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"]) -> float:
     """J: intersection over union; 1 where both are empty."""
     union = np.count_nonzero(prediction | target)
-    return np.count_nonzero(prediction & target) / union if union else 1.0
+    return float(np.count_nonzero(prediction & target) / union) if union else 1.0
 
 
 def find_boundary(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
@@ -62,15 +62,18 @@ def boundary_accuracy(
         target: true mask.
         tolerance: share of the diagonal of the frame.
     """
-    radius = boundary_radius(target.shape, tolerance)
     box = _box(prediction, target)
-    ours, theirs = find_boundary(prediction[box]), find_boundary(target[box])
+    return _match_boundaries(prediction[box], target[box], boundary_radius(target.shape, tolerance))
+
+
+def _match_boundaries(prediction: np.ndarray, target: np.ndarray, radius: int) -> float:
+    ours, theirs = find_boundary(prediction), find_boundary(target)
     found, wanted = np.count_nonzero(ours), np.count_nonzero(theirs)
     if not found or not wanted:
         return 1.0 if found == wanted else 0.0
     precision = np.count_nonzero(ours & _near(theirs, radius)) / found
     recall = np.count_nonzero(theirs & _near(ours, radius)) / wanted
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def _box(mask: np.ndarray, other: np.ndarray) -> tuple[slice, slice]:
@@ -104,12 +107,12 @@ def score_frame(
         raise ValueError(f"the prediction is {prediction.shape}, the truth {target.shape}: height and width must agree")
     if (highest := int(prediction.max(initial=0))) > objects:
         raise ValueError(f"the prediction has the id {highest}; the objects are 1 to {objects}, background is 0")
-    scores = np.empty((objects, 2))
+    radius, scores = boundary_radius(target.shape), np.empty((objects, 2))
     for k in range(objects):
         ours, theirs = prediction == k + 1, target == k + 1
         box = _box(ours, theirs)
-        scores[k, 0] = region_similarity(ours[box], theirs[box])
-        scores[k, 1] = boundary_accuracy(ours, theirs)
+        ours, theirs = ours[box], theirs[box]
+        scores[k] = region_similarity(ours, theirs), _match_boundaries(ours, theirs, radius)
     return scores
 
 
