@@ -1,0 +1,154 @@
+"""What J and F of an object in a frame cost, against the plain form of the same definition.
+
+    python -m experiments.benchmarks.scoring [--size=480x854] [--objects=2] [--rounds=9] [--workdir=DIR]
+
+On one core, masks in memory. The objects are drawn: ovals side by side, the predicted ones a little off; *whole* are
+masks of noise, with boundaries all over the frame, the worst that there is. The plain form does as the official code:
+whole frames, neighbours in copies, dilation by a disk. The two alternate in one process, so that the ratio holds where
+the machine's speed drifts; their scores are compared.
+"""
+
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from absl import flags, logging
+from jaxtyping import Float64, UInt8
+
+from experiments.errors import UserError
+from experiments.overrides import Answered, guarded, own_flags, read_flags, user_mistakes, workdir_of
+from experiments.workdir import environment, write_json
+from guided_jax.scoring.davis import boundary_radius, score_frame
+
+SIZE = "480x854"
+
+
+def draw_frame(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of objects side by side, and a prediction of them that is a little off."""
+    truth, found = np.zeros((2, height, width), np.uint8)
+    part = width / objects
+    for k in range(objects):
+        axes = (int(0.35 * part), int(0.3 * height))
+        column, row = int((k + 0.5) * part), height // 2
+        cv2.ellipse(truth, (column, row), axes, 10, 0, 360, k + 1, cv2.FILLED)
+        cv2.ellipse(found, (column + width // 100, row + height // 60), axes, 25, 0, 360, k + 1, cv2.FILLED)
+    return truth, found
+
+
+def draw_noise(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids at random, and a prediction that is right in most pixels."""
+    rng = np.random.default_rng(0)
+    truth, other = rng.integers(0, objects + 1, (2, height, width), np.uint8)
+    return truth, np.where(rng.random((height, width)) < 0.9, truth, other)
+
+
+def score_plainly(
+    prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], objects: int
+) -> Float64[np.ndarray, "k 2"]:
+    """J and F of every object in a frame, without a shortcut."""
+    radius = boundary_radius(target.shape)
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk = (x**2 + y**2 <= radius**2).astype(np.uint8)
+
+    def boundary(mask):
+        right, below, across = np.zeros((3, *mask.shape), bool)
+        right[:, :-1], below[:-1], across[:-1, :-1] = mask[:, 1:], mask[1:], mask[1:, 1:]
+        found = (mask ^ right) | (mask ^ below) | (mask ^ across)
+        found[-1], found[:, -1] = mask[-1] ^ right[-1], mask[:, -1] ^ below[:, -1]
+        found[-1, -1] = False
+        return found
+
+    scores = []
+    for k in range(1, objects + 1):
+        ours, theirs = prediction == k, target == k
+        union = np.sum(ours | theirs)
+        j = np.sum(ours & theirs) / union if union else 1.0
+        ours, theirs = boundary(ours), boundary(theirs)
+        if not ours.any() or not theirs.any():
+            scores.append((j, float(ours.any() == theirs.any())))
+            continue
+        precision = np.sum(ours * cv2.dilate(theirs.astype(np.uint8), disk)) / np.sum(ours)
+        recall = np.sum(theirs * cv2.dilate(ours.astype(np.uint8), disk)) / np.sum(theirs)
+        scores.append((j, 2 * precision * recall / (precision + recall) if precision + recall else 0.0))
+    return np.array(scores, np.float64)
+
+
+def measure_scoring(height: int, width: int, objects: int, *, rounds: int = 9) -> dict[str, Any]:
+    """Times the scoring of a frame.
+
+    Args:
+        height: of the frame in pixels.
+        width: of the frame in pixels.
+        objects: number of objects.
+        rounds: timings of each, after a warm-up.
+
+    Returns:
+        For `objects` and for `whole`: ms and plain_ms, medians for an object in a frame, and ratio, the median over
+        the rounds of plain over ours. And height, width, number, rounds.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        drawn = {"objects": draw_frame(height, width, objects), "whole": draw_noise(height, width, objects)}
+        results = {name: _compare(found, truth, objects, rounds) for name, (truth, found) in drawn.items()}
+    finally:
+        cv2.setNumThreads(threads)
+    return {**results, "height": height, "width": width, "number": objects, "rounds": rounds}
+
+
+def _compare(found: np.ndarray, truth: np.ndarray, objects: int, rounds: int) -> dict[str, float]:
+    np.testing.assert_allclose(score_frame(found, truth, objects), score_plainly(found, truth, objects), atol=1e-9)
+    ours, plain = [], []
+    for _ in range(rounds):
+        ours.append(_milliseconds(lambda: score_frame(found, truth, objects)) / objects)
+        plain.append(_milliseconds(lambda: score_plainly(found, truth, objects)) / objects)
+    ratio = statistics.median(p / o for p, o in zip(plain, ours, strict=True))
+    return {"ms": statistics.median(ours), "plain_ms": statistics.median(plain), "ratio": ratio}
+
+
+def _milliseconds(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return 1000 * (time.perf_counter() - began)
+
+
+def main(argv: list[str]) -> None:
+    """Measures, prints and writes."""
+    values = own_flags()
+    flags.DEFINE_string("size", SIZE, "height x width of the frame", flag_values=values)
+    flags.DEFINE_integer("objects", 2, "number of objects", flag_values=values)
+    flags.DEFINE_integer("rounds", 9, "timings of each", flag_values=values)
+    words = read_flags(argv, values)
+    if values.help:
+        raise Answered(__doc__)
+    if words or values.config:
+        raise UserError(f"{(words or ['--config'])[0]}: the flags are --size, --objects, --rounds and --workdir")
+    found = re.fullmatch(r"(\d+)x(\d+)", values.size)
+    if not found or not int(found[1]) or not int(found[2]):
+        raise UserError(f"--size={values.size}: expects height x width in pixels, as {SIZE}")
+    if not 1 <= values.objects <= 254:
+        raise UserError(f"--objects={values.objects}: from 1 to 254")
+    if values.rounds < 1:
+        raise UserError(f"--rounds={values.rounds}: at least 1")
+    times = measure_scoring(int(found[1]), int(found[2]), values.objects, rounds=values.rounds)
+    for name, what in (("objects", "objects as drawn"), ("whole", "boundaries all over the frame")):
+        each = times[name]
+        print(
+            f"{what}: {each['ms']:.2f} ms an object in a frame of {values.size}, "
+            f"plainly {each['plain_ms']:.2f} ms: {each['ratio']:.1f} times as fast"
+        )
+    if values.workdir:
+        workdir = workdir_of(values)
+        with user_mistakes():
+            workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / "scoring.json", {**times, "environment": environment()})
+
+
+if __name__ == "__main__":
+    logging.use_absl_handler()
+    sys.exit(guarded(lambda: main(sys.argv)))
