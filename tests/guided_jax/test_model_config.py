@@ -19,6 +19,7 @@ from guided_jax.model_config import (
 )
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.small import make_batch
+from tests.guided_jax.variants import VARIANTS
 
 DIRECT = {"inference": "direct"}
 DISTANCE = {"inference": "distance"}
@@ -171,3 +172,22 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
         own = ["support_trunk", "support_neck"] if guides_early(config) else []
         own += ["mask"] if config.mask == "learned" else []
         assert set(params["params"]) == {"trunk", "neck", "head", *own}, config
+
+
+@pytest.mark.parametrize("more", [{"way": 3}, {"way": 4, "dtype": "bfloat16", "head_width": 7}])
+def test_one_of_each_kind_builds_with_more_labels_and_in_half_precision(more):
+    small = {"backbone": "vgg-tiny", "grid": "taps", "stride": 4, "feature_width": 4, "fc6_kernel": 3}
+    batch = make_batch((9, 11), (10, 12), count=1, draws=2)
+    keys = jax.random.split(jax.random.key(0), 1)
+    for name, fields in VARIANTS.items():
+        config = ModelConfig(**{**small, **more, **fields})
+        if config.inference == "distance":
+            config.head_width = 0
+        check_model(config)
+        model = Segmentor(config, CAFFE)
+        params = jax.eval_shape(model.init, jax.random.key(0), batch)
+        assert all(leaf.dtype == "float32" for leaf in jax.tree.leaves(params)), name
+        gradient = jax.grad(lambda params, batch, model=model: model.apply(params, batch, keys).sum())
+        assert jax.eval_shape(gradient, params, batch) == params, name
+        logits = jax.eval_shape(model.apply, params, batch)
+        assert (logits.shape, logits.dtype) == ((2, 1, config.way, 10, 12), "float32"), name
