@@ -86,6 +86,11 @@ class Segmentor(nn.Module):
             size: true height and width of each image.
             keys: one an image, for dropout in training.
         """
+        if min(canvas) < self.geometry.minimum_size:
+            raise ValueError(
+                f"an image of {canvas[0]}x{canvas[1]} px: model.grid={self.geometry.grid} with "
+                f"model.stride={self.geometry.stride} needs {self.geometry.minimum_size} px a side; taps takes any"
+            )
         maps = image if isinstance(image, tuple) else self.trunk_maps(image, size)
         if not self.config.feature_width:
             return raw_features(maps, canvas, size, self.geometry)
@@ -102,8 +107,6 @@ class Segmentor(nn.Module):
         """
         if self.config.support_grid == "dilated":
             maps = self.trunk(self._normalised(image), size, self.support_geometry)
-            if not self.config.feature_width:
-                return raw_features(maps, canvas, size, self.support_geometry)
             return self.neck(maps, canvas, size, keys, self.support_geometry)
         return self.refine_support(self.encode(image, canvas, size, keys), canvas, size)
 

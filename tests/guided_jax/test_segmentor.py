@@ -110,3 +110,12 @@ def test_bfloat16_stays_close():
 def test_impossible_models_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         check_model(ModelConfig(**fields))
+
+
+def test_an_image_too_small_for_the_grid_is_refused():
+    model, params = make_model(grid="exact", stride=8)
+    image, size = jnp.zeros((1, 8, 30, 3), jnp.uint8), jnp.array([[8, 30]], jnp.int32)
+    with pytest.raises(
+        ValueError, match=r"an image of 8x30 px: model.grid=exact with model.stride=8 needs 9 px a side"
+    ):
+        model.apply({"params": params}, image, (8, 30), size, method="encode")
