@@ -1,0 +1,246 @@
+"""Video (paper 5.3): annotated frames guide once, then every frame is segmented from their guidance alone.
+
+No frame tells another anything: nothing is propagated, and no parameter changes.
+
+    video = VideoSegmentor(model, params)
+    guidance = video.guide(images, annotation, way=3)
+    for labels in video.segment(guidance, frames): ...
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int32, PyTree, UInt8
+
+from guided_jax.episode import UNKNOWN
+from guided_jax.episodic import _native
+from guided_jax.guides.guidance import Task
+from guided_jax.inference.union import binary_tasks, union_logits
+from guided_jax.learning.step import predict_labels
+from guided_jax.model_config import check_mode, geometry_of, guides_early
+from guided_jax.segmentor import Segmentor
+
+STEP = 32
+"""Canvases are multiples of so many pixels, so that videos of about the same size share a compilation."""
+
+
+class VideoGuidance(NamedTuple):
+    """What the annotated frames of a video say.
+
+    Attributes:
+        tasks: leaves [a, o, ...]: of each annotation, its tasks: one, or, as a union, one a positive label.
+        size: height and width of the frames.
+        canvas: on which they are laid.
+    """
+
+    tasks: Task
+    size: tuple[int, int]
+    canvas: tuple[int, int]
+
+
+class VideoSegmentor:
+    """Segments videos, chunk by chunk, its frames divided over the devices.
+
+    The encoder is compiled once a canvas, the head once a canvas and number of labels, annotations and shots.
+
+    Attributes:
+        chunk: frames that are segmented at a time.
+    """
+
+    def __init__(
+        self,
+        model: Segmentor,
+        params: dict,
+        *,
+        union: bool = False,
+        chunk: int = 8,
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        """Puts the parameters on the devices.
+
+        Args:
+            model: the network.
+            params: of the network.
+            union: several objects as a union of binary tasks, one against the rest; else all labels at once.
+            chunk: frames at a time; rounded up to a multiple of the devices.
+            devices: the frames of a chunk are divided over them; None: all of this process.
+
+        Raises:
+            ValueError: the model cannot segment another image than the annotated one.
+        """
+        check_mode(model.config, "video", "mode")
+        if chunk < 1:
+            raise ValueError(f"chunk is {chunk}; at least 1 frame")
+        self._model, self._union = model, union
+        devices = devices or jax.local_devices()
+        self.chunk = -(-chunk // len(devices)) * len(devices)
+        mesh = jax.make_mesh((len(devices),), ("frames",), axis_types=(AxisType.Auto,), devices=devices)
+        self._whole, self._split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("frames",)))
+        self._params = jax.device_put({"params": params}, self._whole)
+        self._guide = jax.jit(
+            partial(model.apply, method=_guide_annotations), static_argnames=("canvas", "way", "union")
+        )
+        self._encode = jax.jit(partial(model.apply, method=_encode_frames), static_argnames=("canvas",))
+        self._label = jax.jit(partial(model.apply, method=_label_frames), static_argnames=("canvas", "union"))
+
+    def guide(
+        self,
+        images: UInt8[np.ndarray, "_ _ _ 3"],
+        annotation: UInt8[np.ndarray, "_ _ _ _"],
+        *,
+        way: int,
+        canvas: tuple[int, int] | None = None,
+    ) -> VideoGuidance:
+        """Guides by annotated frames, under each of their annotations.
+
+        Args:
+            images: the annotated frames [s, h, w, 3].
+            annotation: [a, s, h, w]: 0 negative, 1 to way - 1 the objects, 255 where unannotated, dense or sparse.
+            way: number of labels, the negative included.
+            canvas: height and width; None: the size, rounded up to a multiple of `STEP`.
+
+        Raises:
+            ValueError: the model takes no such number of labels, or the arrays do not fit each other.
+        """
+        config, size = self._model.config, images.shape[1:3]
+        if annotation.shape[1:] != images.shape[:3]:
+            raise ValueError(f"annotations of shape {annotation.shape} do not fit frames of shape {images.shape}")
+        strangers = set(np.unique(annotation).tolist()) - {*range(way), UNKNOWN}
+        if strangers:
+            raise ValueError(f"the annotation has the labels {sorted(strangers)}; with way={way} they are below {way}")
+        if min(size) < (least := geometry_of(config).minimum_size):
+            raise ValueError(f"frames of {size[0]}x{size[1]} pixels; the model's grid needs sides of {least} or more")
+        if not _native(config, 2 if self._union else way):
+            other = "of binary tasks" if self._union else f"of {way} labels; a union of binary tasks may do"
+            raise ValueError(f"the model has one head on {config.way} labels, and takes none {other}")
+        canvas = canvas or tuple(-(-side // STEP) * STEP for side in size)
+        if min(np.subtract(canvas, size)) < 0:
+            raise ValueError(f"a canvas of {canvas} does not hold frames of {size}")
+        images = _lay(images, canvas, 0)
+        annotation = _lay(annotation.reshape(-1, *size), canvas, UNKNOWN).reshape(*annotation.shape[:2], *canvas)
+        sizes = np.tile(np.array(size, np.int32), (len(images), 1))
+        placed = jax.device_put((images, annotation, sizes), self._whole)
+        return VideoGuidance(
+            self._guide(self._params, *placed, canvas=canvas, way=way, union=self._union), size, canvas
+        )
+
+    def segment(
+        self, guidance: VideoGuidance, frames: Iterable[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> Iterator[UInt8[np.ndarray, "a h w"]]:
+        """Yields the label maps of each frame, one an annotation, as soon as a chunk is done.
+
+        While the devices are at work on a chunk, the next one is read, and its transfer started.
+
+        Args:
+            guidance: of `guide`.
+            frames: at the size of the annotated ones.
+
+        Raises:
+            ValueError: a frame has another size.
+        """
+        under_way: deque[tuple[Array, int]] = deque()
+        for images in self._chunks(guidance, frames):
+            under_way.append(self._start(guidance, images))
+            if len(under_way) > 1:
+                yield from _fetch(*under_way.popleft(), guidance.size)
+        while under_way:
+            yield from _fetch(*under_way.popleft(), guidance.size)
+
+    def _chunks(self, guidance, frames):
+        numbered = enumerate(frames)
+        while pairs := list(itertools.islice(numbered, self.chunk)):
+            for number, frame in pairs:
+                if frame.shape[:2] != guidance.size:
+                    raise ValueError(
+                        f"frame {number} has {'x'.join(map(str, frame.shape[:2]))} pixels (height x width), the "
+                        f"annotated frames {'x'.join(map(str, guidance.size))}: a video has one size"
+                    )
+            yield np.stack([frame for _, frame in pairs])
+
+    def _start(self, guidance, images):
+        """Dispatches a chunk; the last one of a video is filled up with its last frame."""
+        filling = np.broadcast_to(images[-1], (self.chunk - len(images), *images.shape[1:]))
+        canvases = _lay(np.concatenate([images, filling]), guidance.canvas, 0)
+        sizes = np.tile(np.array(guidance.size, np.int32), (self.chunk, 1))
+        placed = jax.device_put((canvases, sizes), self._split)
+        query = self._encode(self._params, *placed, canvas=guidance.canvas)
+        labels = self._label(self._params, query, placed[1], guidance.tasks, canvas=guidance.canvas, union=self._union)
+        labels.copy_to_host_async()
+        return labels, len(images)
+
+
+def _fetch(labels, number, size):
+    maps = np.asarray(labels)[:, :number, : size[0], : size[1]]
+    # Copies, so that a map that is kept does not keep its chunk.
+    return [np.ascontiguousarray(maps[:, i]) for i in range(number)]
+
+
+def _lay(arrays: np.ndarray, canvas: tuple[int, int], fill: int) -> np.ndarray:
+    """Lays arrays [n, h, w, ...] at the top left of canvases filled with `fill`."""
+    laid = np.full((len(arrays), *canvas, *arrays.shape[3:]), fill, arrays.dtype)
+    laid[:, : arrays.shape[1], : arrays.shape[2]] = arrays
+    return laid
+
+
+def _guide_annotations(
+    module: Segmentor,
+    images: UInt8[Array, "s h w 3"],
+    annotation: UInt8[Array, "a s h w"],
+    sizes: Int32[Array, "s 2"],
+    *,
+    canvas: tuple[int, int],
+    way: int,
+    union: bool,
+) -> Task:
+    """The tasks of each annotation, with leaves [a, o, ...]."""
+    split = union and way > 2
+    tasks = jnp.stack(binary_tasks(annotation, way) if split else [annotation], 1)
+    if module.config.fusion == "none":
+        return Task(jnp.zeros(tasks.shape[:2]))
+    if guides_early(module.config):
+
+        def guide(labels):
+            return module.guide_early(images[None], labels[None], sizes[None])
+
+    else:
+        support = module.encode_support(images, canvas, sizes)[None]
+
+        def guide(labels):
+            return module.guide(support, labels[None], sizes[None], 2 if split else way)
+
+    flat = tasks.reshape(-1, *tasks.shape[2:])
+    merged = jax.lax.map(lambda labels: jax.tree.map(lambda leaf: leaf[0], module.merge(guide(labels))), flat)
+    return jax.tree.map(lambda leaf: leaf.reshape(*tasks.shape[:2], *leaf.shape[1:]), merged)
+
+
+def _encode_frames(
+    module: Segmentor, images: UInt8[Array, "t h w 3"], sizes: Int32[Array, "t 2"], *, canvas: tuple[int, int]
+) -> PyTree:
+    return module.prepare(module.encode(images, canvas, sizes))
+
+
+def _label_frames(
+    module: Segmentor, query: PyTree, sizes: Int32[Array, "t 2"], tasks: Task, *, canvas: tuple[int, int], union: bool
+) -> UInt8[Array, "a t h w"]:
+    """Label maps of frames under each annotation, one annotation and one of its tasks at a time."""
+    frames = len(sizes)
+
+    def segment(task):
+        if module.config.fusion == "none":
+            return module.segment(query, Task(None), canvas, sizes)
+        task = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (frames, *leaf.shape)), task)
+        return module.segment(query, task, canvas, sizes)
+
+    def label(of_annotation):
+        if union and len(jax.tree.leaves(of_annotation)[0]) > 1:
+            return predict_labels(union_logits(jax.lax.map(segment, of_annotation)))
+        return predict_labels(segment(jax.tree.map(lambda leaf: leaf[0], of_annotation)))
+
+    return jax.lax.map(label, tasks)
