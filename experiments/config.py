@@ -19,6 +19,13 @@ class DataConfig:
         prepared: folder for what is made of them: built data sets and cached features.
         train: mixture of sources, as `voc:trainaug:class*2, coco:train2017:instance, folder@PATH:all`:
             data set, split, what a task is (class or instance), weight in the mixture.
+        classes: whose tasks to learn: all, names (dog, cat), a fold of PASCAL-5i (fold:0) or of COCO-20i
+            (coco-fold:0, coco-block:0), or `not` these: `not fold:0` to hold fold 0 out. The pixels of
+            other classes stay in the images, as negatives.
+        lists: files, or folders of files, with lines IMAGE__CC, comma-separated: sources of unit class pose these
+            tasks alone; empty: all.
+        balance: sub-sample every class, once, to as many tasks as the rarest has. The reference does where it holds
+            a fold out.
         mode: interactive (support = query image), semantic (support: other images of the class) or
             video (support: frames of the clip).
         shots: support images an episode: a number, or a range as 1-5 to mix.
@@ -34,6 +41,9 @@ class DataConfig:
     root: str = "data"
     prepared: str = "prepared"
     train: str = "sbd:train:instance"
+    classes: str = ""
+    lists: str = ""
+    balance: bool = False
     mode: str = "interactive"
     shots: str = "1"
     points: str = "0-99"
@@ -46,10 +56,15 @@ class DataConfig:
 
 @dataclass
 class EvalConfig:
-    """The evaluation; every task of the source is scored once under every number of points.
+    """The evaluation; every task or episode is scored under every number of points.
 
     Attributes:
         source: one source, as in `data.train`, without weight.
+        classes: as `data.classes`. A positive fold promises classes new to the model; it is refused otherwise.
+        lists: as `data.lists`.
+        protocol: all (every task once) or the episodes of a publication: oslsm, panet, hsnet, pfenet.
+        draws: how often support and points are drawn for the same tasks; 0: as often as the protocol says.
+        force_seen: evaluate a fold that the model was trained on, too, and mark the result.
         mode: as `data.mode`; empty: the same.
         shots: support images.
         min_area: least size of a task's region in pixels.
@@ -64,6 +79,11 @@ class EvalConfig:
     """
 
     source: str = "voc:val:class"
+    classes: str = ""
+    lists: str = ""
+    protocol: str = "all"
+    draws: int = 0
+    force_seen: bool = False
     mode: str = ""
     shots: int = 1
     min_area: int = 0

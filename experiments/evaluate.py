@@ -1,6 +1,7 @@
 """Scores a model on every task of a data set, and names the protocol in full."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -9,9 +10,12 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.lists import hash_lists
 from data_pipelines.points import name_count
+from data_pipelines.protocols import PROTOCOLS
+from data_pipelines.tasks import count_tasks
 from experiments.config import Config
-from experiments.data import OpenSource, host_batches
+from experiments.data import OpenSource, host_batches, task_classes
 from guided_jax.learning.parallel import prefetch
 from guided_jax.scoring.positive_iu import PositiveIU, positive_iu
 
@@ -68,27 +72,74 @@ def _keep_host_fields(batches, classes, real):
         yield batch
 
 
-def report(config: Config, opened: OpenSource, scores: Scores, *, step: int, limit: int, about: dict) -> dict:
-    """The result as JSON: scores in [0, 1] and the protocol that gave them."""
+def report(
+    config: Config,
+    opened: OpenSource,
+    scores: Scores,
+    *,
+    step: int,
+    limit: int,
+    about: dict,
+    more: Sequence[Scores] = (),
+    seen: Sequence[str] | None = None,
+) -> dict:
+    """The result as JSON: scores in [0, 1] and the protocol that gave them.
+
+    Args:
+        config: of the experiment.
+        opened: what was evaluated.
+        scores: of the first draw of support and points.
+        step: of the checkpoint.
+        limit: of the tasks.
+        about: what else the result says of itself.
+        more: of the other draws; then scores are means over all, with the draws' own and their sample deviation.
+        seen: evaluated classes that the model was trained on; None: unknown.
+    """
     names = opened.split.class_names
     by_points = {}
-    for points, each in scores.by_points.items():
-        classes = {names[c - 1] if c else "all": value for c, value in each.by_class.items()}
-        by_points[points] = {"pos_iu": each.pooled, "class_mean": each.class_mean, "classes": classes}
+    for points in scores.by_points:
+        draws = [each.by_points[points] for each in (scores, *more)]
+        classes = {
+            names[c - 1] if c else "all": _mean([each.by_class[c] for each in draws if c in each.by_class])
+            for c in sorted(set().union(*(each.by_class for each in draws)))
+        }
+        values = {"pos_iu": [each.pooled for each in draws], "class_mean": [each.class_mean for each in draws]}
+        by_points[points] = {**{name: _mean(each) for name, each in values.items()}, "classes": classes}
+        if more:
+            by_points[points]["deviation"] = {name: statistics.stdev(each) for name, each in values.items()}
+            by_points[points]["draws"] = values
+    evaluation, rule = config.eval, PROTOCOLS[config.eval.protocol]
+    lists = None
+    if opened.lines:
+        lists = {"files": evaluation.lists, "hash": hash_lists(evaluation.lists), "lines": opened.lines}
     protocol = {
         "data": opened.split.name,
-        "source": config.eval.source,
+        "source": evaluation.source,
         "data_version": opened.split.version,
-        "mode": config.eval.mode or config.data.mode,
-        "shots": config.eval.shots,
+        "mode": evaluation.mode or config.data.mode,
+        "classes": task_classes(opened),
+        "chosen_classes": evaluation.classes or "all",
+        "left_out_classes": list(opened.left_out),
+        "seen_in_training": "unknown" if seen is None else list(seen),
+        "forced": evaluation.force_seen and (seen is None or bool(seen)),
+        "lists": lists,
+        "episodes": f"{evaluation.protocol}: {rule.about}",
+        "episode_seed": config.seed if rule.seed is None else rule.seed,
+        "draws": 1 + len(more),
+        "shots": evaluation.shots,
         "points": "per label and support image; smaller numbers are subsets of larger ones",
         "tasks": len(scores.counts),
+        "tasks_of_data": count_tasks(opened.tasks),
         "limit": limit,
         "max_side": config.data.max_side,
-        "min_area": config.eval.min_area,
+        "min_area": evaluation.min_area,
         "void": "pixels of label 255 and padding are left out",
         "accumulation": "pos_iu: counts pooled over all tasks; class_mean: mean over classes of pooled counts",
         "seed": config.seed,
         "step": step,
     }
     return {"name": config.name, "protocol": protocol, "scores": by_points, "about": about}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return values[0] if len(values) == 1 else statistics.fmean(values)

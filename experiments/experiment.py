@@ -12,12 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.canvas import parse_buckets
+from data_pipelines.classes import parse_classes
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.points import parse_counts, parse_points, parse_shots
 from experiments.config import Config
 from experiments.data import (
     OpenSource,
+    check_episodes,
+    count_draws,
     data_versions,
     evaluation_episodes,
     headline_draw,
@@ -31,6 +34,7 @@ from experiments.fields import to_dict
 from experiments.hosts import from_first, together
 from experiments.metrics import MetricWriter, Progress, RunLog
 from experiments.overrides import UserError, user_mistakes
+from experiments.unseen import check_evaluation, trained_classes
 from experiments.workdir import open_workdir, record_start, write_json
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import place, read_weights
@@ -59,6 +63,7 @@ class Experiment(NamedTuple):
         stream: of the training's episodes; None where there is none.
         tasks: of the evaluation.
         tasks_during: of the evaluations during training; None where there is none.
+        more_draws: the evaluation's tasks with support and points drawn again.
     """
 
     config: Config
@@ -69,6 +74,7 @@ class Experiment(NamedTuple):
     stream: EpisodeStream | None
     tasks: EvaluationEpisodes
     tasks_during: EvaluationEpisodes | None
+    more_draws: tuple[EvaluationEpisodes, ...] = ()
 
 
 def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: str = "pmap") -> dict[str, Any] | None:
@@ -94,6 +100,9 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 stack.enter_context(open_workdir(workdir, config, mode))
         with together(), user_mistakes():
             experiment, params = open_experiment(config, parallel, training=mode != "eval")
+            trained = trained_classes(config, experiment.train_sources)
+            if mode != "eval":
+                seen = check_evaluation(config, experiment.eval_source, trained)
             state = create_state(params, make_optimizer(config.train), config.train.freeze)
             data = data_versions([*experiment.train_sources, experiment.eval_source])
             start = record_start(workdir, config, mode=mode, parallel=parallel, data=data) if first else {}
@@ -106,10 +115,18 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             step = kept.best() if best else kept.newest()
             if mode == "eval" and step is None and first:
                 raise ValueError(f"--workdir={workdir}: holds no checkpoint to evaluate; train first")
+            if mode == "eval" and step is not None:
+                trained = kept.about(step).get("trained_classes")
+                seen = check_evaluation(config, experiment.eval_source, trained)
             if step is not None:
                 state = kept.restore(step, state)
                 logger.info("%s the checkpoint of step %d", "scoring" if mode == "eval" else "going on from", step)
-        about = {"config": to_dict(config), "preprocessing": experiment.model.preprocessing.to_dict(), **start}
+        about = {
+            "config": to_dict(config),
+            "preprocessing": experiment.model.preprocessing.to_dict(),
+            "trained_classes": trained,
+            **start,
+        }
         state = replicate(from_first(state), placement(parallel))
         scores = None
         if mode != "eval":
@@ -121,11 +138,14 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 kept.save(state, about, None)
         if mode == "train":
             return None
-        if scores is None:
-            scores = make_scorer(experiment, experiment.tasks, show=True)(state.params)
+        scorer = make_scorer(experiment, experiment.tasks, show=True)
+        scores = scorer(state.params) if scores is None else scores
+        more = [scorer(state.params, each) for each in experiment.more_draws]
         about.pop("config")
         step, limit = int(state.step), config.eval.limit
-        result = report(config, experiment.eval_source, scores, step=step, limit=limit, about=about)
+        result = report(
+            config, experiment.eval_source, scores, step=step, limit=limit, about=about, more=more, seen=seen
+        )
         if first:
             write_json(workdir / "result.json", result)
         return result
@@ -151,6 +171,8 @@ def check_config(config: Config, *, training: bool) -> None:
         "data.shots": (config.data.shots, parse_shots),
         "data.buckets": (config.data.buckets, parse_buckets),
         "eval.points": (config.eval.points, parse_counts),
+        "data.classes": (config.data.classes, parse_classes),
+        "eval.classes": (config.eval.classes, parse_classes),
     }
     for field, (text, parse) in texts.items():
         try:
@@ -158,6 +180,7 @@ def check_config(config: Config, *, training: bool) -> None:
         except ValueError as error:
             raise ValueError(f"{field}: {error}") from error
     headline_draw(config.eval)
+    check_episodes(config, training=training)
     if config.eval.checkpoint not in ("last", "best"):
         raise ValueError(f"eval.checkpoint={config.eval.checkpoint!r} is not one of last, best")
     if config.weights and not Path(config.weights).is_file():
@@ -194,8 +217,11 @@ def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[E
     stream = training_stream(config, train_sources, features) if training else None
     tasks = partial(evaluation_episodes, config, eval_sources[0], features, devices=jax.device_count())
     tasks_during = tasks(limit=config.eval.during) if training else None
-    whole = tasks(limit=config.eval.limit)
-    return Experiment(config, parallel, model, train_sources, eval_sources[0], stream, whole, tasks_during), params
+    whole, *more = (tasks(limit=config.eval.limit, draw=draw) for draw in range(count_draws(config.eval)))
+    experiment = Experiment(
+        config, parallel, model, train_sources, eval_sources[0], stream, whole, tasks_during, tuple(more)
+    )
+    return experiment, params
 
 
 def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
@@ -216,13 +242,16 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
     return model, jax.tree.map(jnp.asarray, params)
 
 
-def make_scorer(experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False) -> Callable[[dict], Scores]:
-    """Returns a function that scores parameters; it compiles once per bucket, however often it is called."""
+def make_scorer(experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False) -> Callable[..., Scores]:
+    """Returns a function that scores parameters, on other tasks where it is given some.
+
+    It compiles once per bucket, however often it is called.
+    """
     # Each process scores its share on its own devices, so that no batch waits for another host.
     mode, devices = experiment.parallel if jax.process_count() == 1 else "jit", jax.local_devices()
     count = parallel_evaluate(partial(evaluate_step, model=experiment.model), mode, devices)
 
-    def scorer(params: dict) -> Scores:
+    def scorer(params: dict, tasks: EvaluationEpisodes = tasks) -> Scores:
         if jax.process_count() > 1:
             params = replicate(jax.tree.map(np.asarray, params), devices)
         return score(experiment.config, params, tasks, count, mode, show=show)
