@@ -1,0 +1,91 @@
+"""Guidance of clicks under late fusion, from their coordinates alone: each touches four cells of the grid.
+
+What `late.guide` gives of the annotation that the clicks make, to rounding, at a cost that does not depend on
+the size of the image.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32
+
+from guided_jax.backbones.geometry import Geometry
+from guided_jax.guides.guidance import Guidance
+
+NO_LABEL = -1
+"""Label of an entry that is no click; such entries fill a list up to a fixed length."""
+
+
+def guide_clicks(
+    features: Float[Array, "n m c"],
+    points: Int32[Array, "p 2"],
+    labels: Int32[Array, " p"],
+    size: Int32[Array, "2"],
+    geometry: Geometry,
+    way: int,
+    *,
+    pooling: str = "average",
+    keep: str = "",
+) -> Guidance:
+    """Guidance of the clicks on one image by the fixed masks; its `features` are left None.
+
+    Args:
+        features: of the image; 0 on the padding, else not negative.
+        points: row and column of each click, in pixels inside the image; no two are the same.
+        labels: of each click, or `NO_LABEL`.
+        size: true height and width of the image.
+        geometry: of the grid.
+        way: number of labels K.
+        pooling: average or maximum.
+        keep: `weights` to keep: `masks` (local guidance), `points` (neighbours), or none.
+    """
+    of_label = jax.nn.one_hot(labels, way)  # a row of zeros for NO_LABEL
+    features = features.astype(jnp.float32)
+    row_cells, row_weights = _two_cells(points[:, 0], size[0], geometry)
+    column_cells, column_weights = _two_cells(points[:, 1], size[1], geometry)
+    weights = row_weights[:, :, None] * column_weights[:, None, :]
+    touched = features.at[row_cells[:, :, None], column_cells[:, None, :]].get(mode="clip")
+    if pooling == "maximum":
+        highest = jnp.where(weights[..., None] > 0, touched, 0.0).max((1, 2))
+        total = jnp.where(of_label[:, :, None] > 0, highest[:, None], 0.0).max(0)
+    else:
+        total = _matmul(of_label.T, (weights[..., None] * touched).sum((1, 2)))
+    mass = _matmul(of_label.T, weights.sum((1, 2))[:, None])[:, 0]
+    kept = None
+    if keep:
+        sides = features.shape[:2]
+        if keep == "masks":
+            rows = (jax.nn.one_hot(row_cells, sides[0]) * row_weights[..., None]).sum(1)
+            columns = (jax.nn.one_hot(column_cells, sides[1]) * column_weights[..., None]).sum(1)
+        else:
+            rows = jax.nn.one_hot(_nearest_cell(points[:, 0], size[0], geometry), sides[0])
+            columns = jax.nn.one_hot(_nearest_cell(points[:, 1], size[1], geometry), sides[1])
+        kept = jnp.einsum("pk,pn,pm->knm", of_label, rows, columns, precision=jax.lax.Precision.HIGHEST)
+    return Guidance(total, mass, of_label.sum(0), weights=kept)
+
+
+def _matmul(one, other):
+    return jnp.matmul(one, other, precision=jax.lax.Precision.HIGHEST)
+
+
+def _place(positions: Int32[Array, " p"], geometry: Geometry) -> Float[Array, " p"]:
+    """Positions in cells, from the first centre on."""
+    first = geometry.centres(geometry.minimum_size)[0]
+    return (positions.astype(jnp.float32) - float(first)) / geometry.stride
+
+
+def _two_cells(positions, side, geometry):
+    """The two cells along a side that each position lies between, and their weights, as `pixel_weights` has them."""
+    place = _place(positions, geometry)
+    below = jnp.floor(place)
+    upper = place - below
+    lower = below.astype(jnp.int32)
+    cells = jnp.stack([lower, lower + 1], 1)
+    weights = jnp.stack([1 - upper, upper], 1) / geometry.stride
+    inside = (cells >= 0) & (cells < geometry.cells(side))
+    return jnp.where(inside, cells, 0), jnp.where(inside, weights, 0.0)
+
+
+def _nearest_cell(positions, side, geometry):
+    """As `late.points_by_cell`: ties go to the later cell, beyond the outermost centres to the last one."""
+    cell = jnp.floor(_place(positions, geometry) + 0.5).astype(jnp.int32)
+    return jnp.clip(cell, 0, jnp.maximum(geometry.cells(side) - 1, 0))

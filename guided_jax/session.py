@@ -1,0 +1,324 @@
+"""A session: images encoded once, then clicked on many times.
+
+    session = Session(model, params)
+    session.add("frame 7", image)              # uint8 [h, w, 3]; the only run of the encoder
+    session.click("frame 7", 120, 340, 1)      # row, column, label
+    mask = session.mask("frame 8")             # uint8 [h, w], guided by the clicks on all images
+
+The support are the images that carry an annotation, the query is any image. Under late fusion a click costs the
+guidance of the clicked image (four cells of the grid a click), the merge, and the head; the guidance is built anew
+from the image's list of clicks, so an undo leaves no trace. An annotation by a label map, and a learned mask, cost a
+pass over the map instead. Under early fusion there is nothing to keep: each change of an image's annotation costs a
+whole pass of the encoder over that image (`inference=direct`: that image alone is then segmented).
+"""
+
+from collections.abc import Hashable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from operator import index
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int32, PyTree, UInt8
+
+from guided_jax.episode import UNKNOWN
+from guided_jax.guides.clicks import NO_LABEL
+from guided_jax.guides.guidance import Guidance
+from guided_jax.model_config import check_mode, geometry_of, guides_early
+from guided_jax.segmentor import Segmentor
+from guided_jax.session_steps import compile_steps, has_whole_pass, takes_way
+
+CAPACITY = 32
+"""Clicks on an image that one program takes; with more the capacity doubles, and another program is compiled."""
+
+
+class Click(NamedTuple):
+    """A click on an image, in pixels from the top left."""
+
+    row: int
+    column: int
+    label: int
+
+
+@dataclass
+class _Image:
+    """What a session holds of an image.
+
+    Attributes:
+        canvas: height and width of its canvas.
+        size: its own height and width.
+        device_size: the same, [1, 2], on the device.
+        pixels: on the canvas, where a change of the annotation needs them.
+        query: the head's part of it; None where it depends on the annotation that there is now.
+        features: under late fusion.
+        support: the features on the support's grid; None until they are needed.
+        start: annotation by a label map.
+        clicks: drawn on it.
+        guidance: of both; None until it is needed.
+    """
+
+    canvas: tuple[int, int]
+    size: tuple[int, int]
+    device_size: Array
+    pixels: Array | None
+    query: PyTree
+    features: Array | None
+    support: Array | None = None
+    start: UInt8[np.ndarray, "h w"] | None = None
+    clicks: list[Click] = field(default_factory=list)
+    guidance: Guidance | None = None
+
+
+class Session:
+    """Images, their annotations, and the masks that follow from them. Not for several threads at once."""
+
+    def __init__(self, model: Segmentor, params: dict, *, way: int = 0, canvases: Sequence[tuple[int, int]] = ()):
+        """Opens a session; nothing is computed yet.
+
+        Args:
+            model: the network.
+            params: its parameters.
+            way: number of labels, the negative included; 0: the model's own.
+            canvases: heights and widths on which images lie, each on the smallest that holds it. A canvas compiles
+                once; results do not depend on it. Empty: each image on a canvas of its own size.
+
+        Raises:
+            ValueError: the head takes no such number of labels.
+        """
+        self.way = way or model.config.way
+        if self.way < 2 or not takes_way(model, self.way):
+            raise ValueError(
+                f"way={way}: the head scores {model.config.way} labels at once; only one metric for every label "
+                "(model.sharing=shared or model.inference=distance, late fusion) takes any number from 2 on"
+            )
+        self._model, self._canvases = model, tuple(canvases)
+        self._variables = {"params": jax.tree.map(jnp.asarray, params)}
+        self._steps = compile_steps(model, self.way)
+        self._images: dict[Hashable, _Image] = {}
+        self._history: list[Hashable] = []
+
+    def fresh(self) -> "Session":
+        """Another session on the same model, without images; the two share what is compiled."""
+        other = copy(self)
+        other._images, other._history = {}, []
+        return other
+
+    @property
+    def names(self) -> tuple[Hashable, ...]:
+        """Of the images, in the order in which they were added."""
+        return tuple(self._images)
+
+    def add(self, name: Hashable, image: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Adds an image and encodes it.
+
+        Args:
+            name: of the image; anything hashable.
+            image: RGB, 0 to 255.
+
+        Raises:
+            ValueError: the name is taken, this is no RGB image, it is too small for the grid, or no canvas holds it.
+        """
+        if name in self._images:
+            raise ValueError(f"the session holds an image {name!r} already; remove it, or give another name")
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"image {name!r} is {image.dtype} {image.shape}; it must be uint8 [height, width, 3], RGB")
+        size = image.shape[:2]
+        canvas = self._canvas(name, size)
+        pixels = np.zeros((1, *canvas, 3), np.uint8)
+        pixels[0, : size[0], : size[1]] = image
+        pixels, device_size = jnp.asarray(pixels), jnp.array([size], jnp.int32)
+        query, features = jax.block_until_ready(self._steps["encode"](self._variables, pixels, device_size))
+        kept = pixels if has_whole_pass(self._model) else None
+        self._images[name] = _Image(canvas, size, device_size, kept, query, features)
+
+    def remove(self, name: Hashable) -> None:
+        """Forgets an image with its annotation and all that is kept of it on the device."""
+        self.clear(name)
+        del self._images[name]
+
+    def click(self, name: Hashable, row: int, column: int, label: int) -> None:
+        """Adds a click. A later click on the same pixel takes the place of the earlier one.
+
+        Args:
+            name: of the image.
+            row: in pixels from the top.
+            column: in pixels from the left.
+            label: 0 is the negative.
+
+        Raises:
+            ValueError: there is no such image or label, or the click lies outside the image.
+        """
+        image, click = self._at(name), Click(index(row), index(column), index(label))
+        height, width = image.size
+        if not (0 <= click.row < height and 0 <= click.column < width):
+            raise ValueError(
+                f"the click at row {row}, column {column} lies outside the image {name!r} of {height}x{width} pixels "
+                "(height x width; rows and columns count from 0)"
+            )
+        if not 0 <= click.label < self.way:
+            raise ValueError(f"the click has the label {label}; the labels are 0 (the negative) to {self.way - 1}")
+        image.clicks.append(click)
+        self._history.append(name)
+        self._changed(image)
+
+    def undo(self, name: Hashable | None = None) -> Click | None:
+        """Takes back the last click, of an image or (None) of all; gives it, or None where there is none."""
+        if name is None and not self._history:
+            return None
+        name = self._history[-1] if name is None else name
+        image = self._at(name)
+        if not image.clicks:
+            return None
+        del self._history[len(self._history) - 1 - self._history[::-1].index(name)]
+        self._changed(image)
+        return image.clicks.pop()
+
+    def annotate(self, name: Hashable, annotation: UInt8[np.ndarray, "h w"]) -> None:
+        """Annotates an image by a label map, in place of what it has; further clicks are drawn on it.
+
+        Args:
+            name: of the image.
+            annotation: labels at the image's own size; 255 where unannotated.
+
+        Raises:
+            ValueError: there is no such image, the size is another, or a label is not the session's.
+        """
+        image = self._at(name)
+        if annotation.dtype != np.uint8 or annotation.shape != image.size:
+            raise ValueError(
+                f"the annotation of image {name!r} is {annotation.dtype} {annotation.shape}; it must be uint8 "
+                f"{image.size}, as high and wide as the image"
+            )
+        highest = int(annotation.max(initial=0, where=annotation != UNKNOWN))
+        if highest >= self.way:
+            raise ValueError(
+                f"the annotation of image {name!r} has the label {highest}; the labels are 0 (the negative) to "
+                f"{self.way - 1}, and 255 where unannotated"
+            )
+        self.clear(name)
+        image.start = annotation.copy() if (annotation != UNKNOWN).any() else None
+
+    def clear(self, name: Hashable | None = None) -> None:
+        """Takes back the whole annotation, of an image or (None) of all; what is encoded stays."""
+        for each in self.names if name is None else (name,):
+            image = self._at(each)
+            image.start, image.clicks = None, []
+            self._history = [other for other in self._history if other != each]
+            self._changed(image)
+
+    def clicks(self, name: Hashable) -> tuple[Click, ...]:
+        """The clicks on an image, in their order."""
+        return tuple(self._at(name).clicks)
+
+    def mask(self, name: Hashable) -> UInt8[np.ndarray, "h w"]:
+        """The label of every pixel of an image at its own size, on the host.
+
+        Where nothing is annotated: what the model says of an empty annotation.
+
+        Raises:
+            ValueError: there is no such image, or another one is annotated and the model segments that one alone.
+        """
+        return self._segment("labels", name)[0]
+
+    def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
+        """The logits behind `mask`, label planes first."""
+        return self._segment("logits", name)[0]
+
+    def compiled(self) -> int:
+        """Number of programs compiled so far, by this session and its `fresh` ones together."""
+        return sum(step._cache_size() for step in self._steps.values())
+
+    def _segment(self, step: str, name: Hashable) -> np.ndarray:
+        image = self._at(name)
+        shots = self._shots(name)
+        if image.query is None:
+            annotation = _painted(image)
+            image.query = self._steps["stacked"](self._variables, image.pixels, annotation, image.device_size)
+        result = self._steps[step](self._variables, image.query, shots, image.device_size, canvas=image.canvas)
+        return np.asarray(result)[..., : image.size[0], : image.size[1]].copy()
+
+    def _shots(self, name: Hashable) -> tuple[Guidance, ...]:
+        """Guidance of every annotated image; of an empty annotation where there is none."""
+        config = self._model.config
+        annotated = {each: image for each, image in self._images.items() if image.clicks or image.start is not None}
+        if any(each != name for each in annotated):
+            check_mode(config, "video", f"image {name!r}, another one is annotated: mode")
+        if config.inference == "direct":
+            return ()
+        shots = [self._guidance(image) for image in annotated.values() or [self._at(name)]]
+        # Blank shots keep the number of programs low; but `every` counts the shots, and kept features cost time.
+        if config.merge != "every" and config.locality == "global":
+            blank = jax.tree.map(jnp.zeros_like, shots[0])
+            shots += [blank] * (_power_of_two(len(shots)) - len(shots))
+        return tuple(shots)
+
+    def _guidance(self, image: _Image) -> Guidance:
+        if image.guidance is None:
+            early = guides_early(self._model.config)
+            image.guidance = self._guide_early(image) if early else self._guide_late(image)
+        return image.guidance
+
+    def _guide_early(self, image: _Image) -> Guidance:
+        return self._steps["guide_early"](self._variables, image.pixels, _painted(image), image.device_size)
+
+    def _guide_late(self, image: _Image) -> Guidance:
+        config, size = self._model.config, image.device_size
+        if image.support is None:
+            image.support = image.features
+            if config.support_grid == "interpolated":
+                image.support = self._steps["refine"](self._variables, image.features, size, canvas=image.canvas)
+        if image.start is None and config.mask == "fixed":
+            shot = self._steps["guide_clicks"](self._variables, image.support, *_padded(image.clicks), size)
+        else:
+            shot = self._steps["guide_map"](self._variables, image.support, _painted(image), size)
+        return shot if config.locality == "global" else shot._replace(features=image.support)
+
+    def _changed(self, image: _Image) -> None:
+        """Drops what depended on the annotation."""
+        image.guidance = None
+        if not guides_early(self._model.config) and has_whole_pass(self._model):
+            image.query = None
+
+    def _canvas(self, name: Hashable, size: tuple[int, int]) -> tuple[int, int]:
+        least = geometry_of(self._model.config).minimum_size
+        if min(size) < least:
+            raise ValueError(f"image {name!r} is {size[0]}x{size[1]}; the model's grid needs sides of {least} pixels")
+        fitting = [each for each in self._canvases if each[0] >= size[0] and each[1] >= size[1]]
+        if self._canvases and not fitting:
+            raise ValueError(
+                f"image {name!r} of {size[0]}x{size[1]} pixels (height x width) fits none of the canvases "
+                f"{', '.join(f'{h}x{w}' for h, w in self._canvases)}; add a larger one, or scale the image down"
+            )
+        return min(fitting, key=lambda each: each[0] * each[1], default=size)
+
+    def _at(self, name: Hashable) -> _Image:
+        if name not in self._images:
+            there = ", ".join(map(repr, self._images)) or "none yet"
+            raise ValueError(f"the session holds no image {name!r}; there are: {there}")
+        return self._images[name]
+
+
+def _painted(image: _Image) -> UInt8[np.ndarray, "1 h w"]:
+    """The annotation on the canvas: the clicks, in their order, on what it started from."""
+    annotation = np.full((1, *image.canvas), UNKNOWN, np.uint8)
+    if image.start is not None:
+        annotation[0, : image.size[0], : image.size[1]] = image.start
+    for click in image.clicks:
+        annotation[0, click.row, click.column] = click.label
+    return annotation
+
+
+def _padded(clicks: Sequence[Click]) -> tuple[Int32[np.ndarray, "p 2"], Int32[np.ndarray, " p"]]:
+    """Positions and labels of the clicks, the last one of each pixel, filled up to a power of two."""
+    last = {(click.row, click.column): click.label for click in clicks}
+    number = max(CAPACITY, _power_of_two(len(last)))
+    points, labels = np.zeros((number, 2), np.int32), np.full(number, NO_LABEL, np.int32)
+    points[: len(last)] = np.array(list(last), np.int32).reshape(-1, 2)
+    labels[: len(last)] = list(last.values())
+    return points, labels
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << max(0, number - 1).bit_length()
