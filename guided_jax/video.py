@@ -90,6 +90,12 @@ class VideoSegmentor:
         self._encode = jax.jit(partial(model.apply, method=_encode_frames), static_argnames=("canvas",))
         self._label = jax.jit(partial(model.apply, method=_label_frames), static_argnames=("canvas", "union"))
 
+    def check_way(self, way: int) -> None:
+        """Raises ValueError with the reason where the model cannot tell so many labels apart."""
+        if not _native(self._model.config, 2 if self._union else way):
+            other = "binary tasks" if self._union else f"{way} labels; a union of binary tasks may do"
+            raise ValueError(f"the model has one head on {self._model.config.way} labels, and takes no {other}")
+
     def guide(
         self,
         images: UInt8[np.ndarray, "_ _ _ 3"],
@@ -117,9 +123,7 @@ class VideoSegmentor:
             raise ValueError(f"the annotation has the labels {sorted(strangers)}; with way={way} they are below {way}")
         if min(size) < (least := geometry_of(config).minimum_size):
             raise ValueError(f"frames of {size[0]}x{size[1]} pixels; the model's grid needs sides of {least} or more")
-        if not _native(config, 2 if self._union else way):
-            other = "of binary tasks" if self._union else f"of {way} labels; a union of binary tasks may do"
-            raise ValueError(f"the model has one head on {config.way} labels, and takes none {other}")
+        self.check_way(way)
         canvas = canvas or tuple(-(-side // STEP) * STEP for side in size)
         if min(np.subtract(canvas, size)) < 0:
             raise ValueError(f"a canvas of {canvas} does not hold frames of {size}")

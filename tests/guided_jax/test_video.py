@@ -118,7 +118,7 @@ def test_a_head_on_two_labels_takes_objects_as_a_union_of_binary_tasks(fields):
         episode_logits(model, params, FRAMES[2], np.asarray(task)) for task in binary_tasks(jnp.asarray(annotation), 3)
     ]
     check_labels(found[2], np.asarray(union_logits(jnp.stack(binary))))
-    with pytest.raises(ValueError, match=r"one head on 2 labels, and takes none of 3 labels; a union of binary tasks"):
+    with pytest.raises(ValueError, match=r"one head on 2 labels, and takes no 3 labels; a union of binary tasks"):
         VideoSegmentor(model, params).guide(FRAMES[:1], annotation, way=3)
 
 
@@ -127,7 +127,7 @@ def test_a_head_on_three_labels():
     annotation = annotate(way=3)
     check_labels(segment(one_device(model, params), annotation, 3)[1],
                  episode_logits(model, params, FRAMES[1], annotation))  # fmt: skip
-    with pytest.raises(ValueError, match="one head on 3 labels, and takes none of binary tasks"):
+    with pytest.raises(ValueError, match="one head on 3 labels, and takes no binary tasks"):
         VideoSegmentor(model, params, union=True).guide(FRAMES[:1], annotation, way=3)
 
 

@@ -1,0 +1,181 @@
+"""Scores of videos: J and F as DAVIS counts them, positive IU beside them, as tables and as JSON."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from data_pipelines.datasets.sources import Split
+from data_pipelines.videos import Video, read_truth
+from guided_jax.episode import UNKNOWN
+from guided_jax.scoring.davis import VideoScore, davis_score, score_video, summarize
+from guided_jax.scoring.positive_iu import iu
+
+RULES = {
+    "annotated": "the first frames that show an object, as many as shots",
+    "scored": "the frames with a mask after the first annotated one, without the other annotated ones and the last "
+    "one; with one shot DAVIS's rule, frames 2 to N - 1",
+    "void": "255 in the truth is background in J and F, as in the official code, and left out of positive IU",
+    "accumulation": "j, f: mean over the frames of an object, then over all objects; pos_iu: true positive, false "
+    "positive and false negative pixels pooled over all scored frames and objects",
+    "ids": "those of the first annotated frame; they are not matched",
+}
+"""Part of the protocol of every result."""
+
+
+class Scored(NamedTuple):
+    """One video under one annotation.
+
+    Attributes:
+        score: J and F of each object in each scored frame.
+        counts: true positive, false positive and false negative pixels of each object, over the scored frames.
+    """
+
+    score: VideoScore
+    counts: Int64[np.ndarray, "k 3"]
+
+
+def score_labels(split: Split, video: Video, predicted: Callable[[int], UInt8[np.ndarray, "_ _"]]) -> Scored:
+    """Scores a video.
+
+    Args:
+        split: where the truth is.
+        video: of the split.
+        predicted: gives the label map of a frame by its position; asked for the scored frames alone.
+    """
+    # For `score_video`, which never scores the first and the last frame: the annotated one, and any.
+    order = [video.support[0], *video.scored, video.support[0]]
+    counts = np.zeros((len(video.objects), 3), np.int64)
+
+    def truth(number: int) -> np.ndarray:
+        return read_truth(split, video, order[number])
+
+    def counted(number: int) -> np.ndarray:
+        labels = predicted(order[number])
+        counts[:] += count_objects(labels, truth(number), len(video.objects))
+        return labels
+
+    return Scored(score_video(counted, truth, len(order)), counts)
+
+
+def count_objects(
+    labels: UInt8[np.ndarray, "h w"], truth: UInt8[np.ndarray, "h w"], objects: int
+) -> Int64[np.ndarray, "k 3"]:
+    """True positive, false positive and false negative pixels of each object; void is left out.
+
+    Their sums are what `count_positives` counts.
+    """
+    known = truth != UNKNOWN
+    pairs = truth[known].astype(np.int64) * (objects + 1) + labels[known]
+    table = np.bincount(pairs, minlength=(objects + 1) ** 2).reshape(objects + 1, objects + 1)
+    agree = np.diagonal(table)[1:]
+    return np.stack([agree, table.sum(0)[1:] - agree, table.sum(1)[1:] - agree], 1)
+
+
+def summarise(videos: Mapping[str, Scored]) -> dict[str, Any]:
+    """The scores of a set of videos, in [0, 1]."""
+    score = davis_score({name: each.score for name, each in videos.items()})
+    counts = sum(each.counts.sum(0) for each in videos.values())
+    return {
+        "j_and_f": score.j_and_f,
+        "j": score.j._asdict(),
+        "f": score.f._asdict(),
+        "pos_iu": _number(iu(counts)),
+    }
+
+
+def mean_of_draws(draws: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of summaries, with the standard deviation over them (of the sample) and each one's J&F."""
+
+    def mean(of: Sequence[Any]) -> Any:
+        if isinstance(of[0], dict):
+            return {key: mean([each[key] for each in of]) for key in of[0]}
+        return None if None in of else statistics.fmean(of)
+
+    deviation = {
+        key: statistics.stdev([each[key] for each in draws]) if len(draws) > 1 and draws[0][key] is not None else None
+        for key in ("j_and_f", "pos_iu")
+    }
+    return {**mean(draws), "deviation": deviation, "draws": [each["j_and_f"] for each in draws]}
+
+
+def object_rows(video: Video, scored: Scored, **about: Any) -> list[dict[str, Any]]:
+    """One row an object; `about` names the annotation."""
+    rows = []
+    for k, name in enumerate(video.objects):
+        j, f = scored.score.j[k], scored.score.f[k]
+        of_j, of_f = summarize(j), summarize(f)
+        rows.append(
+            {
+                "video": video.name,
+                "object": name,
+                **about,
+                "j_and_f": (of_j.mean + of_f.mean) / 2,
+                "j": of_j._asdict(),
+                "f": of_f._asdict(),
+                "pos_iu": _number(iu(scored.counts[k])),
+                "j_by_frame": [round(float(value), 4) for value in j],
+                "f_by_frame": [round(float(value), 4) for value in f],
+            }
+        )
+    return rows
+
+
+def video_row(video: Video, **about: Any) -> dict[str, Any]:
+    """What a video is, and how long it took."""
+    return {
+        "video": video.name,
+        "frames": len(video.rows),
+        "height": video.height,
+        "width": video.width,
+        "objects": list(video.objects),
+        "annotated": [video.frames[i] for i in video.support],
+        "scored": len(video.scored),
+        **about,
+    }
+
+
+def describe_table(rows: Sequence[dict[str, Any]], scores: Mapping[str, dict[str, Any]]) -> str:
+    """The table that is printed: the objects under each number of points, and the means.
+
+    Args:
+        rows: of `object_rows`; those of an object that differ in their draw alone are averaged.
+        scores: by the number of points.
+    """
+    width = max([len("mean of objects"), *(len(row["video"]) for row in rows)])
+    head = f"{'video':<{width}} object {'J':>6} {'recall':>6} {'decay':>6} {'F':>6} {'recall':>6} {'decay':>6} "
+    head += f"{'J&F':>6} {'pos IU':>6}"
+    lines = []
+    for points, mean in scores.items():
+        lines.append(f"{points} points per label and annotated frame" if points.isdigit() else points)
+        lines.append(head)
+        grouped: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for row in rows:
+            if row["points"] == points:
+                grouped.setdefault((row["video"], row["object"]), []).append(row)
+        for (video, number), of_draws in grouped.items():
+            keys = ("j_and_f", "j", "f", "pos_iu")
+            lines.append(
+                f"{video:<{width}} {number:>6} " + _cells(mean_of_draws([{k: r[k] for k in keys} for r in of_draws]))
+            )
+        lines.append(f"{'mean of objects':<{width}} {len(grouped):>6} " + _cells(mean))
+        if mean["deviation"]["j_and_f"] is not None:
+            lines.append(
+                f"over {len(mean['draws'])} draws of the points J&F varies by {100 * mean['deviation']['j_and_f']:.1f}"
+            )
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _cells(scores: dict[str, Any]) -> str:
+    values = [scores[key][part] for key in ("j", "f") for part in ("mean", "recall", "decay")]
+    return " ".join(
+        "     -" if v is None else f"{100 * v:>6.1f}" for v in [*values, scores["j_and_f"], scores["pos_iu"]]
+    )
+
+
+def _number(value: np.ndarray) -> float | None:
+    """A score for JSON, which has no NaN."""
+    return None if np.isnan(value) else float(value)
