@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,10 @@ def test_balance_leaves_as_many_as_the_rarest_class_has(tasks):
     drawn = {int(record) for each in balanced for record in each.record[each.class_id == 2]}
     assert drawn == {0, 1, 2, 3, 4}
     assert count_tasks(balance_classes(tasks, 0)) == 3
+
+
+@pytest.mark.real_data
+def test_coco_s_classes_are_in_its_order(real_data):
+    annotations = json.loads((real_data / "data" / "coco" / "annotations" / "instances_train2017.json").read_bytes())
+    by_id = sorted(annotations["categories"], key=lambda category: category["id"])
+    assert tuple(category["name"] for category in by_id) == COCO
