@@ -10,7 +10,7 @@ quickstart: $(VENV)/installed
 
 # The suite and lint.
 test: $(VENV)/installed-test lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check .
