@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments import interactive, quickstart_config
-from experiments.config import Config
+from experiments.config import Config, unguided_twin
 from experiments.errors import UserError
 
 STEPS = 300
@@ -31,6 +31,7 @@ def base_config(base: str) -> Config:
     """
     if base == "generated":
         config = quickstart_config.get_config()
+        config.model.sharing = "shared"  # the reference's choice for interactive tasks, which the variants change
         config.train.steps = config.train.checkpoint_every = STEPS
         config.eval.points, config.eval.limit, config.eval.during = "1,2,5,20,dense", TASKS, TASKS
         return config
@@ -41,7 +42,7 @@ def base_config(base: str) -> Config:
 
 def guided_width(base: str) -> int:
     """Width of the guided head's first layer, which heads of another form are given for a fair comparison."""
-    return 2 * base_config(base).model.feature_width
+    return unguided_twin(base_config(base).model).head_width
 
 
 def learning_first_stage(base: str, trunk: str) -> Overrides:

@@ -76,6 +76,8 @@ class EvalConfig:
         during: the same limit, for the evaluations during training.
         checkpoint: which one `--mode=eval` scores: last, or best by the evaluations during training (never choose
             by scores of the test set).
+        save: new folder for the predicted masks, which `python -m experiments.score` scores again; empty: none.
+        name: of the result, to keep several of a run: `result-NAME.json`; empty: `result.json`.
     """
 
     source: str = "voc:val:class"
@@ -93,6 +95,8 @@ class EvalConfig:
     limit: int = 0
     during: int = 0
     checkpoint: str = "last"
+    save: str = ""
+    name: str = ""
 
 
 @dataclass
@@ -122,7 +126,8 @@ class Config:
 
 def unguided_twin(model: ModelConfig) -> ModelConfig:
     """The foreground-background baseline of a guided model: as wide, but blind to the support."""
-    return replace(model, fusion="none", inference="direct", head_width=2 * model.feature_width)
+    blocks = 2 if model.sharing == "shared" else 1 + model.way
+    return replace(model, fusion="none", inference="direct", head_width=model.head_width or blocks * model.feature_width)
 
 
 def describe_model(model: ModelConfig) -> str:

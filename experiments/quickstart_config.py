@@ -16,6 +16,7 @@ def get_config() -> Config:
             stride=4,
             feature_width=64,
             fc6_kernel=3,
+            sharing="unshared",
             init_std=0.0,
             dropout=0.0,
             preprocessing="torchvision",

@@ -62,7 +62,7 @@ def test_a_loaded_model_is_the_trained_one(done):
     guided, unguided = load_model(workdir / "guided"), load_model(workdir / "unguided")
     assert guided.step == 2
     assert guided.config.model.fusion == "late"
-    assert unguided.params["head"]["fc7"]["kernel"].shape == (64, 128)
+    assert unguided.params["head"]["fc7"]["kernel"].shape == (64, 192)
     assert np.asarray(guided.params["head"]["score"]["kernel"]).any()
 
 
