@@ -127,7 +127,8 @@ class Config:
 def unguided_twin(model: ModelConfig) -> ModelConfig:
     """The foreground-background baseline of a guided model: as wide, but blind to the support."""
     blocks = 2 if model.sharing == "shared" else 1 + model.way
-    return replace(model, fusion="none", inference="direct", head_width=model.head_width or blocks * model.feature_width)
+    width = model.head_width or blocks * model.feature_width
+    return replace(model, fusion="none", inference="direct", head_width=width)
 
 
 def describe_model(model: ModelConfig) -> str:
