@@ -62,14 +62,22 @@ def test_a_click_gives_what_the_model_gives(fields):
 
 
 def test_medians_and_ratio_by_hand(monkeypatch):
-    # Passes of 10, 20 and 60 ms; each is followed by clicks of which the median is 1, 4 and 2 ms.
-    times = iter([10, 1, 1, 1, 9, 0, 20, 4, 4, 4, 4, 4, 60, 0, 1, 2, 3, 4])
+    # Passes of 10, 20 and 60 ms; each is followed by clicks by map of which the median is 1, 4 and 2 ms, and by clicks
+    # in a session of which it is 0.5, 2 and 2 ms.
+    rounds = [[10, 1, 1, 1, 9, 0.5], [20, 4, 4, 4, 4, 4], [60, 0.5, 1, 2, 3, 4]]
+    sessions = [[0.25, 0.5, 0.5, 0.5, 8], [2] * 5, [1, 2, 2, 2, 3]]
+    times = iter([each for one, other in zip(rounds, sessions, strict=True) for each in (*one, *other)])
     monkeypatch.setattr(module, "_milliseconds", lambda *_: float(next(times)))
     monkeypatch.setattr(module, "_build", lambda *_: lambda annotation: annotation)
     assert measure_click(ModelConfig(**TINY), HEIGHT, WIDTH, rounds=3) == {
         "update_ms": 3.0,
+        "session_ms": 2.0,
         "whole_pass_ms": 20.0,
+        "update_min_ms": 0.5,
+        "session_min_ms": 0.25,
+        "whole_pass_min_ms": 10.0,
         "ratio": 10.0,
+        "session_ratio": 20.0,
         "height": HEIGHT,
         "width": WIDTH,
         "rounds": 3,
@@ -77,6 +85,7 @@ def test_medians_and_ratio_by_hand(monkeypatch):
     times = iter([10, 30])
     unguided = measure_click(ModelConfig(**TINY, fusion="none", inference="direct"), HEIGHT, WIDTH, rounds=2)
     assert (unguided["update_ms"], unguided["whole_pass_ms"], unguided["ratio"]) == (None, 20.0, None)
+    assert (unguided["session_ms"], unguided["session_min_ms"], unguided["session_ratio"]) == (None, None, None)
 
 
 def test_the_command(tmp_path, capsys):
@@ -85,6 +94,7 @@ def test_the_command(tmp_path, capsys):
     assert f"at {HEIGHT}x{WIDTH}: " in capsys.readouterr().out
     written = json.loads((tmp_path / "out" / "click.json").read_text())
     assert written["ratio"] == pytest.approx(written["whole_pass_ms"] / written["update_ms"], rel=0.9)
+    assert 0 < written["session_min_ms"] <= written["session_ms"]
     assert written["model"]["backbone"] == "vgg-tiny" and written["environment"]["devices"]
     for words, message in (
         (["--size=480"], "--size=480: expects height x width in pixels, as 480x854"),

@@ -1,0 +1,183 @@
+"""Simulated annotators of videos: their rules by hand, and the command on a small clip."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from data_pipelines.videos import Video
+from experiments.annotators import Accuracy, Asked, annotate_at_random, correct, measure
+from experiments.interactive_video import main
+from experiments.overrides import UserError, guarded
+from guided_jax.episode import UNKNOWN
+from guided_jax.session import Session
+from tests.experiments.tiny_run import make_run
+
+HEIGHT, WIDTH, FRAMES = 24, 40, 5
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Two objects that move to the right; the last frame has no mask."""
+    root, rng = tmp_path_factory.mktemp("clip"), np.random.default_rng(0)
+    for kind in ("frames", "masks"):
+        (root / kind / "cars").mkdir(parents=True)
+    for frame in range(FRAMES):
+        labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+        labels[2:10, 2 + 3 * frame : 12 + 3 * frame] = 1
+        labels[14:20, 4 + 4 * frame : 14 + 4 * frame] = 2
+        image = np.array([[30, 30, 30], [200, 40, 40], [40, 40, 200]])[labels] + rng.integers(0, 9, (HEIGHT, WIDTH, 3))
+        cv2.imwrite(str(root / "frames" / "cars" / f"{frame}.png"), image.astype(np.uint8))
+        if frame < FRAMES - 1:
+            cv2.imwrite(str(root / "masks" / "cars" / f"{frame}.png"), labels)
+    return root
+
+
+@pytest.fixture(scope="module")
+def workdir(prepared, tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("video") / "run", prepared)
+
+
+def ask(workdir, clip, *words):
+    main(["x", f"--workdir={workdir}", f"--source=frames@{clip}:all", "--corrections=3", *words])
+
+
+def test_the_command(workdir, clip, capsys, monkeypatch):
+    encoded = []
+    add = Session.add
+    monkeypatch.setattr(Session, "add", lambda self, name, image: encoded.append(name) or add(self, name, image))
+    words = ["--frames=2,1", "--points=1,4", "--budget=4", "--draws=2"]
+    ask(workdir, clip, *words)
+    shown = capsys.readouterr().out
+    assert encoded == [0, *range(FRAMES)]  # a blank one to compile, and each frame once for two objects
+    (path,) = workdir.glob("interactive-video-*.json")
+    assert f"written to {path}" in shown and "1 videos, 2 objects" in shown
+    result = json.loads(path.read_text())
+    grid, objects = result["scores"]["grid"], result["objects"]
+    assert [(each["frames"], each["points"]) for each in grid] == [(1, 1), (1, 4), (2, 1)]  # 2 x 4 is beyond the budget
+    assert [(each["video"], each["object"], each["frames"]) for each in objects] == [("cars", 1, 4), ("cars", 2, 4)]
+    for i, each in enumerate(grid):
+        assert each["j"] == pytest.approx(np.mean([row["grid"][i]["j"] for row in objects]))
+        assert 0 <= each["pos_iu"] <= 1 and set(each["deviation"]) == {"pos_iu", "j"}
+    assert [each["dots"] for each in result["scores"]["corrections"]] == [1, 2, 3]
+    for row in objects:
+        assert row["corrections"][0]["dot"][0] == 0 and row["corrections"][0]["dot"][3] == 1
+    assert result["scores"]["corrections"][0]["j"] == pytest.approx(
+        np.mean([r["corrections"][0]["j"] for r in objects])
+    )
+    assert {"encode_ms_per_frame", "update_ms", "frame_ms"} <= set(result["times"])
+    assert {"random", "correction_rule", "scored", "accumulation", "labels"} <= set(result["protocol"])
+
+    ask(workdir, clip, *words)
+    again = json.loads(path.read_text())
+    for key in ("protocol", "scores", "objects"):
+        assert again[key] == result[key]
+    assert len(list(workdir.glob("interactive-video-*.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--frames=0"], "--frames=0: expects whole numbers from 1 on"),
+        (["--points=dense"], "--points=dense: expects whole numbers"),
+        (["--frames=4", "--points=5", "--budget=10"], "--budget=10: no S x P is that small; the least is 20"),
+        (["--draws=0"], "--draws=0: at least 1"),
+        (["--videos=dogs"], "has no video 'dogs'; there are: cars"),
+        (["--source=generated:val"], "holds stills"),
+        (["--config.model.way=3"], "--config.model.way: belongs to the trained run"),
+    ],
+)
+def test_what_is_refused(workdir, clip, words, message):
+    with pytest.raises(UserError, match=message):
+        ask(workdir, clip, *words)
+
+
+def test_a_local_model_is_refused(prepared, clip, tmp_path, capsys):
+    workdir = make_run(tmp_path / "run", prepared, model__locality="local")
+    assert guarded(lambda: ask(workdir, clip)) == 2
+    assert "interactive video: mode=video: model.locality=local keeps the positions" in capsys.readouterr().err
+
+
+def test_measure_by_hand():
+    target = np.array([[1, 1, 0, UNKNOWN]], np.uint8)
+    masks = [np.array([[1, 0, 1, 1]], np.uint8), np.array([[0, 0, 0, 0]], np.uint8)]
+    accuracy = measure(masks, [target, np.zeros_like(target)])
+    assert accuracy.counts == (1, 1, 1)  # void is left out
+    assert accuracy.j == pytest.approx((1 / 4 + 1) / 2)  # void is background, and nothing where nothing is: 1
+
+
+class Painter(Session):
+    """A session in which a dot puts its own row right on its frame; it knows the truth."""
+
+    def __init__(self, targets):
+        self.targets, self.dots = targets, []
+
+    def clear(self):
+        self.dots = []
+
+    def click(self, frame, row, column, label):
+        assert self.targets[frame][row, column] == label
+        self.dots.append((frame, row))
+
+    def look(self, scored):
+        masks = [np.zeros_like(target) for target in self.targets]
+        for frame, row in self.dots:
+            masks[frame][row] = self.targets[frame][row] == 1
+        masks = [masks[frame] for frame in scored]
+        return measure(masks, [self.targets[frame] for frame in scored]), masks
+
+
+def test_corrections_by_hand():
+    """Frame 0 has the object in one row, frame 1 nowhere, frame 2 in two rows; frame 3 has no mask."""
+    targets = [np.zeros((6, 9), np.uint8) for _ in range(4)]
+    targets[0][2, 1:8] = 1
+    targets[2][1, 3:6] = targets[2][4, 3:8] = 1
+    targets[3][:] = UNKNOWN
+    session, scored = Painter(targets), [0, 1, 2]
+    accuracies, dots = correct(session, targets, scored, 10, partial(session.look, scored))
+    # Frame 0 comes first of those with J 0, then frame 2 with its first row, then its second; then all is right.
+    assert [(frame, row, label) for frame, row, _, label in dots] == [(0, 2, 1), (2, 1, 1), (2, 4, 1)]
+    assert [accuracy.j for accuracy in accuracies] == pytest.approx([2 / 3, (2 + 3 / 8) / 3, 1])
+    assert session.dots == []
+
+
+class Recorder(Session):
+    """A session that only keeps what it is given."""
+
+    def __init__(self):
+        self.looked = []
+
+    def clear(self):
+        self.annotations = {}
+
+    def annotate(self, frame, annotation):
+        self.annotations[frame] = annotation
+
+
+def test_random_dots_are_nested_in_frames_and_points():
+    rng = np.random.default_rng(1)
+    targets = [(rng.random((12, 12)) < 0.3).astype(np.uint8) for _ in range(6)]
+    targets[4][:] = 0
+
+    video = Video("clip", tuple(range(6)), ("",) * 6, 12, 12, (1,), (0,), (1,))
+    asked = Asked(Path(), "", frames=(1, 3, 9), points=(1, 4), budget=0, draws=1, corrections=0, videos=(), every=1)
+    session = Recorder()
+    nothing = Accuracy((0, 0, 0), 0.0)
+
+    def look():
+        session.looked.append(dict(session.annotations))
+        return nothing, []
+
+    cells = [cell for cell, _ in annotate_at_random(session, video, 1, targets, 7, 0, asked, look)]
+    seen = dict(zip(cells, session.looked, strict=True))
+    assert set(seen) == set(asked.cells())
+    for (s, p), annotated in seen.items():
+        assert len(annotated) == min(s, 5) and 4 not in annotated  # five frames show the object
+        for frame, annotation in annotated.items():
+            assert [int((annotation == label).sum()) for label in (0, 1)] == [p, p]
+            known = annotation != UNKNOWN
+            assert (annotation[known] == targets[frame][known]).all()
+            assert (seen[9, 4][frame][known] == annotation[known]).all()
