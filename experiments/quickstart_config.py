@@ -22,7 +22,7 @@ def get_config() -> Config:
             preprocessing="torchvision",
         ),
         train=TrainConfig(
-            steps=1000,
+            steps=600,
             batch_size=16,
             optimizer="adamw",
             learning_rate=3e-3,
@@ -31,7 +31,7 @@ def get_config() -> Config:
             weight_decay=1e-4,
             clip_norm=1.0,
             log_every=50,
-            checkpoint_every=250,
+            checkpoint_every=200,
         ),
         eval=EvalConfig(
             source="generated:test:instance", points="1,2,4,5,8,16,32,64,dense", headline="5", batch_size=32
