@@ -15,7 +15,7 @@ from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from experiments.config import Config
 from experiments.data import evaluation_episodes, open_sources
-from experiments.fields import from_dict
+from experiments.fields import FieldError, flatten, with_overrides
 from experiments.overrides import UserError
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.episode import Episode, blank_batch
@@ -45,12 +45,17 @@ def load_model(workdir: Path, *, best: bool = False) -> Trained:
     """Reads the newest checkpoint of a run, or its best.
 
     Raises:
-        UserError: the folder is no workdir, or holds no checkpoint yet.
+        UserError: the folder is no workdir, its configuration is of another version, or it holds no checkpoint yet.
     """
     workdir = Path(workdir)
     if not (workdir / "config.json").is_file():
         raise UserError(f"{workdir}: is not the workdir of a run (it holds no config.json)")
-    config = from_dict(json.loads((workdir / "config.json").read_text()))
+    try:
+        # A field that came later than the run has the value that means what was there before: its default.
+        stored = flatten(json.loads((workdir / "config.json").read_text()))
+        config = with_overrides(Config(), stored, str(workdir / "config.json"))
+    except FieldError as error:
+        raise UserError(str(error)) from error
     kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=0, read_only=True)
     try:
         step = kept.best() if best else kept.newest()
