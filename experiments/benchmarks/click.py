@@ -172,7 +172,7 @@ def prepare_click(
     if config.inference == "direct":
         cached, method = image, whole
     else:
-        cached = jax.jit(lambda params: model.apply(params, image, method=encode))(params)
+        cached = jax.jit(partial(model.apply, method=encode))(params, image)
         method = early if guides_early(config) else late
     update = jax.jit(partial(model.apply, method=method))
     return lambda annotation: np.asarray(update(params, cached, annotation))
