@@ -6,12 +6,9 @@
 The first scores the model of a run, the second masks that some other program wrote as DIR/VIDEO/FRAME.png.
 """
 
-import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -19,13 +16,12 @@ from data_pipelines.datasets.sources import Source, parse_sources
 from data_pipelines.points import name_count, parse_counts
 from experiments.config import Config, describe_model
 from experiments.errors import UserError
-from experiments.fields import differing, to_dict
 from experiments.load import load_model
-from experiments.overrides import Answered, guarded, override, read_flags, user_mistakes
+from experiments.overrides import Answered, guarded, read_flags
+from experiments.result_files import own_config, write_result
 from experiments.run import show_messages
 from experiments.video_runs import Choice, evaluate_masks, evaluate_model
 from experiments.video_scores import describe_table
-from experiments.workdir import write_json
 
 USAGE = """\
 usage: python -m experiments.video --workdir=DIR [--source=davis:val] [--points=dense] [--shots=1] ...
@@ -44,26 +40,8 @@ usage: python -m experiments.video --workdir=DIR [--source=davis:val] [--points=
                         folder for each, as DIR/5-points-draw-0/VIDEO/FRAME.png
   --best                the best checkpoint by the evaluations during training, not the newest
   --chunk=T             frames at a time; by default 4 on CPUs, 16 on others
-  --config.FIELD=VALUE  of data.root, data.prepared, data.max_side, seed; others are the run's own
+  --config.FIELD=VALUE  of data.* and seed; the model's are the run's own
 """
-FREE = ("data.root", "data.prepared", "data.max_side", "seed")
-
-
-def write_result(workdir: Path, result: dict[str, Any], words: Sequence[str]) -> Path:
-    """Writes a result under a name of its source and settings; one of another protocol is left as it is.
-
-    Args:
-        workdir: where to.
-        result: with its protocol.
-        words: settings for the name.
-    """
-    slug = re.sub(r"[^\w.-]+", "-", "-".join(["video", result["protocol"]["data"], *words])).strip("-")
-    for number in range(1, 1000):
-        path = workdir / f"{slug}{'' if number == 1 else f'-{number}'}.json"
-        if not path.exists() or json.loads(path.read_text())["protocol"] == result["protocol"]:
-            break
-    write_json(path, result)
-    return path
 
 
 def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choice]:
@@ -118,19 +96,6 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
     return values, words, choice
 
 
-def own_config(config: Config, words: list[str], known: list[str]) -> Config:
-    """The configuration with the words of the command line, which may name data and seed alone.
-
-    Raises:
-        UserError: a word is wrong, or names another field.
-    """
-    changed = override(config, words, known)
-    other = [name for name in differing(to_dict(config), to_dict(changed)) if name not in FREE]
-    if other:
-        raise UserError(f"--config.{other[0]}: is the run's own; to be set here are {', '.join(FREE)}")
-    return changed
-
-
 def main(argv: Sequence[str]) -> None:
     """The command line, the first word of which is the program's name.
 
@@ -168,9 +133,7 @@ def main(argv: Sequence[str]) -> None:
     if choice.save:
         print(f"masks written to {choice.save}")
     if workdir:
-        with user_mistakes():
-            workdir.mkdir(parents=True, exist_ok=True)
-            print(f"written to {write_result(workdir, result, named)}")
+        print(f"written to {write_result(workdir, ['video', protocol['data'], *named], result)}")
 
 
 def _same_data(source: Source, other: Source) -> bool:

@@ -253,7 +253,7 @@ def test_wrong_masks_are_named(folder, tmp_path, capsys, spoil, message):
         (["--workdir=run", "--pionts=5"], "--pionts: no such flag; did you mean"),
         (
             ["--workdir=run", "--config.model.way=3"],
-            "--config.model.way: is the run's own; to be set here are data.root,",
+            "--config.model.way: belongs to the trained run; to be set here are data.*,",
         ),
         (["--workdir=run", "--save=DAVIS"], "--save=DAVIS: is there already; give a new folder"),
         (["--workdir=run", "--source=generated:val"], "holds stills; videos are davis:SPLIT or frames@PATH:all"),
