@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 
-from data_pipelines.canvas import Bucket
+from data_pipelines.canvas import Bucket, scale_labels, scaled_size
 from data_pipelines.compose import CachedFeatures, View, compose_episode
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.datasets.sources import Split
@@ -13,7 +14,7 @@ from data_pipelines.partners import draw_support, first_support, in_first
 from data_pipelines.points import SHORT, nested_points
 from data_pipelines.pools import make_pools
 from data_pipelines.protocols import Plan
-from data_pipelines.tasks import Task, Tasks, get_task
+from data_pipelines.tasks import Task, Tasks, get_task, task_target
 from guided_jax.episode import UNKNOWN, Episode
 
 LIMIT_STREAM, TASK_STREAM, PLAN_STREAM = 3, 4, 6
@@ -167,6 +168,29 @@ class EvaluationEpisodes:
         record = to_record(self._split.records[task.record])
         name = self._split.class_names[task.class_id - 1] if task.class_id else ""
         return TaskName(self._split.name, record.image_id, name, task.instance, record.video, record.frame)
+
+    @property
+    def planned(self) -> bool:
+        """Whether the episodes are of a plan, in which a task may come more than once."""
+        return self._plan is not None
+
+    def number(self, i: int) -> int:
+        """The number of episode i, which is its `index`: the row of its task, or its position in the plan."""
+        return self._number(i)
+
+    def class_id(self, i: int) -> int:
+        """The class of episode i, 0 where the data set has none."""
+        return self._query(self._number(i)).class_id
+
+    def size(self, i: int) -> tuple[int, int]:
+        """Height and width of the query of episode i in pixels, as scaled."""
+        task = self._query(self._number(i))
+        return scaled_size(task.height, task.width, self._max_side)
+
+    def truth(self, i: int) -> UInt8[np.ndarray, "h w"]:
+        """The target of the task of episode i without its canvas; no image is decoded."""
+        task = self._query(self._number(i))
+        return scale_labels(task_target(to_record(self._split.records[task.record]), task), self._max_side)
 
     def _number(self, i: int) -> int:
         while self._order[i] == FILLER:

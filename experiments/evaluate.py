@@ -14,6 +14,7 @@ from data_pipelines.lists import hash_lists
 from data_pipelines.points import name_count
 from data_pipelines.protocols import PROTOCOLS
 from data_pipelines.tasks import count_tasks
+from experiments.accumulations import RULE, accumulate
 from experiments.config import Config
 from experiments.data import OpenSource, host_batches, task_classes
 from guided_jax.learning.parallel import prefetch
@@ -25,7 +26,8 @@ class Scores(NamedTuple):
 
     Attributes:
         by_points: scores by the number of points per label, as a name (`dense` too).
-        counts: pixels of each task under each draw: int64 [n, a, 3], in the order of the episodes.
+        counts: pixels of each task under each number of points, in the order of the episodes: int64 [n, a, 6], columns
+            as `guided_jax.scoring.few_shot.OUTCOMES`.
         classes: class id of each task.
     """
 
@@ -34,8 +36,25 @@ class Scores(NamedTuple):
     classes: np.ndarray
 
 
+Keep = Callable[[np.ndarray, np.ndarray], None]
+"""Takes the numbers (uint32) of a batch's tasks and their label maps [b, a, h, w] on the canvas."""
+
+
+def make_scores(counts: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Scores:
+    """Scores from the counts [n, a, 6] of each task under each of the named numbers of points."""
+    by_points = {name: positive_iu(counts[:, a, :3], classes) for a, name in enumerate(names)}
+    return Scores(by_points, counts, classes)
+
+
 def score(
-    config: Config, params: dict, episodes: EvaluationEpisodes, count: Callable, mode: str, *, show: bool = False
+    config: Config,
+    params: dict,
+    episodes: EvaluationEpisodes,
+    count: Callable,
+    mode: str,
+    *,
+    show: bool = False,
+    keep: Keep | None = None,
 ) -> Scores:
     """Scores every task once, whatever the batch size, the devices and the hosts.
 
@@ -46,29 +65,34 @@ def score(
         count: the parallel evaluate step.
         mode: pmap or jit.
         show: whether to show progress.
+        keep: is given what this process predicts; then `count` gives label maps, too.
     """
     devices = jax.local_devices()
     batches = host_batches(config, episodes, episodes.group)
     total = len(episodes) // episodes.group
-    counts, classes, real = [], [], []
-    placed = prefetch(_keep_host_fields(batches, classes, real), mode, devices)
+    counts, classes, real, numbers = [], [], [], []
+    placed = prefetch(_keep_host_fields(batches, classes, real, numbers), mode, devices)
     for batch in tqdm(placed, desc="evaluate", total=total, disable=None if show else True, leave=False, mininterval=1):
-        counts.append(count(params, batch))
+        found = count(params, batch)
+        if keep is not None:
+            found, labels = found
+            kept = real[len(counts)]
+            keep(numbers[len(counts)][kept], labels[kept])
+        counts.append(found)
     rows = [np.stack(each) for each in (counts, classes, real)]
     if jax.process_count() > 1:
         # [hosts, batches, ...] to batches in the order of the episodes.
         rows = [np.concatenate(list(each), axis=1) for each in multihost_utils.process_allgather(rows)]
     counts, classes, real = (np.concatenate(list(each)) for each in rows)
     counts, classes = counts[real].astype(np.int64), classes[real]
-    names = [name_count(number) for number in episodes.counts]
-    scores = {name: positive_iu(counts[:, a], classes) for a, name in enumerate(names)}
-    return Scores(scores, counts, classes)
+    return make_scores(counts, classes, [name_count(number) for number in episodes.counts])
 
 
-def _keep_host_fields(batches, classes, real):
+def _keep_host_fields(batches, classes, real, numbers):
     for batch in batches:
         classes.append(batch.task_class)
         real.append(batch.real)
+        numbers.append(batch.index)
         yield batch
 
 
@@ -77,7 +101,7 @@ def report(
     opened: OpenSource,
     scores: Scores,
     *,
-    step: int,
+    step: int | None,
     limit: int,
     about: dict,
     more: Sequence[Scores] = (),
@@ -89,15 +113,16 @@ def report(
         config: of the experiment.
         opened: what was evaluated.
         scores: of the first draw of support and points.
-        step: of the checkpoint.
+        step: of the checkpoint; None where no model of ours predicted.
         limit: of the tasks.
         about: what else the result says of itself.
         more: of the other draws; then scores are means over all, with the draws' own and their sample deviation.
         seen: evaluated classes that the model was trained on; None: unknown.
     """
     names = opened.split.class_names
+    mode = config.eval.mode or config.data.mode
     by_points = {}
-    for points in scores.by_points:
+    for a, points in enumerate(scores.by_points):
         draws = [each.by_points[points] for each in (scores, *more)]
         classes = {
             names[c - 1] if c else "all": _mean([each.by_class[c] for each in draws if c in each.by_class])
@@ -108,6 +133,10 @@ def report(
         if more:
             by_points[points]["deviation"] = {name: statistics.stdev(each) for name, each in values.items()}
             by_points[points]["draws"] = values
+        if mode == "semantic":
+            by_points[points]["accumulations"] = accumulate(
+                [(each.counts[:, a], each.classes) for each in (scores, *more)]
+            )
     evaluation, rule = config.eval, PROTOCOLS[config.eval.protocol]
     lists = None
     if opened.lines:
@@ -116,7 +145,7 @@ def report(
         "data": opened.split.name,
         "source": evaluation.source,
         "data_version": opened.split.version,
-        "mode": evaluation.mode or config.data.mode,
+        "mode": mode,
         "classes": task_classes(opened),
         "chosen_classes": evaluation.classes or "all",
         "left_out_classes": list(opened.left_out),
@@ -134,7 +163,8 @@ def report(
         "max_side": config.data.max_side,
         "min_area": evaluation.min_area,
         "void": "pixels of label 255 and padding are left out",
-        "accumulation": "pos_iu: counts pooled over all tasks; class_mean: mean over classes of pooled counts",
+        "accumulation": "pos_iu: counts pooled over all tasks; class_mean: mean over classes of pooled counts"
+        + (f"; {RULE}" if mode == "semantic" else ""),
         "seed": config.seed,
         "step": step,
     }

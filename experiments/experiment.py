@@ -34,8 +34,11 @@ from experiments.fields import to_dict
 from experiments.hosts import from_first, together
 from experiments.metrics import MetricWriter, Progress, RunLog
 from experiments.overrides import UserError, user_mistakes
+from experiments.predictions import draw_folder, mask_writer, write_index
+from experiments.task_rows import check_name, write_scores
 from experiments.unseen import check_evaluation, trained_classes
-from experiments.workdir import open_workdir, record_start, write_json
+from experiments.video_files import check_new
+from experiments.workdir import open_workdir, record_start
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import place, read_weights
 from guided_jax.episode import blank_batch
@@ -100,7 +103,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 stack.enter_context(open_workdir(workdir, config, mode))
         with together(), user_mistakes():
             experiment, params = open_experiment(config, parallel, training=mode != "eval")
-            trained = trained_classes(config, experiment.train_sources)
+            trained, learnt = trained_classes(config, experiment.train_sources), to_dict(config)["data"]
             if mode != "eval":
                 seen = check_evaluation(config, experiment.eval_source, trained)
             state = create_state(params, make_optimizer(config.train), config.train.freeze)
@@ -116,7 +119,8 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             if mode == "eval" and step is None and first:
                 raise ValueError(f"--workdir={workdir}: holds no checkpoint to evaluate; train first")
             if mode == "eval" and step is not None:
-                trained = kept.about(step).get("trained_classes")
+                of = kept.about(step)
+                trained, learnt = of.get("trained_classes"), of.get("config", {}).get("data", {})
                 seen = check_evaluation(config, experiment.eval_source, trained)
             if step is not None:
                 state = kept.restore(step, state)
@@ -125,6 +129,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             "config": to_dict(config),
             "preprocessing": experiment.model.preprocessing.to_dict(),
             "trained_classes": trained,
+            "trained_on": {name: learnt.get(name) for name in ("train", "mode", "classes", "shots", "points")},
             **start,
         }
         state = replicate(from_first(state), placement(parallel))
@@ -138,16 +143,18 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 kept.save(state, about, None)
         if mode == "train":
             return None
-        scorer = make_scorer(experiment, experiment.tasks, show=True)
-        scores = scorer(state.params) if scores is None else scores
-        more = [scorer(state.params, each) for each in experiment.more_draws]
-        about.pop("config")
+        scorer = make_scorer(experiment, experiment.tasks, show=True, save=config.eval.save)
+        scores = scorer(state.params) if scores is None or config.eval.save else scores
+        more = [scorer(state.params, each, draw) for draw, each in enumerate(experiment.more_draws, 1)]
         step, limit = int(state.step), config.eval.limit
         result = report(
             config, experiment.eval_source, scores, step=step, limit=limit, about=about, more=more, seen=seen
         )
         if first:
-            write_json(workdir / "result.json", result)
+            draws = [experiment.tasks, *experiment.more_draws]
+            if config.eval.save:
+                write_index(Path(config.eval.save), config, result, draws)
+            write_scores(workdir, config.eval.name, result, [scores, *more], draws)
         return result
 
 
@@ -180,6 +187,9 @@ def check_config(config: Config, *, training: bool) -> None:
         except ValueError as error:
             raise ValueError(f"{field}: {error}") from error
     headline_draw(config.eval)
+    check_name(config.eval.name)
+    if config.eval.save:
+        check_new(Path(config.eval.save), "eval.save")
     check_episodes(config, training=training)
     if config.eval.checkpoint not in ("last", "best"):
         raise ValueError(f"eval.checkpoint={config.eval.checkpoint!r} is not one of last, best")
@@ -242,19 +252,23 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
     return model, jax.tree.map(jnp.asarray, params)
 
 
-def make_scorer(experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False) -> Callable[..., Scores]:
-    """Returns a function that scores parameters, on other tasks where it is given some.
+def make_scorer(
+    experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False, save: str = ""
+) -> Callable[..., Scores]:
+    """Returns a function that scores parameters, on another draw's tasks where it is given them and its number.
 
-    It compiles once per bucket, however often it is called.
+    It compiles once per bucket, however often it is called. With a folder to `save` to, it writes the masks there.
     """
     # Each process scores its share on its own devices, so that no batch waits for another host.
     mode, devices = experiment.parallel if jax.process_count() == 1 else "jit", jax.local_devices()
-    count = parallel_evaluate(partial(evaluate_step, model=experiment.model), mode, devices)
+    step = partial(evaluate_step, model=experiment.model, with_labels=bool(save))
+    count, draws = parallel_evaluate(step, mode, devices), count_draws(experiment.config.eval)
 
-    def scorer(params: dict, tasks: EvaluationEpisodes = tasks) -> Scores:
+    def scorer(params: dict, tasks: EvaluationEpisodes = tasks, draw: int = 0) -> Scores:
         if jax.process_count() > 1:
             params = replicate(jax.tree.map(np.asarray, params), devices)
-        return score(experiment.config, params, tasks, count, mode, show=show)
+        keep = mask_writer(draw_folder(Path(save), draw, draws), tasks) if save else None
+        return score(experiment.config, params, tasks, count, mode, show=show, keep=keep)
 
     return scorer
 

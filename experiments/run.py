@@ -5,7 +5,9 @@ python -m experiments.run --config=experiments/<module>.py --workdir=DIR [--conf
 
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -21,16 +23,32 @@ def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
     result = run(config, workdir, mode, parallel)
     if result and jax.process_index() == 0:
         name = describe_model(config.model)
-        print(f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {name}")
-        print(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}")
-        for points, scores in result["scores"].items():
-            print(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}")
+        print(table_of(result, name))
         draw_results(workdir / "curve.png", {name: result})
         best = mode == "eval" and config.eval.checkpoint == "best"  # what was scored is what is shown
         trained = load_model(workdir, best=best)._replace(config=config)
         points = config.eval.headline or next(iter(result["scores"]))
         draw_predictions(workdir / "picture.png", {name: trained}, points=points)
-        print(f"written to {workdir}: result.json, curve.png, picture.png")
+        end = f"-{config.eval.name}" if config.eval.name else ""
+        print(f"written to {workdir}: result{end}.json, tasks{end}.jsonl, curve.png, picture.png")
+        if config.eval.save:
+            print(f"masks written to {config.eval.save}")
+
+
+def table_of(result: dict[str, Any], name: str) -> str:
+    """The scores x 100 for a terminal; of semantic tasks under each published accumulation, too."""
+    lines = [f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {name}"]
+    summed = list(next(iter(result["scores"].values())).get("accumulations", {}))
+    lines.append(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}{_cells(summed)}")
+    for points, scores in result["scores"].items():
+        values = [scores["accumulations"][each]["iou"] for each in summed]
+        cells = _cells("-" if value is None else f"{100 * value:.1f}" for value in values)
+        lines.append(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}{cells}")
+    return "\n".join(lines)
+
+
+def _cells(values: Iterable[str]) -> str:
+    return "".join(f" {value:>10}" for value in values)
 
 
 def show_messages() -> None:

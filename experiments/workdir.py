@@ -43,6 +43,8 @@ FREE = (
     "train.checkpoint_every",
     "train.keep_last",
     "train.keep_best",
+    "eval.save",
+    "eval.name",
 )
 """Fields that a resumed run may change, for they do not change its numbers."""
 

@@ -47,13 +47,15 @@ def parallel_train_step(step: Callable, mode: str, devices: list[jax.Device]) ->
 
 
 def parallel_evaluate(step: Callable, mode: str, devices: list[jax.Device]) -> Callable:
-    """Builds `(params, batch) -> per-episode array` and returns it with one leading axis of episodes."""
+    """Builds `(params, batch) -> per-episode arrays` and returns them with one leading axis of episodes."""
     if mode == "pmap":
         mapped = jax.pmap(step, axis_name=_AXIS, in_axes=(None, 0), out_axes=0, devices=devices)
-        return lambda params, batch: np.concatenate(list(np.asarray(mapped(params, batch))))
+        return lambda params, batch: jax.tree.map(
+            lambda leaf: np.concatenate(list(np.asarray(leaf))), mapped(params, batch)
+        )
     whole, split = _sharding(devices, PartitionSpec()), _sharding(devices, PartitionSpec(_AXIS))
     jitted = jax.jit(step, in_shardings=(whole, split), out_shardings=split)
-    return lambda params, batch: np.asarray(jitted(params, batch))
+    return lambda params, batch: jax.tree.map(np.asarray, jitted(params, batch))
 
 
 def placement(mode: str) -> list[jax.Device]:

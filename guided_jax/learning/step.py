@@ -12,6 +12,7 @@ from guided_jax.episode import Episode
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.loss import cross_entropy
 from guided_jax.learning.optimizer import FlatParams, join, split_frozen
+from guided_jax.scoring.few_shot import count_labels
 from guided_jax.scoring.positive_iu import count_positives
 from guided_jax.segmentor import Segmentor
 
@@ -128,17 +129,19 @@ def train_step(
 
 
 def evaluate_step(
-    params: dict, batch: Episode, *, model: Segmentor, axis_name: str | None = None
-) -> Int32[Array, "b a 3"]:
-    """True positive, false positive and false negative pixels of every episode under every draw."""
+    params: dict, batch: Episode, *, model: Segmentor, with_labels: bool = False, axis_name: str | None = None
+) -> Int32[Array, "b a 6"] | tuple[Int32[Array, "b a 6"], UInt8[Array, "b a h w"]]:
+    """Pixels of each of the `OUTCOMES` of every episode under every draw, and with `with_labels` what was counted."""
     del axis_name  # nothing is summed over devices: every episode keeps its own counts
 
     def count(logits, weights):
         del weights
-        return count_positives(predict_labels(logits), batch.target)
+        labels = predict_labels(logits)
+        counts = count_labels(labels, batch.target, batch.query_size)
+        return (counts, labels) if with_labels else counts
 
-    counts = model.apply({"params": params}, batch, None, count)
-    return jnp.moveaxis(counts, 0, 1)
+    found = model.apply({"params": params}, batch, None, count)
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
 
 def predict_step(

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Array, Int, Int32, Integer, UInt8
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.scoring.positive_iu import count_positives
 
 OUTCOMES = (
     "true_positive",
@@ -70,6 +71,22 @@ def count_outcomes(
         void & ~positive,
     )
     return xp.stack([part.sum((-2, -1), dtype=xp.int32) for part in parts], axis=-1)
+
+
+def count_labels(
+    prediction: UInt8[np.ndarray | Array, "*b h w"],
+    target: UInt8[np.ndarray | Array, "*b h w"],
+    size: Integer[np.ndarray | Array, "*b 2"] | None = None,
+) -> Int32[np.ndarray | Array, "*b 6"]:
+    """`count_positives`, then the other three of `count_outcomes`: the same as the latter where no label is above 1.
+
+    Args:
+        prediction: labels; one positive taken for another is a false positive and a false negative.
+        target: labels, 255 void or padding.
+        size: as in `count_outcomes`.
+    """
+    outcomes = count_outcomes(prediction, target, size)
+    return target.__array_namespace__().concat([count_positives(prediction, target), outcomes[..., 3:]], axis=-1)
 
 
 class FewShotScore(NamedTuple):

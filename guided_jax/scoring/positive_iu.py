@@ -7,25 +7,27 @@ and takes the mean of the classes (OSLSM's).
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Int32, Shaped, UInt8
 
 from guided_jax.episode import UNKNOWN
 
 
-def count_positives(prediction: UInt8[Array, "*b h w"], target: UInt8[Array, "*b h w"]) -> Int32[Array, "*b 3"]:
-    """Counts true positive, false positive and false negative pixels of each episode.
+def count_positives(
+    prediction: UInt8[np.ndarray | Array, "*b h w"], target: UInt8[np.ndarray | Array, "*b h w"]
+) -> Int32[np.ndarray | Array, "*b 3"]:
+    """Counts true positive, false positive and false negative pixels of each episode, on the host or on the device.
 
     A pixel is a true positive where prediction and target agree on a positive label; predicted
     as another positive it counts on both sides, as in a union of binary tasks. Pixels with
     target 255 (void, padding) are left out.
     """
+    xp = target.__array_namespace__()
     known = target != UNKNOWN
     agree = prediction == target
     positive, claimed = known & (target > 0), known & (prediction > 0)
     parts = (positive & agree, claimed & ~agree, positive & ~agree)
-    return jnp.stack([part.sum((-2, -1), dtype=jnp.int32) for part in parts], -1)
+    return xp.stack([part.sum((-2, -1), dtype=xp.int32) for part in parts], -1)
 
 
 def iu(counts: Shaped[np.ndarray, "*b 3"]) -> np.ndarray:

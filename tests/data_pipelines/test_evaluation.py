@@ -174,3 +174,24 @@ def test_errors(stills, clips):
         make(clips, "instance", "video", shots=5)
     with pytest.raises(IndexError):
         make(stills)[1000]
+
+
+@pytest.mark.parametrize(("mode", "max_side"), [("interactive", 0), ("semantic", 0), ("semantic", 30)])
+def test_what_is_known_of_a_task_without_its_episode(stills, mode, max_side):
+    episodes = make(stills, mode=mode, max_side=max_side, batch_size=5)
+    for i in range(len(episodes)):
+        episode, size = episodes[i], episodes.size(i)
+        assert (episodes.number(i), episodes.class_id(i)) == (episode.index, episode.task_class)
+        assert size == tuple(episode.query_size) and not episodes.planned
+        if episodes.is_real(i):
+            np.testing.assert_array_equal(episodes.truth(i), episode.target[: size[0], : size[1]])
+
+
+def test_the_truth_of_a_plan(stills):
+    tasks = select_classes(list_tasks(stills, "class"), frozenset({1}))
+    plan = Plan(np.array([1, 0, 1], np.int32), np.array([[0], [1], [0]], np.int32))
+    episodes = make(stills, mode="semantic", tasks=tasks, plan=plan)
+    assert episodes.planned and [episodes.number(i) for i in range(3)] == [0, 1, 2]
+    for i in range(3):
+        size = episodes.size(i)
+        np.testing.assert_array_equal(episodes.truth(i), episodes[i].target[: size[0], : size[1]])

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import pytest
 
 from data_pipelines.datasets.sources import open_source, parse_sources
+from experiments import experiment
+from experiments.experiment import initial_parameters
+from experiments.overrides import run_app
 
 SHRUNK = {
     "data.train": "generated:val[:20]:instance",
@@ -31,6 +35,24 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     open_source(parse_sources("generated:val:instance")[0], Path("data"), folder / "datasets")
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_at_random() -> Callable[[list[str]], None]:
+    """Runs a command line without training, on a network that answers at random (an untrained one is all negative)."""
+
+    def start(config):
+        model, params = initial_parameters(config)
+        kernel = params["head"]["score"]["kernel"]
+        params["head"]["score"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
+        return model, params
+
+    def run_line(words: list[str]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(experiment, "initial_parameters", start)
+            assert run_app(experiment.run, [*words, "--config.train.steps=0"]) == 0
+
+    return run_line
 
 
 @pytest.fixture(scope="session")

@@ -200,9 +200,10 @@ def by_hand(untrained):
         found = np.asarray(apply({"params": params}, episode)).argmax(2)[:, 0]
         target = episode.target[0]
         known = target != UNKNOWN
-        both, claimed = known & (target == 1) & (found == 1), known & (found == 1)
-        missed = known & (target == 1) & (found == 0)
-        rows.append(np.stack([both.sum((1, 2)), (claimed & (target == 0)).sum((1, 2)), missed.sum((1, 2))], 1))
+        taken, wanted = found == 1, known & (target == 1)
+        void = ~known & (np.indices(target.shape) < episode.query_size[0][:, None, None]).all(0)
+        parts = (wanted & taken, (target == 0) & taken, wanted & ~taken, (target == 0) & ~taken, void & taken)
+        rows.append(np.stack([part.sum((1, 2)) for part in (*parts, void & ~taken)], 1))
     return np.array(rows)
 
 
@@ -216,13 +217,13 @@ def test_every_task_counts_once_whatever_the_batch(untrained, by_hand, monkeypat
     tasks = tasks_in_batches_of(size, experiment.config, experiment)
     assert len(tasks) == -(-5 // tasks.group) * tasks.group
     scores = make_scorer(experiment._replace(parallel=mode), tasks)(params)
-    assert scores.counts.shape == by_hand.shape == (5, 3, 3)
+    assert scores.counts.shape == by_hand.shape == (5, 3, 6)
     np.testing.assert_allclose(scores.counts, by_hand, atol=2)  # ties fall on either side
     assert (scores.counts[..., 0] + scores.counts[..., 2] == by_hand[..., 0] + by_hand[..., 2]).all()
     pooled = by_hand.sum(0)
     for a, each in enumerate(scores.by_points.values()):
         assert each.tasks == 5
-        assert each.pooled == pytest.approx(pooled[a, 0] / pooled[a].sum(), abs=1e-3)
+        assert each.pooled == pytest.approx(pooled[a, 0] / pooled[a, :3].sum(), abs=1e-3)
 
 
 def test_report_is_what_was_scored(untrained):

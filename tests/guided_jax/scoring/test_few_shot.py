@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.few_shot import OUTCOMES, PROTOCOLS, count_outcomes, score_episodes
+from guided_jax.scoring.few_shot import OUTCOMES, PROTOCOLS, count_labels, count_outcomes, score_episodes
 from guided_jax.scoring.positive_iu import count_positives, positive_iu
 
 # In the order of OUTCOMES: tp, fp, fn, tn, void taken for positive, void taken for negative.
@@ -76,6 +76,13 @@ def test_the_device_counts_the_same_and_the_first_three_are_those_of_the_positiv
         jax.jit(count_outcomes)(*arrays, jnp.asarray(size)), count_outcomes(prediction, target, size)
     )
     np.testing.assert_array_equal(counts[:, :3], count_positives(*arrays))
+    both = jax.jit(count_labels)(*arrays, jnp.asarray(size))
+    np.testing.assert_array_equal(both, count_outcomes(prediction, target, size))
+
+
+def test_one_positive_taken_for_another_is_wrong_on_both_sides():
+    prediction, target = (np.array([[row]], np.uint8) for row in ([1, 2, 1, 2, 0, 0, 1], [1, 1, 2, 0, 2, 0, UNKNOWN]))
+    np.testing.assert_array_equal(count_labels(prediction, target), [[1, 3, 3, 1, 1, 0]])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Scores a folder of predicted masks without the model: our own (`--config.eval.save=DIR`), or someone else's.
+
+    python -m experiments.score DIR [--config.data.root=DATA]
+    python -m experiments.score DIR --config=experiments/few_shot.py:0 --config.data.root=DATA
+
+`experiments.predictions` tells how a folder is laid out.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from data_pipelines.evaluation import EvaluationEpisodes
+from experiments.config import Config
+from experiments.data import OpenSource, count_draws, evaluation_episodes, open_sources
+from experiments.errors import UserError
+from experiments.evaluate import Scores, make_scores, report
+from experiments.experiment import check_config
+from experiments.fields import differing, from_dict, to_dict, with_overrides
+from experiments.overrides import Answered, guarded, load_config, override, own_flags, read_flags, user_mistakes
+from experiments.predictions import INDEX, count_masks, draw_folder, find_points, name_masks, read_index
+from experiments.run import show_messages, table_of
+from experiments.task_rows import write_scores
+from experiments.workdir import environment
+
+USAGE = """\
+usage: python -m experiments.score DIR [--config=FILE.py] [--config.FIELD=VALUE ...] [--out=DIR]
+
+  DIR                   of masks: DIR/POINTS/IMAGE__CLASS.png, or DIR/IMAGE__CLASS.png; see --list
+  --config=FILE.py      the evaluation; a folder that --config.eval.save wrote knows its own
+  --config.FIELD=VALUE  overrides a field of it, as --config.data.root=DATA
+  --out=DIR             for result.json and tasks.jsonl; without it they are written to DIR
+  --list                prints the file name of every task's mask, and ends
+"""
+FREE = ("data.root", "data.prepared")
+"""Fields that may differ from those that a folder was written under; another evaluation has other masks."""
+
+UNUSED = {"eval.save": "", "weights": "", "train.cache_features": False}
+"""Neither the weights nor the folder that the masks were written to are needed."""
+
+
+class Asked(NamedTuple):
+    """What the command line asks for.
+
+    Attributes:
+        folder: of masks.
+        config: of the evaluation.
+        index: that was written with the masks, or None.
+        out: folder for the result.
+    """
+
+    folder: Path
+    config: Config
+    index: dict[str, Any] | None
+    out: Path
+
+
+def parse(argv: Sequence[str]) -> tuple[Asked, bool]:
+    """Reads a command line, the first word of which is the program's name; tells, too, whether a list is asked for.
+
+    Raises:
+        UserError: it is not as it should be.
+    """
+    values = own_flags()
+    flags.DEFINE_string("out", "", "folder for the result", flag_values=values)
+    flags.DEFINE_bool("list", False, "prints the file names", flag_values=values)
+    words = read_flags(argv, values)
+    if values.help:
+        raise Answered(USAGE)
+    folders = [word for word in words if not word.startswith("-")]
+    if values.list and values.config:
+        folders = folders or ["."]
+    if len(folders) != 1:
+        raise UserError(f"one folder of masks is expected, not {len(folders)}: python -m experiments.score DIR")
+    words, folder = [word for word in words if word.startswith("-")], Path(folders[0])
+    if not folder.is_dir() and not values.list:
+        raise UserError(f"{folder}: no such folder")
+    index = None if values.config else read_index(folder)
+    if values.config:
+        config = override(load_config(values.config), words, list(values))
+    elif index is None:
+        raise UserError(f"{folder}: holds no {INDEX}; name the evaluation: --config=FILE.py --config.eval.source=...")
+    else:
+        with user_mistakes():
+            written = from_dict(index["config"], str(folder / INDEX))
+        config = override(written, words, list(values))
+        other = [name for name in differing(index["config"], to_dict(config)) if name not in FREE]
+        if other:
+            raise UserError(
+                f"--config.{other[0]}: {folder} was written under another; to be set here are {', '.join(FREE)}"
+            )
+    return Asked(folder, config, index, Path(values.out or folder)), values.list
+
+
+def open_tasks(config: Config) -> tuple[OpenSource, list[EvaluationEpisodes]]:
+    """The evaluation's source, and its tasks under every draw.
+
+    Raises:
+        UserError: what a user can mend.
+    """
+    with user_mistakes():
+        check_config(config, training=False)
+        opened = open_sources(config, "eval")
+        if len(opened) > 1:
+            raise UserError(f"eval.source={config.eval.source!r}: one source, not a mixture")
+        draws = range(count_draws(config.eval))
+        return opened[0], [
+            evaluation_episodes(config, opened[0], None, limit=config.eval.limit, devices=1, draw=draw)
+            for draw in draws
+        ]
+
+
+def score_folder(asked: Asked) -> tuple[dict[str, Any], list[Scores], list[EvaluationEpisodes]]:
+    """Scores the masks; returns the result as JSON, the scores of each draw, and its tasks.
+
+    Raises:
+        UserError: a mask is missing or wrong, naming it.
+    """
+    config = with_overrides(asked.config, UNUSED)
+    opened, tasks = open_tasks(config)
+    points, index = find_points(asked.folder, config, tasks[0]), asked.index
+    scores = []
+    for draw, each in enumerate(tasks):
+        folder = draw_folder(asked.folder, draw, len(tasks))
+        counts, classes = count_masks(folder, each, points, config.model.way if index else 2)
+        scores.append(make_scores(counts, classes, points))
+    about = {"command": sys.argv, **environment()}
+    step, seen = None, None
+    if index is not None:
+        about = {**index["about"], "scored": about}
+        step = index["protocol"]["step"]
+        seen = index["protocol"]["seen_in_training"]
+        seen = None if seen == "unknown" else seen
+    about["config"] = to_dict(asked.config)
+    result = report(
+        config, opened, scores[0], step=step, limit=config.eval.limit, about=about, more=scores[1:], seen=seen
+    )
+    result["protocol"]["predictions"] = str(asked.folder)
+    if index is None:
+        result["name"] = asked.folder.resolve().name
+    return result, scores, tasks
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line.
+
+    Raises:
+        UserError: what a user can mend.
+    """
+    asked, listed = parse(argv)
+    if listed:
+        _, tasks = open_tasks(with_overrides(asked.config, UNUSED))
+        for draw, each in enumerate(tasks):
+            for name in name_masks(each).values():
+                print(draw_folder(Path(), draw, len(tasks)) / name)
+        return
+    result, scores, tasks = score_folder(asked)
+    print(table_of(result, f"masks of {asked.folder}"))
+    with user_mistakes():
+        asked.out.mkdir(parents=True, exist_ok=True)
+        write_scores(asked.out, "", result, scores, tasks)
+    print(f"written to {asked.out}: result.json, tasks.jsonl")
+
+
+if __name__ == "__main__":
+    show_messages()
+    sys.exit(guarded(lambda: main(sys.argv)))
