@@ -1,0 +1,145 @@
+"""Makes a report of runs from their result files: Markdown with PNGs, and one HTML file.
+
+    python -m experiments.report runs/a runs/b [--out=report]
+
+RUN is the folder of a run (of experiments.run, quickstart, sweep, score, video, clicks, interactive_video), or a file
+of results in it. Those that differ in the seed alone become a mean with its deviation; those under one protocol share
+tables and curves. Where a figure is published for the same task, it stands beside ours.
+"""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+
+from experiments.config import Config
+from experiments.errors import UserError
+from experiments.fields import differing, to_dict
+from experiments.overrides import Answered, guarded, override, own_flags, read_flags, user_mistakes
+from experiments.reports.cases import case_blocks
+from experiments.reports.clicks import click_sections, interactive_video_section
+from experiments.reports.content import Canvas, Section
+from experiments.reports.evaluations import evaluation_sections
+from experiments.reports.found import Found, find_all
+from experiments.reports.pages import to_html, to_markdown
+from experiments.reports.sweeps import sweep_section
+from experiments.reports.videos import video_sections
+from experiments.run import show_messages
+
+USAGE = """\
+usage: python -m experiments.report RUN ... [--out=DIR] [--title=TEXT] [--cases=2] [--points=P]
+
+  RUN                  folder of a run, or one of its result files
+  --out=DIR            for report.md, its pictures, and report.html (report)
+  --title=TEXT         of the report
+  --cases=N            shows N best, N median and N worst tasks; 0: none, and no model and no data are needed
+  --points=P           points per label that they are chosen and shown by (the headline of the evaluation)
+  --config.data.root=DIR, --config.data.prepared=DIR   where the data are now, for these pictures
+"""
+WHERE = ("data.root", "data.prepared")
+
+
+class Asked(NamedTuple):
+    """What the command line asks for.
+
+    Attributes:
+        runs: folders or files.
+        out: folder of the report.
+        title: of the report.
+        cases: best, median and worst tasks each.
+        points: that they are chosen by; empty: the headline.
+        where: fields that say where the data are.
+    """
+
+    runs: tuple[Path, ...]
+    out: Path
+    title: str
+    cases: int
+    points: str
+    where: dict[str, str]
+
+
+def parse(argv: Sequence[str]) -> Asked:
+    """Reads a command line, the first word of which is the program's name.
+
+    Raises:
+        UserError: it is not as it should be.
+    """
+    values = own_flags()
+    flags.DEFINE_string("out", "report", "folder of the report", flag_values=values)
+    flags.DEFINE_string("title", "Report", "of the report", flag_values=values)
+    flags.DEFINE_integer("cases", 2, "tasks of each kind", flag_values=values)
+    flags.DEFINE_string("points", "", "points per label of the cases", flag_values=values)
+    words = read_flags(argv, values)
+    if values.help:
+        raise Answered(USAGE)
+    runs = tuple(Path(word) for word in words if not word.startswith("-"))
+    if not runs:
+        raise UserError("no run is named: python -m experiments.report RUN ... [--out=DIR]")
+    if values.cases < 0:
+        raise UserError(f"--cases={values.cases}: at least 0")
+    config = override(Config(), [word for word in words if word.startswith("-")], list(values))
+    changed = differing(to_dict(Config()), to_dict(config))
+    if other := [name for name in changed if name not in WHERE]:
+        raise UserError(f"--config.{other[0]}: is the run's own; to be set here are {', '.join(WHERE)}")
+    where = {name: getattr(config.data, name.partition(".")[2]) for name in changed}
+    return Asked(runs, Path(values.out), values.title, values.cases, values.points, where)
+
+
+def make_sections(found: Sequence[Found], canvas: Canvas, asked: Asked) -> list[Section]:
+    """The sections of a report: one for what can be compared."""
+    kinds = {kind: [each for each in found if each.kind == kind] for kind in dict.fromkeys(e.kind for e in found)}
+    sections = []
+    for kind, results in kinds.items():
+        if kind == "evaluation":
+            cases = partial(case_blocks, rows=asked.cases, points=asked.points, where=asked.where)
+            sections += evaluation_sections(results, canvas, cases if asked.cases else None)
+        elif kind == "video":
+            sections += video_sections(results, canvas)
+        elif kind == "clicks":
+            sections += click_sections(results, canvas)
+        elif kind == "sweep":
+            sections += [sweep_section(each, canvas) for each in results]
+        else:
+            sections += [interactive_video_section(each, canvas) for each in results]
+    return sections
+
+
+def write_report(asked: Asked) -> list[Section]:
+    """Writes `report.md`, the pictures and `report.html`; returns what is in them.
+
+    Raises:
+        UserError: a RUN is no run, a result is broken, or the folder cannot be written.
+    """
+    found = find_all(asked.runs)
+    with user_mistakes():
+        asked.out.mkdir(parents=True, exist_ok=True)
+        try:
+            sections = make_sections(found, Canvas(asked.out), asked)
+        except (KeyError, TypeError) as error:
+            files = ", ".join(str(each.path) for each in found)
+            raise UserError(f"{files}: a result lacks what its kind has ({error!r}); score it again") from error
+        (asked.out / "report.md").write_text(to_markdown(asked.title, sections), encoding="utf-8")
+        (asked.out / "report.html").write_text(to_html(asked.title, sections, asked.out), encoding="utf-8")
+    return sections
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line.
+
+    Raises:
+        UserError: what a user can mend.
+    """
+    asked = parse(argv)
+    sections = write_report(asked)
+    for section in sections:
+        print(section.title)
+    print(f"written to {asked.out}: report.md with its pictures, report.html")
+
+
+if __name__ == "__main__":
+    show_messages()
+    sys.exit(guarded(lambda: main(sys.argv)))

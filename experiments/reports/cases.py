@@ -1,0 +1,129 @@
+"""The best, the median and the worst cases of a result, as pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.datasets.record import DatasetError
+from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.points import name_count
+from experiments.config import Config
+from experiments.data import count_draws, evaluation_episodes, open_sources
+from experiments.errors import UserError
+from experiments.fields import from_dict, with_overrides
+from experiments.figures import draw_episodes
+from experiments.load import Trained, load_model, predict
+from experiments.predictions import FLAT, draw_folder, name_masks, read_prediction
+from experiments.reports.content import Block, Canvas, Picture, Text, per_label
+from experiments.reports.found import Found
+from experiments.reports.ranks import choose_cases
+from experiments.reports.series import Series, config_of
+from experiments.score import UNUSED
+from experiments.task_rows import read_rows, real_episodes
+from guided_jax.episode import Episode
+from guided_jax.scoring.positive_iu import iu
+
+
+def case_blocks(
+    series: Series, canvas: Canvas, *, rows: int, points: str = "", where: Mapping[str, str] | None = None
+) -> list[Block]:
+    """Pictures of the first seed's tasks, or a line that says why there are none.
+
+    Args:
+        series: of evaluations.
+        canvas: for the picture.
+        rows: of each kind.
+        points: per label, by name; empty: the headline of the evaluation.
+        where: fields of the configuration that say where the data are.
+    """
+    found = series.found[0]
+    try:
+        config = _config(found, where or {})
+        return [_draw(series.label, found, config, canvas, rows, points or _headline(found, config))]
+    except (UserError, DatasetError, OSError, ValueError, KeyError) as error:
+        return [Text(f"{series.label}: no pictures of single tasks, for {error}")]
+
+
+def _config(found: Found, where: Mapping[str, str]) -> Config:
+    values = config_of(found)
+    if values is None:
+        raise UserError(f"{found.path} does not tell its configuration")
+    return with_overrides(from_dict(values, str(found.path)), {**UNUSED, **where})
+
+
+def _headline(found: Found, config: Config) -> str:
+    scores = found.result["scores"]
+    return config.eval.headline if config.eval.headline in scores else next(iter(scores))
+
+
+def _draw(label: str, found: Found, config: Config, canvas: Canvas, rows: int, points: str) -> Picture:
+    ranked = rank_tasks(found, points)
+    (opened,) = open_sources(config, "eval")
+    tasks = evaluation_episodes(config, opened, None, limit=config.eval.limit, devices=1)
+    position = {tasks.number(i): i for i in real_episodes(tasks)}
+    titles, ious, chosen = [], [], []
+    for kind, places in choose_cases(len(ranked), rows).items():
+        for row in (ranked[place] for place in places):
+            titles.append(f"{kind}: {row['class']}\n{row['image']}".replace(": \n", "\n"))
+            ious.append(row["pos_iu"][points])
+            chosen.append(position[row["episode"]])
+    names = [name_count(count) for count in tasks.counts]
+    draw = names.index(points) if points in names else 0
+    episodes = [tasks[i] for i in chosen]
+    maps = _predictions(found, config, tasks, chosen, episodes, draw, points)
+    path = canvas.new("cases")
+    draw_episodes(path, episodes, {"prediction": maps}, ious={"prediction": ious}, titles=titles, draw=draw)
+    text = f"{label}: best, median and worst tasks by positive IU, {per_label(points)}, first draw"
+    return Picture(path.name, text)
+
+
+def rank_tasks(found: Found, points: str) -> list[dict[str, Any]]:
+    """The tasks of the first draw from best to worst, without those that have no positive IU.
+
+    Raises:
+        UserError: the rows are missing, or of another result.
+    """
+    name = found.result.get("rows")
+    if not name:
+        raise UserError(f"{found.path} has no rows of its tasks; score it again with --mode=eval")
+    path = found.path.parent / name
+    rows = [row for row in read_rows(path) if row["draw"] == 0]
+    if points not in found.result["scores"]:
+        raise UserError(f"{found.path} has no score at {points} points, but at {', '.join(found.result['scores'])}")
+    scores = found.result["scores"][points]
+    pooled = scores["draws"]["pos_iu"][0] if "draws" in scores else scores["pos_iu"]
+    counts = np.array([row["counts"].get(points, [0] * 6) for row in rows], np.int64).reshape(-1, 6)
+    if not np.isclose(float(iu(counts[:, :3].sum(0))), pooled, equal_nan=True):
+        raise UserError(f"{path} is not of {found.path.name}: its counts give another score")
+    known = [row for row in rows if row["pos_iu"][points] is not None]
+    if not known:
+        raise UserError(f"{path} has no task with a positive")
+    return sorted(known, key=lambda row: row["pos_iu"][points], reverse=True)
+
+
+def _predictions(
+    found: Found,
+    config: Config,
+    tasks: EvaluationEpisodes,
+    chosen: Sequence[int],
+    episodes: Sequence[Episode],
+    draw: int,
+    points: str,
+) -> list[np.ndarray]:
+    folder = found.result["protocol"].get("predictions")
+    if folder is None:
+        return predict(_model(found), episodes, draw)
+    folder, names = draw_folder(Path(folder), 0, count_draws(config.eval)), name_masks(tasks)
+    folder = folder if points == FLAT else folder / points
+    return [read_prediction(folder / names[tasks.number(i)], tasks.size(i), config.model.way) for i in chosen]
+
+
+def _model(found: Found) -> Trained:
+    step = found.result["protocol"]["step"]
+    for best in (False, True):
+        trained = load_model(found.path.parent, best=best)
+        if trained.step == step:
+            return trained
+    raise UserError(f"the checkpoint of step {step} is no longer in {found.path.parent}")

@@ -1,0 +1,141 @@
+"""Sections of clicks (NoC, mean IoU after k clicks) and of annotators of videos (S x P, corrections)."""
+
+from collections.abc import Sequence
+
+from experiments.reports.content import Block, Canvas, Picture, Section, Table, Text, percent
+from experiments.reports.evaluations import describe_protocol
+from experiments.reports.found import Found
+from experiments.reports.lines import draw_lines
+from experiments.reports.ranks import choose_cases
+
+SHOWN = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100)
+SAME = ("data", "data_version", "unit", "classes", "lists", "objects", "limit", "clicks", "max_side", "min_area")
+CASES = 3
+"""Objects of each kind in the table of the best, median and worst."""
+
+
+def click_sections(found: Sequence[Found], canvas: Canvas) -> list[Section]:
+    """One section for the results on the same objects."""
+    groups: dict[str, list[Found]] = {}
+    for each in found:
+        groups.setdefault(repr([each.result["protocol"].get(name) for name in SAME]), []).append(each)
+    return [_click_section(group, canvas) for group in groups.values()]
+
+
+def _click_section(found: list[Found], canvas: Canvas) -> Section:
+    labels, results = unique_labels(found), [each.result for each in found]
+    targets = list(dict.fromkeys(target for each in results for target in each["scores"]["noc"]))
+    limit = results[0]["protocol"]["clicks"]
+    rows = []
+    for label, each in zip(labels, results, strict=True):
+        scores, times = each["scores"], each.get("times", {})
+        noc = [f"{scores['noc'][t]:.2f}" if t in scores["noc"] else "" for t in targets]
+        at_limit = [str(scores["at_limit"].get(t, "")) for t in targets]
+        shown = times.get("click_ms_median")
+        rows.append((label, *noc, *at_limit, "" if shown is None else f"{shown:.1f}"))
+    head = ("", *(f"NoC@{t}" for t in targets), *(f">= {limit} at {t}" for t in targets), "ms a click")
+    blocks: list[Block] = [Table(head, tuple(rows), "Clicks until the IoU, and objects at the limit of clicks")]
+    clicks = [number for number in SHOWN if number <= limit]
+    ious = tuple(
+        (label, *(percent(each["scores"]["mean_iou"][k - 1]) for k in clicks))
+        for label, each in zip(labels, results, strict=True)
+    )
+    blocks.append(Table(("clicks", *map(str, clicks)), ious, "Mean IoU x 100 after so many clicks"))
+    path = canvas.new("clicks")
+    lines = {
+        label: [(k + 1, value) for k, value in enumerate(each["scores"]["mean_iou"])]
+        for label, each in zip(labels, results, strict=True)
+    }
+    draw_lines(path, lines, across="clicks", up="mean IoU [0 to 1]")
+    blocks.append(Picture(path.name, "Mean IoU over clicks"))
+    if all("click_ms_mean" in each.get("times", {}) for each in results):
+        path = canvas.new("seconds")
+        timed = {
+            label: [
+                ((k * each["times"]["click_ms_mean"] + each["times"]["encode_ms_median"]) / 1000, value)
+                for k, value in lines[label]
+            ]
+            for label, each in zip(labels, results, strict=True)
+        }
+        draw_lines(path, timed, across="seconds of computation an object, its image's encoding included",
+                   up="mean IoU [0 to 1]")  # fmt: skip
+        blocks.append(Picture(path.name, "Mean IoU over the time of computation"))
+    blocks += [_click_cases(label, each["objects"], clicks) for label, each in zip(labels, results, strict=True)]
+    title = f"Clicks on {results[0]['protocol']['data']}"
+    return Section(title, blocks, describe_protocol([each["protocol"] for each in results]))
+
+
+def _click_cases(label: str, objects: Sequence[dict], clicks: Sequence[int]) -> Table:
+    def at(each: dict, k: int) -> float:
+        return each["ious"][min(k, len(each["ious"])) - 1]
+
+    ordered = sorted(objects, key=lambda each: sum(at(each, k) for k in clicks) / len(clicks), reverse=True)
+    rows = []
+    for kind, places in choose_cases(len(ordered), CASES).items():
+        for place in places:
+            each = ordered[place]
+            cells = (percent(at(each, k)) for k in clicks)
+            rows.append((kind, f"{each['image']} {each['object']}".strip(), *cells))
+    head = ("", "object", *map(str, clicks))
+    return Table(head, tuple(rows), f"{label}: IoU x 100 of single objects after so many clicks")
+
+
+def interactive_video_section(found: Found, canvas: Canvas) -> Section:
+    """Accuracy over S frames and P points, and over corrections."""
+    protocol, scores, times = (found.result[name] for name in ("protocol", "scores", "times"))
+    cells = {(each["frames"], each["points"]): each for each in scores["grid"]}
+    frames, points = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
+    blocks: list[Block] = []
+    for key, name in (("pos_iu", "Positive IU"), ("j", "J")):
+        rows = []
+        for s in frames:
+            row = [cells.get((s, p)) for p in points]
+            rows.append((str(s), *(_with_deviation(each, key) if each else "" for each in row)))
+        caption = f"{name} x 100 by annotated frames S (down) and points per label and frame P (across)"
+        blocks.append(Table(("S", *(f"P = {p}" for p in points)), tuple(rows), caption))
+    path = canvas.new("annotations")
+    lines = {
+        f"P = {p}": [(s * p, cells[s, p]["pos_iu"]) for s in frames if (s, p) in cells]
+        for p in points
+    }  # fmt: skip
+    draw_lines(path, lines, across="dots per label, S x P", up="positive IU [0 to 1]")
+    blocks.append(Picture(path.name, "Positive IU as annotations arrive, over both S and P"))
+    if curve := scores.get("corrections"):
+        path = canvas.new("corrections")
+        lines = {
+            "positive IU": [(each["dots"], each["pos_iu"]) for each in curve],
+            "J": [(each["dots"], each["j"]) for each in curve],
+        }
+        draw_lines(path, lines, across="dots, each put where the worst frame is wrong", up="accuracy [0 to 1]")
+        blocks.append(Picture(path.name, "Accuracy over corrections"))
+        shown = [each for each in curve if each["dots"] in SHOWN]
+        rows = [
+            (name, *(percent(each[key]) for each in shown)) for name, key in (("positive IU", "pos_iu"), ("J", "j"))
+        ]
+        blocks.append(Table(("dots", *(str(each["dots"]) for each in shown)), tuple(rows), "Corrections, x 100"))
+    frame = times.get("frame_ms")
+    told = f"A dot takes {times['update_ms']:.1f} ms to the mask of its frame"
+    told += f", {frame:.1f} ms to that of each other frame" if frame is not None else ""
+    blocks.append(Text(f"{told}; encoding, once a frame: {times['encode_ms_per_frame']:.0f} ms."))
+    title = f"Interactive video on {protocol['data']}, {found.name}"
+    return Section(title, blocks, describe_protocol([protocol]))
+
+
+def _with_deviation(cell: dict, key: str) -> str:
+    return percent(cell[key], (cell.get("deviation") or {}).get(key))
+
+
+def unique_labels(found: Sequence[Found]) -> list[str]:
+    """Names of results; where they are alike, with the step, then the folder."""
+    labels = [each.name for each in found]
+    for part in (
+        lambda each: f"step {each.result['protocol'].get('step')}",
+        lambda each: f"seed {each.result['protocol'].get('seed')}",
+        lambda each: str(each.path),
+    ):
+        if len(set(labels)) == len(labels):
+            break
+        values = [part(each) for each in found]
+        if len(set(values)) > 1:
+            labels = [f"{label}, {value}" for label, value in zip(labels, values, strict=True)]
+    return labels

@@ -1,0 +1,49 @@
+"""The section of a sweep: its table as it stands, and accuracy over points a line a variant."""
+
+from experiments.reports.content import Canvas, Picture, Section, Table, Text
+from experiments.reports.evaluations import describe_protocol
+from experiments.reports.found import Found
+from experiments.reports.lines import draw_lines
+from experiments.tables import draw_table, to_markdown
+
+
+def sweep_section(found: Found, canvas: Canvas) -> Section:
+    """The variants of a sweep, with means and deviations over their seeds."""
+    table = found.result
+    title = f"Sweep {found.path.resolve().parent.name}"
+    if not any(row["scores"] for row in table["variants"]):
+        return Section(title, [Text(part) for part in to_markdown(table).split("\n\n")], {})
+    text, *remarks = to_markdown(table).split("\n\n")
+    head, _, *lines = (tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines())
+    blocks = [Table(head, tuple(lines)), *map(Text, remarks)]
+    path = canvas.new("sweep")
+    draw_table(path, table)
+    blocks.append(Picture(path.name, "Positive IU over points per label; bars: standard deviation over seeds"))
+    rows = [row for row in table["variants"] if row["scores"]]
+    if times := _over_time(rows):
+        path = canvas.new("time")
+        middle = _middle(rows)
+        draw_lines(
+            path,
+            times,
+            across="milliseconds a click",
+            up=f"positive IU at {middle} points [0 to 1]",
+            title="accuracy over time",
+            joined=False,
+        )
+        blocks.append(Picture(path.name, f"Accuracy at {middle} points per label over the time of a click"))
+    return Section(title, blocks, describe_protocol([row["protocol"] for row in rows]))
+
+
+def _middle(rows: list[dict]) -> str:
+    common = [points for points in rows[0]["scores"] if all(points in row["scores"] for row in rows)]
+    return common[len(common) // 2] if common else ""
+
+
+def _over_time(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
+    middle = _middle(rows)
+    return {
+        row["name"]: [(row["click"]["update_ms"], row["scores"][middle]["mean"])]
+        for row in rows
+        if middle and row["click"] and row["click"].get("update_ms") is not None
+    }

@@ -1,0 +1,125 @@
+"""Sections of video objects: J, F and J&F by object, accuracy over frames and over seconds, the paper's figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.reports.content import Block, Canvas, Picture, Section, Table, percent, spread
+from experiments.reports.evaluations import describe_protocol, published_table
+from experiments.reports.found import Found
+from experiments.reports.lines import draw_lines
+
+SAME = ("data", "data_version", "names", "every", "scored", "void", "videos", "objects")
+PARTS = ("j", "f")
+BINS = 20
+
+
+def video_sections(found: Sequence[Found], canvas: Canvas) -> list[Section]:
+    """One section for the results on the same frames."""
+    groups: dict[str, list[Found]] = {}
+    for each in found:
+        groups.setdefault(repr([each.result["protocol"].get(name) for name in SAME]), []).append(each)
+    return [_section(group, canvas) for group in groups.values()]
+
+
+def _section(found: list[Found], canvas: Canvas) -> Section:
+    labels = _labels(found)
+    rows = []
+    for label, each in zip(labels, found, strict=True):
+        for points, scores in each.result["scores"].items():
+            deviation = (scores.get("deviation") or {}).get("j_and_f")
+            values = [percent(scores[part][name]) for part in PARTS for name in ("mean", "recall", "decay")]
+            cells = (percent(scores["j_and_f"], deviation), *values, percent(scores.get("pos_iu")))
+            rows.append((label, points, *cells, *_speed(each.result.get("speed"))))
+    head = ("", "points", "J&F", "J", "J recall", "J decay", "F", "F recall", "F decay", "positive IU", "s a video")
+    blocks: list[Block] = [Table((*head, "frames/s"), tuple(rows), "x 100; means over objects, as DAVIS counts them")]
+    blocks += _over_frames(labels, found, canvas)
+    blocks += _over_seconds(labels, found, canvas)
+    blocks += published_table([(label, each.result) for label, each in zip(labels, found, strict=True)], "video")
+    blocks += [table for label, each in zip(labels, found, strict=True) for table in _by_object(label, each.result)]
+    title = f"Video objects on {found[0].result['protocol']['data']}"
+    return Section(title, blocks, describe_protocol([each.result["protocol"] for each in found]))
+
+
+def _labels(found: Sequence[Found]) -> list[str]:
+    def parts(each: Found) -> list[str]:
+        protocol = each.result["protocol"]
+        way = "union" if str(protocol.get("way", "")).startswith("union") else "softmax"
+        return [f"{protocol.get('shots', 1)}-shot", way, f"step {protocol.get('step')}", f"seed {protocol.get('seed')}"]
+
+    rows = [parts(each) for each in found]
+    varying = [i for i in range(len(rows[0])) if len({row[i] for row in rows}) > 1]
+    labels = [", ".join([each.name, *(row[i] for i in varying)]) for each, row in zip(found, rows, strict=True)]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label}, {each.path.stem}" for label, each in zip(labels, found, strict=True)]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label} in {each.path.parent}" for label, each in zip(labels, found, strict=True)]
+    return labels
+
+
+def _speed(speed: Mapping[str, Any] | None) -> tuple[str, str]:
+    if not speed:
+        return "", ""
+    return f"{speed['seconds_per_video']:.2f}", f"{speed['frames_per_second']:.1f}"
+
+
+def _over_frames(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) -> list[Picture]:
+    lines = {}
+    for label, each in zip(labels, found, strict=True):
+        for points in each.result["scores"]:
+            tracks = [row["j_by_frame"] for row in each.result["rows"] if row["points"] == points]
+            if tracks := [track for track in tracks if len(track) > 1]:
+                lines[f"{label}, {points}"] = mean_track(tracks)
+    if not lines:
+        return []
+    path = canvas.new("frames")
+    draw_lines(
+        path, lines, across="position among the scored frames [0 first, 1 last]", up="J, mean over objects [0 to 1]"
+    )
+    return [Picture(path.name, "J over the length of the videos, mean over objects")]
+
+
+def mean_track(tracks: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """The mean of scores by frame over videos of any length, at evenly spaced shares of the length."""
+    places = np.linspace(0, 1, BINS)
+    values = [np.interp(places, np.linspace(0, 1, len(track)), track) for track in tracks]
+    return [(float(place), float(value)) for place, value in zip(places, np.mean(values, axis=0), strict=True)]
+
+
+def _over_seconds(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) -> list[Picture]:
+    timed = [(label, each) for label, each in zip(labels, found, strict=True) if each.result.get("speed")]
+    lines = {
+        f"{label}, {points}": [(each.result["speed"]["seconds_per_video"], scores["j_and_f"])]
+        for label, each in timed
+        for points, scores in each.result["scores"].items()
+    }
+    if len(timed) < 2:
+        return []
+    path = canvas.new("seconds")
+    draw_lines(path, lines, across="seconds a video", up="J&F [0 to 1]", title="accuracy over time", joined=False)
+    return [Picture(path.name, "J&F over the time of a video")]
+
+
+def _by_object(label: str, result: Mapping[str, Any]) -> list[Table]:
+    points = list(result["scores"])
+    cells: dict[tuple[str, int], dict[str, list[dict]]] = {}
+    for row in result["rows"]:
+        cells.setdefault((row["video"], row["object"]), {}).setdefault(row["points"], []).append(row)
+    rows = []
+    for (video, name), by_points in cells.items():
+        values = []
+        for count in points:
+            values += [
+                _mean([row["j"]["mean"] for row in by_points.get(count, [])]),
+                _mean([row["f"]["mean"] for row in by_points.get(count, [])]),
+                _mean([row["j_and_f"] for row in by_points.get(count, [])]),
+            ]
+        rows.append((values[-1], (video, str(name), *map(percent, values))))
+    rows.sort(key=lambda row: -1 if row[0] is None else row[0], reverse=True)
+    head = ("video", "object", *(f"{what}, {count}" for count in points for what in ("J", "F", "J&F")))
+    return [Table(head, tuple(cells for _, cells in rows), f"{label}: objects from best to worst, x 100")]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return spread(values).mean if values else None
