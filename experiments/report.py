@@ -26,6 +26,7 @@ from experiments.reports.evaluations import evaluation_sections
 from experiments.reports.found import Found, find_all
 from experiments.reports.pages import to_html, to_markdown
 from experiments.reports.sweeps import sweep_section
+from experiments.reports.video_cases import video_case_blocks
 from experiments.reports.videos import video_sections
 from experiments.run import show_messages
 
@@ -92,13 +93,12 @@ def parse(argv: Sequence[str]) -> Asked:
 def make_sections(found: Sequence[Found], canvas: Canvas, asked: Asked) -> list[Section]:
     """The sections of a report: one for what can be compared."""
     kinds = {kind: [each for each in found if each.kind == kind] for kind in dict.fromkeys(e.kind for e in found)}
-    sections = []
+    sections, chosen = [], {"rows": asked.cases, "points": asked.points, "where": asked.where}
     for kind, results in kinds.items():
         if kind == "evaluation":
-            cases = partial(case_blocks, rows=asked.cases, points=asked.points, where=asked.where)
-            sections += evaluation_sections(results, canvas, cases if asked.cases else None)
+            sections += evaluation_sections(results, canvas, partial(case_blocks, **chosen) if asked.cases else None)
         elif kind == "video":
-            sections += video_sections(results, canvas)
+            sections += video_sections(results, canvas, partial(video_case_blocks, **chosen) if asked.cases else None)
         elif kind == "clicks":
             sections += click_sections(results, canvas)
         elif kind == "sweep":

@@ -1,6 +1,6 @@
 """Sections of video objects: J, F and J&F by object, accuracy over frames and over seconds, the paper's figures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,23 @@ PARTS = ("j", "f")
 BINS = 20
 
 
-def video_sections(found: Sequence[Found], canvas: Canvas) -> list[Section]:
-    """One section for the results on the same frames."""
+def video_sections(
+    found: Sequence[Found], canvas: Canvas, cases: Callable[[str, Found, Canvas], list[Block]] | None = None
+) -> list[Section]:
+    """One section for the results on the same frames.
+
+    Args:
+        found: results of `experiments.video`.
+        canvas: for pictures.
+        cases: gives the blocks of the best, median and worst objects of a result.
+    """
     groups: dict[str, list[Found]] = {}
     for each in found:
         groups.setdefault(repr([each.result["protocol"].get(name) for name in SAME]), []).append(each)
-    return [_section(group, canvas) for group in groups.values()]
+    return [_section(group, canvas, cases) for group in groups.values()]
 
 
-def _section(found: list[Found], canvas: Canvas) -> Section:
+def _section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Section:
     labels = _labels(found)
     rows = []
     for label, each in zip(labels, found, strict=True):
@@ -38,6 +46,8 @@ def _section(found: list[Found], canvas: Canvas) -> Section:
     blocks += _over_seconds(labels, found, canvas)
     blocks += published_table([(label, each.result) for label, each in zip(labels, found, strict=True)], "video")
     blocks += [table for label, each in zip(labels, found, strict=True) for table in _by_object(label, each.result)]
+    for label, each in zip(labels, found, strict=True) if cases else ():
+        blocks += cases(label, each, canvas)
     title = f"Video objects on {found[0].result['protocol']['data']}"
     return Section(title, blocks, describe_protocol([each.result["protocol"] for each in found]))
 

@@ -15,6 +15,10 @@ from data_pipelines.videos import annotate_video, list_videos, read_truth
 from experiments.config import Config
 from experiments.fields import to_dict
 from experiments.overrides import guarded
+from experiments.report import parse, write_report
+from experiments.reports import video_cases
+from experiments.reports.content import Canvas
+from experiments.reports.found import find_results
 from experiments.video import main
 from experiments.video_files import davis_palette
 from experiments.video_scores import count_objects
@@ -24,6 +28,7 @@ from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
+from guided_jax.scoring.davis import region_similarity
 from guided_jax.scoring.positive_iu import count_positives
 from tests.guided_jax.untrained import small_model
 
@@ -323,3 +328,39 @@ def test_annotations_follow_from_seed_and_name(folder):
     np.testing.assert_array_equal(read_truth(split, bear, 3), truth("bear", 3))
     assert (drawn != annotate_video(split, dogs, (2, 5, -1), seed=2, draws=2)).any()
     assert bear.support == (0, 1) and bear.scored == (2, 3) and dogs.frames[5] == "00005"
+
+
+@pytest.mark.parametrize(
+    "words", [("--points=5,dense", "--draws=2"), ("--multi=union",), ("--config.data.max_side=36",)]
+)
+def test_the_report_shows_the_masks_that_were_scored(run, folder, tmp_path, monkeypatch, words):
+    """What a report draws for the best, median and worst object has the J that the result tells of that frame."""
+    run(*words)
+    shown = {}
+    monkeypatch.setattr(video_cases, "draw_episodes", lambda path, episodes, maps, **more: shown.update(locals()))
+    where = {"data.root": str(folder), "data.prepared": str(folder / "prepared")}
+    (found,) = find_results(tmp_path / "workdir")
+    for points in found.result["scores"]:
+        (block,) = video_cases.video_case_blocks("x", found, Canvas(tmp_path), rows=1, points=points, where=where)
+        assert block.caption.startswith("x: best, median and worst objects by J&F, ")
+        assert [title.split(":")[0] for title in shown["more"]["titles"]] == ["best", "median", "worst"]
+        (maps,), (ious,) = shown["maps"].values(), shown["more"]["ious"].values()
+        for labels, iou, episode in zip(maps, ious, shown["episodes"], strict=True):
+            if "max_side" not in words[0]:  # then it was scored at the frames' own size
+                assert region_similarity(labels == 1, episode.target == 1) == pytest.approx(iou, abs=1e-4)
+            assert (episode.annotation == 1).any() and labels.shape == tuple(episode.query_size)
+
+
+def test_the_report_of_masks_and_why_there_are_no_pictures(run, folder, tmp_path):
+    masks = save_truth(tmp_path / "masks")
+    run(f"--predictions={masks}", workdir=tmp_path / "workdir")
+    words = [
+        f"--config.data.root={folder}",
+        f"--config.data.prepared={folder / 'prepared'}",
+        f"--out={tmp_path / 'out'}",
+    ]
+    (section,) = write_report(parse(["report", str(tmp_path / "workdir"), "--cases=1", *words]))
+    assert (tmp_path / "out" / section.blocks[-1].file).is_file()
+    shutil.rmtree(masks / "bear")
+    (section,) = write_report(parse(["report", str(tmp_path / "workdir"), "--cases=1", *words]))
+    assert "no pictures of single objects, for" in section.blocks[-1].text and "bear" in section.blocks[-1].text

@@ -1,0 +1,132 @@
+"""The best, the median and the worst objects of videos, as pictures: what was annotated, and a frame of median J."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_pipelines.canvas import scale_labels
+from data_pipelines.datasets.record import DatasetError
+from data_pipelines.datasets.sources import Split
+from data_pipelines.points import parse_counts
+from data_pipelines.videos import Video, annotate_video, name_annotations, read_frames, read_truth
+from experiments.config import Config
+from experiments.errors import UserError
+from experiments.fields import with_overrides
+from experiments.figures import draw_episodes
+from experiments.load import load_model
+from experiments.reports.content import Block, Canvas, Picture, Text, per_label
+from experiments.reports.found import Found
+from experiments.reports.ranks import choose_cases
+from experiments.video_files import read_prediction
+from experiments.video_runs import Choice, open_videos
+from guided_jax.episode import UNKNOWN, Episode
+from guided_jax.video import VideoSegmentor
+
+
+def video_case_blocks(
+    label: str, found: Found, canvas: Canvas, *, rows: int, points: str = "", where: Mapping[str, str] | None = None
+) -> list[Block]:
+    """A picture of single objects, or a line that says why there is none.
+
+    Args:
+        label: of the result.
+        found: a result of `experiments.video`.
+        canvas: for the picture.
+        rows: of each kind.
+        points: per label, by name; empty: the first of the result.
+        where: fields of the configuration that say where the data are.
+    """
+    try:
+        return [_draw(label, found, canvas, rows, points or next(iter(found.result["scores"])), where or {})]
+    except (UserError, DatasetError, OSError, ValueError, KeyError) as error:
+        return [Text(f"{label}: no pictures of single objects, for {error}")]
+
+
+def _draw(label: str, found: Found, canvas: Canvas, rows: int, points: str, where: Mapping[str, str]) -> Picture:
+    result, protocol = found.result, found.result["protocol"]
+    if points not in result["scores"]:
+        raise UserError(f"{found.path} has no score at {points} points, but at {', '.join(result['scores'])}")
+    ranked = [row for row in result["rows"] if row["points"] == points and row["draw"] == 0]
+    ranked.sort(key=lambda row: row["j_and_f"], reverse=True)
+    config, segment = _segmentor(found, where)
+    names = protocol["names"] if isinstance(protocol["names"], list) else ()
+    choice = Choice(protocol["source"], shots=protocol["shots"], names=tuple(names), every=protocol["every"])
+    split, videos = open_videos(config, choice)
+    by_name = {video.name: video for video in videos}
+    counts = parse_counts(",".join(name for name in result["scores"] if name.isdigit() or name == "dense") or "dense")
+    annotations = name_annotations(counts, protocol.get("draws", 1))
+    wanted = parse_counts(points)[0] if points.isdigit() or points == "dense" else counts[0]
+    episodes, maps, ious, titles = [], [], [], []
+    for kind, places in choose_cases(len(ranked), rows).items():
+        for row in (ranked[place] for place in places):
+            video = by_name[row["video"]]
+            annotation = annotate_video(
+                split,
+                video,
+                counts,
+                seed=protocol.get("seed", config.seed),
+                draws=protocol.get("draws", 1),
+                max_side=config.data.max_side,
+            )[annotations.index((wanted, 0))]
+            scored = int(np.argsort(row["j_by_frame"])[len(row["j_by_frame"]) // 2])
+            position, number = video.scored[scored], video.objects.index(row["object"]) + 1
+            images = np.stack(list(read_frames(split, video, video.support, max_side=config.data.max_side)))
+            episodes.append(_episode(split, video, images, annotation, position, number, config.data.max_side))
+            maps.append((segment(video, images, annotation, position, split) == number).astype(np.uint8))
+            ious.append(row["j_by_frame"][scored])
+            titles.append(f"{kind}: {row['video']}, object {row['object']}\nJ&F {100 * row['j_and_f']:.1f}")
+    path = canvas.new("objects")
+    draw_episodes(path, episodes, {"frame of median J": maps}, ious={"frame of median J": ious}, titles=titles)
+    return Picture(path.name, f"{label}: best, median and worst objects by J&F, {per_label(points)}, first draw")
+
+
+def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable[..., np.ndarray]]:
+    protocol = found.result["protocol"]
+    if "predictions" in protocol:
+        folder = Path(protocol["predictions"])
+        config = with_overrides(Config(), where)
+        return config, lambda video, images, annotation, position, split: read_prediction(folder, video, position)
+    trained = load_model(found.path.parent, best=protocol["checkpoint"] == "best")
+    if trained.step != protocol["step"]:
+        raise UserError(f"the checkpoint of step {protocol['step']} is no longer in {found.path.parent}")
+    model = VideoSegmentor(trained.model, trained.params, union=protocol["way"].startswith("union"), chunk=1)
+    max_side = protocol["max_side"]
+
+    def segment(video: Video, images: np.ndarray, annotation: np.ndarray, position: int, split: Split) -> np.ndarray:
+        guidance = model.guide(images, annotation[None], way=len(video.objects) + 1)
+        (labels,) = model.segment(guidance, read_frames(split, video, [position], max_side=max_side))
+        return labels[0]
+
+    return with_overrides(trained.config, {"data.max_side": max_side, **where}), segment
+
+
+def _episode(
+    split: Split,
+    video: Video,
+    images: UInt8[np.ndarray, "s h w 3"],
+    annotation: UInt8[np.ndarray, "s h w"],
+    position: int,
+    number: int,
+    max_side: int,
+) -> Episode:
+    """One object against the rest, for a picture."""
+
+    def binary(labels: np.ndarray) -> np.ndarray:
+        return np.where(labels == UNKNOWN, UNKNOWN, labels == number).astype(np.uint8)
+
+    (frame,) = read_frames(split, video, [position], max_side=max_side)
+    truth = scale_labels(read_truth(split, video, position), max_side)
+    size = np.array(frame.shape[:2], np.int32)
+    return Episode(
+        query=frame,
+        query_size=size,
+        target=binary(truth),
+        support=images,
+        support_size=np.tile(size, (len(images), 1)),
+        annotation=binary(annotation)[None],
+        task_class=np.array(0, np.int32),
+        index=np.array(0, np.uint32),
+        real=np.array(True),
+    )
