@@ -1,4 +1,4 @@
-"""Puts an episode together: decodes, scales, mirrors, annotates, and lays everything on its canvas."""
+"""Puts an episode together: shows its images, annotates them, and lays everything on its canvas."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.canvas import Bucket, name_bucket, place, scale_image, scale_labels, scaled_size
-from data_pipelines.datasets.record import DatasetError, Record, decode_image, to_record
+from data_pipelines.canvas import Bucket, name_bucket, place, scaled_size
+from data_pipelines.datasets.record import DatasetError, Record, to_record
 from data_pipelines.datasets.sources import Split
-from data_pipelines.feature_store import FeatureStore, feature_key
+from data_pipelines.feature_store import FeatureStore
 from data_pipelines.tasks import Task, task_target
+from data_pipelines.views import View, view_image, view_key, view_labels
 from guided_jax.episode import UNKNOWN, Episode
 
 Annotate = Callable[[UInt8[np.ndarray, "h w"]], UInt8[np.ndarray, "a h w"]]
@@ -22,7 +23,7 @@ class CachedFeatures(NamedTuple):
     """Where an episode takes trunk features instead of images.
 
     Attributes:
-        store: holds them under `feature_key`.
+        store: holds them under `view_key`.
         shapes: for each bucket the shape [height, width, channels] of every map on that canvas.
     """
 
@@ -30,28 +31,31 @@ class CachedFeatures(NamedTuple):
     shapes: Mapping[Bucket, tuple[tuple[int, int, int], ...]]
 
 
-class View(NamedTuple):
-    """How a stored image is shown.
+class Canvas(NamedTuple):
+    """What the images of an episode are laid on.
 
     Attributes:
-        bucket: height and width of the canvas.
-        max_side: the longer side is scaled down to it; 0 keeps the size.
-        mirrored: whether left and right are exchanged.
-        features: where to take trunk features; None shows the image itself.
+        bucket: height and width in pixels.
+        features: where to take trunk features; None takes the images themselves.
     """
 
     bucket: Bucket
-    max_side: int = 0
-    mirrored: bool = False
     features: CachedFeatures | None = None
+
+
+class Shown(NamedTuple):
+    """A task in a view of its image."""
+
+    task: Task
+    view: View
 
 
 def compose_episode(
     split: Split,
-    query: Task,
-    support: Sequence[Task] | None,
+    query: Shown,
+    support: Sequence[Shown] | None,
     *,
-    view: View,
+    canvas: Canvas,
     annotate: Annotate,
     shots: int = 1,
     others: int = 0,
@@ -59,53 +63,60 @@ def compose_episode(
 ) -> Episode:
     """Composes an episode without a batch axis.
 
+    A crop that shows none of its task gives way to the whole image.
+
     Args:
         split: where the records are.
-        query: the task.
+        query: the task, as shown.
         support: tasks of the same meaning, at most `shots`, whose annotated images are the support; None where the
             annotated query image itself is it.
-        view: how images are shown.
-        annotate: called once per support image, on its target at the image's own (scaled) size.
+        canvas: holds every image.
+        annotate: called once per support image, on its target at the size shown.
         shots: S; shots without a task are blank canvases without annotation.
         others: value of all other segments in the support: 0, or 255 for unknown.
         index: the episode's number.
     """
     read = functools.cache(lambda row: to_record(split.records[row]))
-    target = _labels(read(query.record), query, view)
+    bucket = canvas.bucket
+    view, target = _labels(read(query.task.record), query)
     fields = {
-        "query": _picture(read(query.record), view),
+        "query": _picture(read(query.task.record), view, canvas),
         "query_size": np.array(target.shape, np.int32),
-        "target": place(target, view.bucket, UNKNOWN),
-        "task_class": np.array(query.class_id, np.int32),
+        "target": place(target, bucket, UNKNOWN),
+        "task_class": np.array(query.task.class_id, np.int32),
         "index": np.array(index, np.uint32),
         "real": np.array(True),
     }
     if support is None:
         annotations, pictures, sizes = [annotate(target)], None, None
     else:
-        targets = [_labels(read(task.record), task, view, others) for task in support]
+        records = [read(each.task.record) for each in support]
+        views, targets = zip(*(_labels(*each, others) for each in zip(records, support, strict=True)), strict=True)
         annotations = [annotate(each) for each in targets]
-        pictures = [_picture(read(task.record), view) for task in support]
+        pictures = [_picture(*each, canvas) for each in zip(records, views, strict=True)]
         blank = shots - len(support)
-        pictures = _stack_shots(pictures + [_blank(view)] * blank)
-        sizes = np.array([each.shape for each in targets] + [view.bucket] * blank, np.int32)
-    annotation = np.full((annotations[0].shape[0], shots, *view.bucket), UNKNOWN, np.uint8)
+        pictures = _stack_shots(pictures + [_blank(canvas)] * blank)
+        sizes = np.array([each.shape for each in targets] + [bucket] * blank, np.int32)
+    annotation = np.full((annotations[0].shape[0], shots, *bucket), UNKNOWN, np.uint8)
     for shot, each in enumerate(annotations):
         annotation[:, shot, : each.shape[1], : each.shape[2]] = each
     return Episode(support=pictures, support_size=sizes, annotation=annotation, **fields)
 
 
-def _labels(record: Record, task: Task, view: View, others: int = 0) -> UInt8[np.ndarray, "h w"]:
-    target = scale_labels(task_target(record, task, others=others), view.max_side)
-    return np.ascontiguousarray(target[:, ::-1]) if view.mirrored else target
+def _labels(record: Record, shown: Shown, others: int = 0) -> tuple[View, UInt8[np.ndarray, "h w"]]:
+    view, labels = shown.view, task_target(record, shown.task, others=others)
+    target = view_labels(labels, record, view)
+    if view.crop and not (target == 1).any():
+        view = view._replace(crop=0)
+        target = view_labels(labels, record, view)
+    return view, target
 
 
-def _picture(record: Record, view: View) -> np.ndarray | tuple[np.ndarray, ...]:
-    if view.features is None:
-        image = scale_image(decode_image(record.image), view.max_side)
-        return place(image[:, ::-1] if view.mirrored else image, view.bucket, 0)
-    maps = view.features.store.read(feature_key(record.image, view.max_side, view.mirrored))
-    shapes = view.features.shapes[view.bucket]
+def _picture(record: Record, view: View, canvas: Canvas) -> np.ndarray | tuple[np.ndarray, ...]:
+    if canvas.features is None:
+        return place(view_image(record, view), canvas.bucket, 0)
+    maps = canvas.features.store.read(view_key(record, view))
+    shapes = canvas.features.shapes[canvas.bucket]
     fits = len(maps) == len(shapes) and all(
         m.shape[0] <= s[0] and m.shape[1] <= s[1] and m.shape[2] == s[2] for m, s in zip(maps, shapes, strict=False)
     )
@@ -113,15 +124,15 @@ def _picture(record: Record, view: View) -> np.ndarray | tuple[np.ndarray, ...]:
         size = scaled_size(record.height, record.width, view.max_side)
         raise DatasetError(
             f"features of image {record.image_id!r} ({size[0]}x{size[1]}) have shapes {[m.shape for m in maps]}, which "
-            f"do not fit the maps {list(shapes)} of the canvas {name_bucket(view.bucket)}: they are of another trunk"
+            f"do not fit the maps {list(shapes)} of the canvas {name_bucket(canvas.bucket)}: they are of another trunk"
         )
     return tuple(place(each, shape[:2], 0) for each, shape in zip(maps, shapes, strict=True))
 
 
-def _blank(view: View) -> np.ndarray | tuple[np.ndarray, ...]:
-    if view.features is None:
-        return np.zeros((*view.bucket, 3), np.uint8)
-    return tuple(np.zeros(shape, np.float16) for shape in view.features.shapes[view.bucket])
+def _blank(canvas: Canvas) -> np.ndarray | tuple[np.ndarray, ...]:
+    if canvas.features is None:
+        return np.zeros((*canvas.bucket, 3), np.uint8)
+    return tuple(np.zeros(shape, np.float16) for shape in canvas.features.shapes[canvas.bucket])
 
 
 def _stack_shots(pictures: list) -> np.ndarray | tuple[np.ndarray, ...]:

@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_pipelines.canvas import Bucket
-from data_pipelines.compose import CachedFeatures, View, compose_episode
+from data_pipelines.compose import CachedFeatures, Canvas, Shown, compose_episode
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support
 from data_pipelines.points import SHORT, CountDistribution, draw_count, draw_points, most
 from data_pipelines.pools import make_pools
 from data_pipelines.tasks import Tasks, get_task
+from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode
 
 BUCKET_STREAM, EPISODE_STREAM = 1, 2
@@ -37,7 +38,8 @@ class EpisodeStream:
 
     Support by mode. Interactive: the query image itself, `draws` annotations of it. Semantic: other images of the
     class in the same split, never the query. Video: other frames of the clip that show the object; the other objects
-    are unknown there, and negative in the query.
+    are unknown there, and negative in the query. Views: other views of the query image (the whole, and its crops),
+    which makes a stand-in for video of stills.
 
     Attributes:
         group: episodes per group.
@@ -57,6 +59,7 @@ class EpisodeStream:
         max_side: int = 0,
         draws: int = 1,
         flip: bool = False,
+        crops: int = 0,
         features: CachedFeatures | None = None,
         allow_self: bool = False,
         short: str = "skip",
@@ -65,7 +68,7 @@ class EpisodeStream:
 
         Args:
             sources: split, its task index, and its weight in the mixture.
-            mode: 'interactive', 'semantic' or 'video'.
+            mode: one of `TRAINING_MODES`.
             shots: distribution of support images per episode; their arrays have the largest number, and the shots
                 beyond the drawn one are annotated nowhere. 1 in interactive mode.
             points: distribution of points per label, drawn anew for each annotation of each support image.
@@ -75,6 +78,7 @@ class EpisodeStream:
             max_side: images are scaled down to this longer side in pixels; 0 keeps their size.
             draws: annotations A of the same support.
             flip: mirrors half of the episodes left to right.
+            crops: in mode views, how many random crops an image has; at least one a shot.
             features: takes trunk features instead of images; then no image is decoded.
             allow_self: the query may be its own support (the reference allows it).
             short: see `draw_points`.
@@ -88,13 +92,15 @@ class EpisodeStream:
             raise ValueError(f"weights of the sources are {weights.tolist()}; one or more, each above 0, are needed")
         if mode == "interactive" and most(shots) != 1:
             raise ValueError(f"shots go up to {most(shots)}; interactive mode has one, the query image: set shots to 1")
+        if mode == "views" and most(shots) > crops:
+            raise ValueError(f"crops is {crops}, shots go up to {most(shots)}; mode views needs a crop for each shot")
         if group < 1 or draws < 1:
             raise ValueError(f"group is {group} and draws {draws}; each must be 1 or more")
         if short not in SHORT:
             raise ValueError(f"short is {short!r}; it must be one of {', '.join(SHORT)}")
         self.group, self.buckets = group, tuple(buckets)
         self._mode, self._shots, self._points, self._seed = mode, shots, points, seed
-        self._max_side, self._draws, self._flip, self._features = max_side, draws, flip, features
+        self._max_side, self._draws, self._flip, self._crops, self._features = max_side, draws, flip, crops, features
         self._allow_self, self._short = allow_self, short
         self._pools = make_pools(
             [(split, tasks) for split, tasks, _ in sources], mode, self.buckets, max_side, allow_self=allow_self
@@ -114,17 +120,21 @@ class EpisodeStream:
     def __getitem__(self, i: int) -> Episode:
         choice, rng = self._choose(i)
         pool, row = self._pools[choice.source], choice.row
-        support = None
+        task, rows, crops = get_task(pool.tasks, row), None, None
         if pool.partners is not None:
             shots = draw_count(rng, self._shots)
-            chosen = draw_support(rng, pool.partners, row, shots, allow_self=self._allow_self)
-            support = [get_task(pool.tasks, each) for each in chosen]
-        mirrored = self._flip and bool(rng.random() < 0.5)
+            rows = draw_support(rng, pool.partners, row, shots, allow_self=self._allow_self)
+        elif self._mode == "views":
+            rows = [row] * draw_count(rng, self._shots)
+            crops = rng.permutation(1 + self._crops)[: 1 + len(rows)].tolist()
+        whole = View(self._max_side, self._flip and bool(rng.random() < 0.5))
+        query, *others = [whole] * (1 + len(rows or ())) if crops is None else [whole._replace(crop=n) for n in crops]
+        support = rows and [Shown(get_task(pool.tasks, each), view) for each, view in zip(rows, others, strict=True)]
         return compose_episode(
             pool.split,
-            get_task(pool.tasks, row),
+            Shown(task, query),
             support,
-            view=View(choice.bucket, self._max_side, mirrored, self._features),
+            canvas=Canvas(choice.bucket, self._features),
             annotate=functools.partial(_annotate, rng, self._points, self._draws, self._short),
             shots=most(self._shots),
             others=UNKNOWN if self._mode == "video" else 0,

@@ -7,14 +7,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_pipelines.canvas import Bucket, scale_labels, scaled_size
-from data_pipelines.compose import CachedFeatures, View, compose_episode
+from data_pipelines.compose import CachedFeatures, Canvas, Shown, compose_episode
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support, first_support, in_first
 from data_pipelines.points import SHORT, nested_points
-from data_pipelines.pools import make_pools
+from data_pipelines.pools import MODES, make_pools
 from data_pipelines.protocols import Plan
 from data_pipelines.tasks import Task, Tasks, get_task, task_target
+from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode
 
 LIMIT_STREAM, TASK_STREAM, PLAN_STREAM = 3, 4, 6
@@ -97,6 +98,8 @@ class EvaluationEpisodes:
             ValueError: an argument out of range.
             DatasetError: the split cannot pose tasks in this mode, or an image fits no bucket.
         """
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
         if shots < 1 or (mode == "interactive" and shots != 1):
             raise ValueError(f"shots is {shots}; it must be 1 in interactive mode, and 1 or more in the others")
         if batch_size < 1 or limit < 0 or not counts:
@@ -144,11 +147,12 @@ class EvaluationEpisodes:
         number = self._number(i)
         stream = TASK_STREAM if self._plan is None else PLAN_STREAM
         rng = np.random.default_rng([self._seed, stream, number, self._draw])
+        view, support = View(self._max_side), self._support(rng, number)
         episode = compose_episode(
             self._split,
-            self._query(number),
-            self._support(rng, number),
-            view=View(self.buckets[self._bucket[i]], self._max_side, False, self._features),
+            Shown(self._query(number), view),
+            None if support is None else [Shown(each, view) for each in support],
+            canvas=Canvas(self.buckets[self._bucket[i]], self._features),
             annotate=lambda target: nested_points(rng, target, self.counts, short=self._short),
             shots=self._shots,
             others=UNKNOWN if self._mode == "video" else 0,

@@ -1,6 +1,5 @@
 """Trunk features on disk: one file an image, named by what the features were computed from."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -15,13 +14,6 @@ from data_pipelines.datasets.record import DatasetError
 
 Maps = tuple[Float16[np.ndarray, "_ _ _"], ...]
 """Feature maps [height, width, channels] of one image, one a tap, finest first."""
-
-
-def feature_key(encoded: bytes, max_side: int, mirrored: bool) -> str:
-    """The name of an image's features: hash of its encoded bytes and of all that is done to it before the trunk."""
-    digest = hashlib.sha256(encoded)
-    digest.update(f"\nmax_side={max_side} mirrored={int(mirrored)}".encode())
-    return digest.hexdigest()
 
 
 class FeatureStore:

@@ -5,36 +5,34 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.canvas import scale_image
-from data_pipelines.datasets.record import decode_image, to_record
+from data_pipelines.datasets.record import to_record
 from data_pipelines.datasets.sources import Split
-from data_pipelines.feature_store import FeatureStore, feature_key
+from data_pipelines.feature_store import FeatureStore
 from data_pipelines.tasks import Tasks
+from data_pipelines.views import View, view_image, view_key
 
 
-def count_images(sources: Sequence[tuple[Split, Tasks]], *, flip: bool) -> int:
-    """How many images, mirror images included, an epoch over the sources' tasks shows."""
-    return sum(len(_records(tasks)) for _, tasks in sources) * (2 if flip else 1)
+def count_images(sources: Sequence[tuple[Split, Tasks]], views: Sequence[View]) -> int:
+    """How many images, each view counted, an epoch over the sources' tasks shows."""
+    return sum(len(_records(tasks)) for _, tasks in sources) * len(views)
 
 
 def images_without_features(
-    store: FeatureStore, sources: Sequence[tuple[Split, Tasks]], *, max_side: int, flip: bool
+    store: FeatureStore, sources: Sequence[tuple[Split, Tasks]], views: Sequence[View]
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
-    """Yields key and image, scaled and mirrored as episodes show it, for each image that the store lacks.
+    """Yields key and image, as episodes show it, for each view of each image that the store lacks.
 
-    An image whose features are there is not decoded; one that occurs twice is yielded once.
+    A view whose features are there is not made; one that occurs twice is yielded once.
     """
     seen = set()
     for split, tasks in sources:
         for row in _records(tasks).tolist():
             record = to_record(split.records[row])
-            for mirrored in (False, True) if flip else (False,):
-                key = feature_key(record.image, max_side, mirrored)
-                if key in seen or not store.missing([key]):
-                    continue
-                seen.add(key)
-                image = scale_image(decode_image(record.image), max_side)
-                yield key, np.ascontiguousarray(image[:, ::-1]) if mirrored else image
+            for view in views:
+                key = view_key(record, view)
+                if key not in seen and store.missing([key]):
+                    seen.add(key)
+                    yield key, view_image(record, view)
 
 
 def _records(tasks: Tasks) -> np.ndarray:

@@ -16,6 +16,8 @@ from data_pipelines.tasks import Tasks, count_tasks
 logger = logging.getLogger(__name__)
 
 MODES = ("interactive", "semantic", "video")
+TRAINING_MODES = (*MODES, "views")
+"""Support and query as two views of one image is no task of its own: it is to be trained with alone."""
 
 
 class Pool(NamedTuple):
@@ -26,7 +28,7 @@ class Pool(NamedTuple):
         tasks: its task index.
         rows: the tasks that can be posed in the mode.
         bucket: of each of these rows, as a position in the list of buckets.
-        partners: whose support can be whose; None in interactive mode.
+        partners: whose support can be whose; None where an image is its own support.
     """
 
     split: Split
@@ -46,15 +48,15 @@ def make_pools(
 ) -> tuple[Pool, ...]:
     """Prepares sources for a mode.
 
-    Interactive mode takes for each image the smallest bucket that holds it, video mode for each clip. In semantic
-    mode support and query differ in size, so all images share the smallest bucket that holds every one of them.
+    Modes interactive and views take for each image the smallest bucket that holds it, video mode for each clip. In
+    semantic mode support and query differ in size, so all images share the smallest bucket that holds every one.
 
     Raises:
         ValueError: unknown mode.
         DatasetError: a source cannot pose tasks in the mode, or an image fits no bucket.
     """
-    if mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
+    if mode not in TRAINING_MODES:
+        raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(TRAINING_MODES)}")
     sizes = [_canvas_sizes(tasks, mode, max_side) for _, tasks in sources]
     if mode == "semantic":
         common = np.max([each.max(0) for each in sizes], axis=0)

@@ -26,8 +26,9 @@ class DataConfig:
             tasks alone; empty: all.
         balance: sub-sample every class, once, to as many tasks as the rarest has. The reference does where it holds
             a fold out.
-        mode: interactive (support = query image), semantic (support: other images of the class) or
-            video (support: frames of the clip).
+        mode: interactive (support = query image), semantic (support: other images of the class), video (support:
+            frames of the clip) or views (support: other views of the query image; to train for video on stills).
+        crops: of an image in mode views: as many random crops, half of them mirrored, beside the whole.
         shots: support images an episode: a number, or a range as 1-5 to mix.
         points: annotated pixels per label and image: a number, a range, dense, or a weighted mixture
             as `0-99*0.9, dense*0.1`, drawn anew each episode. The default is the reference's.
@@ -45,6 +46,7 @@ class DataConfig:
     lists: str = ""
     balance: bool = False
     mode: str = "interactive"
+    crops: int = 2
     shots: str = "1"
     points: str = "0-99"
     min_area: int = 0

@@ -28,7 +28,8 @@ from data_pipelines.loader import batches
 from data_pipelines.points import parse_counts, parse_points, parse_shots
 from data_pipelines.protocols import PROTOCOLS, plan_episodes
 from data_pipelines.tasks import Tasks, count_tasks, list_tasks
-from experiments.config import Config, EvalConfig
+from data_pipelines.views import View
+from experiments.config import Config, DataConfig, EvalConfig
 from guided_jax.episode import Episode
 from guided_jax.model_config import geometry_of
 
@@ -49,6 +50,8 @@ def check_episodes(config: Config, *, training: bool) -> None:
     if config.eval.protocol not in PROTOCOLS:
         raise ValueError(f"eval.protocol={config.eval.protocol!r} is not one of {', '.join(PROTOCOLS)}")
     mode = config.eval.mode or config.data.mode
+    if mode == "views":
+        raise ValueError("data.mode=views is for training alone; set eval.mode to one of interactive, semantic, video")
     if PROTOCOLS[config.eval.protocol].episodes and mode != "semantic":
         raise ValueError(f"eval.protocol={config.eval.protocol} is of semantic mode, not of {mode}; set eval.mode")
     if config.eval.draws < 0:
@@ -191,8 +194,15 @@ def training_stream(config: Config, sources: list[OpenSource], features: CachedF
         group=config.train.batch_size,
         max_side=data.max_side,
         flip=data.flip,
+        crops=data.crops,
         features=features,
     )
+
+
+def training_views(data: DataConfig) -> list[View]:
+    """Every view that the training may show of an image."""
+    crops = range(1 + data.crops) if data.mode == "views" else (0,)
+    return [View(data.max_side, mirrored, crop) for mirrored in (False, True)[: 1 + data.flip] for crop in crops]
 
 
 def evaluation_episodes(

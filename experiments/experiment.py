@@ -16,6 +16,7 @@ from data_pipelines.classes import parse_classes
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.points import parse_counts, parse_points, parse_shots
+from data_pipelines.views import View
 from experiments.config import Config
 from experiments.data import (
     OpenSource,
@@ -27,6 +28,7 @@ from experiments.data import (
     host_batches,
     open_sources,
     training_stream,
+    training_views,
 )
 from experiments.evaluate import Scores, report, score
 from experiments.features import cache_features
@@ -221,9 +223,9 @@ def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[E
     model, params = initial_parameters(config)
     features = None
     if config.train.cache_features:
-        features = cache_features(config, model, params, eval_sources, flip=False)
+        features = cache_features(config, model, params, eval_sources, [View(config.data.max_side)])
         if train_sources:
-            features = cache_features(config, model, params, train_sources, flip=config.data.flip)
+            features = cache_features(config, model, params, train_sources, training_views(config.data))
     stream = training_stream(config, train_sources, features) if training else None
     tasks = partial(evaluation_episodes, config, eval_sources[0], features, devices=jax.device_count())
     tasks_during = tasks(limit=config.eval.during) if training else None

@@ -17,6 +17,7 @@ from data_pipelines.canvas import choose_bucket, parse_buckets, place
 from data_pipelines.compose import CachedFeatures
 from data_pipelines.feature_store import FeatureStore
 from data_pipelines.images import count_images, images_without_features
+from data_pipelines.views import View
 from experiments.config import Config
 from experiments.data import OpenSource
 from guided_jax.backbones.vgg import STAGES
@@ -37,7 +38,7 @@ def trunk_key(model: Segmentor, trunk: dict) -> str:
 
 
 def cache_features(
-    config: Config, model: Segmentor, params: dict, sources: Sequence[OpenSource], *, flip: bool
+    config: Config, model: Segmentor, params: dict, sources: Sequence[OpenSource], views: Sequence[View]
 ) -> CachedFeatures:
     """Fills the cache with what is missing of the sources' images, and opens it.
 
@@ -48,7 +49,7 @@ def cache_features(
         model: whose trunk computes the features.
         params: of the model.
         sources: whose images are needed.
-        flip: whether mirrored images are needed, too.
+        views: which of them are needed of each image.
     """
     geometry = geometry_of(config.model)
     buckets = parse_buckets(config.data.buckets)
@@ -60,9 +61,9 @@ def cache_features(
     }
     store = FeatureStore(Path(config.data.prepared) / "features" / trunk_key(model, params["trunk"]))
     splits = [(each.split, each.tasks) for each in sources]
-    missing = partial(images_without_features, store, splits, max_side=config.data.max_side, flip=flip)
+    missing = partial(images_without_features, store, splits, views)
     encode = partial(jax.jit(partial(model.apply, method="trunk_maps")), {"params": {"trunk": params["trunk"]}})
-    fill = partial(_fill, store, geometry, buckets, encode, total=count_images(splits, flip=flip))
+    fill = partial(_fill, store, geometry, buckets, encode, total=count_images(splits, views))
     hosts, host = jax.process_count(), jax.process_index()
     if hosts > 1:
         # By the key, not by the position: what is missing changes while the other hosts write.

@@ -12,10 +12,11 @@ split of DAVIS 2017, dense first frame, the paper's network reaches a positive I
 The first command trains, and scores positive IU object by object; the second one scores J and F as DAVIS does, all
 objects of a video at once. In a sweep (`experiments.sweep`), each variant is a run for the second one.
 
-It trains on still images, support and query the same (COCO, VOC, ECSSD, as `interactive.py`), mirrored for half of the
-episodes, since few clips are at hand. The reference went on from such a network on the clips of DAVIS:
-`--config=experiments/video_davis.py:clips` trains on these alone, support and query frames of one clip, which
-takes the 60 of the train split of 2017.
+It trains on still images (COCO, VOC, ECSSD, as `interactive.py`), since few clips are at hand: support and query are
+two views of an image, the whole or one of two random crops, which teaches it an object that has moved, grown or
+turned. The reference went on from an interactive network on the clips of DAVIS itself:
+`--config=experiments/video_davis.py:clips` trains on these alone, support and query frames of one clip, which takes the
+60 of the train split of 2017. `video_davis.py:same` trains on one view, annotated and segmented.
 
 To read it: `late-global` against `unguided`, which finds what is salient (strong where a video shows one object); 5
 points against dense; `late-both`, which adds the similarity to the nearest annotated cell, gains where the annotation
@@ -35,15 +36,18 @@ CANVASES = "480x864, 480x928, 480x1152"
 
 
 def get_config(variant: str = "") -> Config:
-    """Trained on still images; with `clips`, on pairs of frames of DAVIS."""
-    if variant not in ("", "clips"):
-        raise UserError(f"video_davis.py:{variant}: the variants are clips and none")
+    """Trained on pairs of views of still images; with `clips`, of frames of DAVIS; with `same`, on the images alone."""
+    if variant not in ("", "clips", "same"):
+        raise UserError(f"video_davis.py:{variant}: the variants are clips, same, and none")
     config = interactive.get_config()
     config.name = f"video-davis-{variant}" if variant else "video-davis"
     config.data.buckets += f", {CANVASES}"
-    config.data.flip = True
-    if variant:
-        config.data.mode, config.data.train = "video", "davis:train:instance"
+    if variant == "clips":
+        config.data.mode, config.data.train, config.data.flip = "video", "davis:train:instance", True
+    elif variant == "same":
+        config.data.flip = True
+    else:
+        config.data.mode = "views"
     # Scored once, at the end: no checkpoint is chosen by it.
     config.eval = EvalConfig(source="davis:val:instance", mode="video", points="1,5,dense", headline="5", batch_size=4)
     return config

@@ -210,7 +210,7 @@ def check_mode(config: ModelConfig, mode: str, field: str) -> None:
 
     Args:
         config: a sound model.
-        mode: interactive, semantic or video.
+        mode: interactive, semantic, video or views.
         field: that sets the mode, for the message.
     """
     if mode == "interactive":

@@ -8,14 +8,16 @@ from data_pipelines.compose import CachedFeatures
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
-from data_pipelines.feature_store import FeatureStore, feature_key
+from data_pipelines.feature_store import FeatureStore
 from data_pipelines.images import count_images, images_without_features
 from data_pipelines.loader import stack_episodes
 from data_pipelines.points import parse_points, parse_shots
 from data_pipelines.tasks import list_tasks, select_tasks
+from data_pipelines.views import View, view_key
 
 BUCKETS = parse_buckets("40x64,64x40,64x64")
 SHAPES = {(h, w): ((h // 4, w // 4, 3), (h // 8, w // 8, 1)) for h, w in BUCKETS}
+VIEWS = [View(0, mirrored, crop) for mirrored in (False, True) for crop in (0, 1, 2)]
 MAPS = np.arange(12, dtype=np.float16).reshape(2, 3, 2), np.ones((1, 1, 5), np.float16)
 
 
@@ -68,19 +70,11 @@ def test_a_failed_write_leaves_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_key_names_all_that_the_features_depend_on():
-    assert feature_key(b"image", 0, False) == feature_key(b"image", 0, False)
-    assert (
-        len({feature_key(*each) for each in [(b"i", 0, False), (b"j", 0, False), (b"i", 9, False), (b"i", 0, True)]})
-        == 4
-    )
-
-
 @pytest.fixture
 def filled(tmp_path, stills):
     store = FeatureStore(tmp_path)
     sources = [(stills, list_tasks(stills, "class"))]
-    for key, image in images_without_features(store, sources, max_side=0, flip=True):
+    for key, image in images_without_features(store, sources, VIEWS):
         store.write(key, _trunk(image))
     return store
 
@@ -89,36 +83,37 @@ def test_images_without_features(stills, tmp_path):
     store = FeatureStore(tmp_path)
     tasks = list_tasks(stills, "class")
     sources = [(stills, tasks), (stills, list_tasks(stills, "instance"))]
-    found = dict(images_without_features(store, sources, max_side=28, flip=True))
-    assert len(found) == 2 * 12 and count_images(sources[:1], flip=True) == 24
+    found = dict(images_without_features(store, sources, [View(28), View(28, True)]))
+    assert len(found) == 2 * 12 and count_images(sources[:1], [View(28), View(28, True)]) == 24
     record = to_record(stills.records[0])
-    plain, mirrored = (found[feature_key(record.image, 28, flip)] for flip in (False, True))
+    plain, mirrored = (found[view_key(record, View(28, flip))] for flip in (False, True))
     np.testing.assert_array_equal(plain[:, ::-1], mirrored)
     assert max(plain.shape) == 28
-    store.write(feature_key(record.image, 28, False), MAPS)
-    assert len(list(images_without_features(store, sources, max_side=28, flip=False))) == 11
+    store.write(view_key(record, View(28)), MAPS)
+    assert len(list(images_without_features(store, sources, [View(28)]))) == 11
     one = select_tasks(tasks, tasks.record == 3)
-    assert len(list(images_without_features(store, [(stills, one)], max_side=28, flip=False))) == 1
+    assert len(list(images_without_features(store, [(stills, one)], [View(28)]))) == 1
 
 
-@pytest.mark.parametrize("mode", ["interactive", "semantic"])
+@pytest.mark.parametrize("mode", ["interactive", "semantic", "views"])
 def test_features_take_the_place_of_images_and_change_nothing_else(filled, stills, mode, assert_same, monkeypatch):
     def make(features):
         return EpisodeStream(
             [(stills, list_tasks(stills, "class"), 1.0)],
             mode=mode,
-            shots=parse_shots("1" if mode == "interactive" else "1-3"),
+            shots=parse_shots({"interactive": "1", "semantic": "1-3", "views": "2"}[mode]),
             points=parse_points("0-9"),
             buckets=BUCKETS,
             seed=0,
             group=2,
             flip=True,
+            crops=2,
             features=features,
         )
 
     images, maps = make(None), make(CachedFeatures(filled, SHAPES))
     wanted = [images[i] for i in range(8)]
-    monkeypatch.setattr("data_pipelines.compose.decode_image", None)  # no image is decoded
+    monkeypatch.setattr("data_pipelines.views.decode_image", None)  # no image is decoded
     for i, image_episode in enumerate(wanted):
         episode = maps[i]
         assert_same(episode, image_episode, but=("query", "support"))
@@ -127,8 +122,9 @@ def test_features_take_the_place_of_images_and_change_nothing_else(filled, still
         assert all(each.dtype == np.float16 for each in episode.query)
         for got, expected in zip(episode.query, _trunk(image_episode.query), strict=True):
             np.testing.assert_array_equal(got, expected)  # a canvas is a multiple of 8 here, and its padding black
-        if mode == "semantic":
-            assert [each.shape for each in episode.support] == [(3, *shape) for shape in SHAPES[canvas]]
+        if mode != "interactive":
+            shots = len(image_episode.support)
+            assert [each.shape for each in episode.support] == [(shots, *shape) for shape in SHAPES[canvas]]
             np.testing.assert_array_equal(episode.support[0], image_episode.support[:, ::4, ::4])
     assert [each.shape[0] for each in stack_episodes([maps[0], maps[1]]).query] == [2, 2]
 

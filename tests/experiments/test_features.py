@@ -10,7 +10,8 @@ import pytest
 
 from data_pipelines.compose import place
 from data_pipelines.datasets.record import decode_image, to_record
-from data_pipelines.feature_store import FeatureStore, feature_key
+from data_pipelines.feature_store import FeatureStore
+from data_pipelines.views import View, view_key
 from experiments import experiment as module
 from experiments.experiment import open_experiment, run
 from experiments.features import trunk_key
@@ -151,11 +152,20 @@ def test_features_of_an_image_and_of_its_mirror_image(opened, tmp_path):
     size = np.array([image.shape[:2]], np.int32)
     encode = jax.jit(partial(experiment.model.apply, method="trunk_maps"))
     for mirrored, shown in ((False, image), (True, image[:, ::-1])):
-        stored = FeatureStore(trunk).read(feature_key(record.image, 0, mirrored))
+        stored = FeatureStore(trunk).read(view_key(record, View(0, mirrored)))
         expected = encode({"params": params}, place(np.ascontiguousarray(shown), (96, 96), 0)[None], size)
         assert len(stored) == len(expected)
         for one, two in zip(stored, expected, strict=True):
             np.testing.assert_allclose(one, two[0], rtol=1e-3, atol=1e-4 * np.abs(two).max())
+
+
+def test_features_of_every_crop(opened, tmp_path):
+    fields = {"data.mode": "views", "data.crops": 2, "data.shots": 2, "eval.mode": "interactive"}
+    experiment, _ = opened(**fields)
+    (trunk,) = (tmp_path / "prepared" / "features").iterdir()
+    assert len(list(trunk.glob("*/*"))) == 3 * 5 + 3  # an evaluation shows the whole alone
+    for i in range(8):
+        assert experiment.stream[i].support[0].shape[0] == 2
 
 
 def test_a_damaged_file_is_one_line(opened, line, tmp_path, capfd):

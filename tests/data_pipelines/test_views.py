@@ -1,0 +1,183 @@
+"""Views of a stored image, and episodes between two views of one image."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from data_pipelines.canvas import parse_buckets
+from data_pipelines.compose import Canvas, Shown, compose_episode
+from data_pipelines.datasets.record import decode_image, to_record
+from data_pipelines.episodes import EpisodeStream
+from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.points import parse_points, parse_shots
+from data_pipelines.pools import TRAINING_MODES
+from data_pipelines.tasks import get_task, list_tasks, task_target
+from data_pipelines.views import CROP_AREA, CROP_ASPECT, View, crop_of, view_image, view_key, view_labels
+from guided_jax.episode import UNKNOWN
+
+BUCKETS = parse_buckets("40x64,64x40")
+CROPS = range(1, 200)
+
+
+@pytest.fixture
+def record(stills):
+    return to_record(stills.records[1])
+
+
+def make_stream(split, **options):
+    options = {"shots": "1", "points": "2", "crops": 3, "seed": 0, "group": 2, **options}
+    options |= {"shots": parse_shots(options["shots"]), "points": parse_points(options["points"])}
+    return EpisodeStream([(split, list_tasks(split, "class"), 1.0)], mode="views", buckets=BUCKETS, **options)
+
+
+def test_the_whole_is_the_stored_image_and_its_mirror_image(record):
+    stored = decode_image(record.image)
+    np.testing.assert_array_equal(view_image(record, View()), stored)
+    np.testing.assert_array_equal(view_image(record, View(mirrored=True)), stored[:, ::-1])
+
+
+def test_a_crop_is_that_part_of_the_image_in_the_size_of_the_whole(record):
+    stored = decode_image(record.image)
+    for number in (1, 2, 3, 4, 5):
+        crop = crop_of(record, View(crop=number))
+        part = stored[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
+        part = part[:, ::-1] if crop.mirrored else part
+        shown = view_image(record, View(crop=number))
+        assert shown.shape == stored.shape
+        difference = cv2.resize(np.ascontiguousarray(part), stored.shape[1::-1]).astype(int) - shown
+        assert np.abs(difference).max() <= 1  # resizing commutes with mirroring but for rounding
+        mirrored = view_image(record, View(mirrored=True, crop=number))
+        np.testing.assert_array_equal(mirrored, shown[:, ::-1])
+
+
+def test_labels_stay_on_their_pixels(record):
+    """A label map made of the image itself must be cropped as the image is."""
+    height, width = record.height, record.width
+    ramp = np.repeat(np.arange(width, dtype=np.uint8)[None], height, 0)
+    as_image = replace(record, image=cv2.imencode(".png", np.stack([ramp] * 3, 2))[1].tobytes())
+    for number in (1, 2, 3):
+        view = View(crop=number)
+        shown = view_image(as_image, view)[..., 0].astype(int)
+        assert np.abs(shown - view_labels(ramp, as_image, view)).max() <= 1
+
+
+def test_crops_are_as_wide_as_they_should_be(record):
+    crops = [crop_of(record, View(crop=number)) for number in CROPS]
+    area = np.array([crop.height * crop.width for crop in crops]) / (record.height * record.width)
+    aspect = np.array([crop.width / record.width * record.height / crop.height for crop in crops])
+    assert CROP_AREA[0] * 0.9 < area.min() < 0.35 and 0.85 < area.max() <= CROP_AREA[1]
+    assert CROP_ASPECT[0] * 0.9 < aspect.min() and aspect.max() < CROP_ASPECT[1] * 1.1
+    assert all(crop.top + crop.height <= record.height and crop.left + crop.width <= record.width for crop in crops)
+    assert 0.35 < np.mean([crop.mirrored for crop in crops]) < 0.65
+    assert len(set(crops)) > 190
+
+
+def test_a_crop_is_of_the_image_alone(record):
+    assert crop_of(record, View(crop=2)) == crop_of(replace(record, image_id="renamed"), View(crop=2))
+    assert crop_of(record, View(crop=2)) != crop_of(replace(record, image=b"another"), View(crop=2))
+
+
+def test_a_view_of_a_scaled_image(record):
+    """Scaled first, then cropped: both have the scaled size."""
+    for view in (View(28), View(28, crop=1)):
+        assert max(view_image(record, view).shape) == 28
+        assert view_labels(np.zeros((record.height, record.width), np.uint8), record, view).shape == (20, 28)
+
+
+def test_key_names_all_that_the_features_depend_on(record):
+    views = [View(), View(9), View(mirrored=True), View(crop=1), View(crop=2), View(9, crop=1)]
+    keys = [view_key(record, view) for view in views] + [view_key(replace(record, image=b"another"), View())]
+    assert len(set(keys)) == len(keys)
+    assert view_key(record, View()) == keys[0]
+    assert view_key(record, View(56)) == keys[0]  # an image that fits is not scaled
+
+
+def test_support_and_query_are_two_views_of_one_image(stills):
+    stream = make_stream(stills)
+    for i in range(12):
+        episode = stream[i]
+        assert episode.support.shape == (1, *episode.query.shape) and (episode.query_size == episode.support_size).all()
+        known = {
+            view_image(to_record(stills.records[row]), View(crop=number)).tobytes(): (row, number)
+            for row in range(12)
+            for number in range(4)
+        }
+        height, width = episode.query_size
+        (query, one), (support, two) = (
+            known[image[:height, :width].tobytes()] for image in (episode.query, episode.support[0])
+        )
+        assert query == support
+        assert one != two or one == 0  # the whole stands in where a crop shows none of the task
+        record = to_record(stills.records[query])
+        labels = view_labels(task_target(record, _task(stills, query, episode)), record, View(crop=two))
+        annotation = episode.annotation[0, 0, :height, :width]
+        marked = annotation != UNKNOWN
+        assert marked.any()
+        np.testing.assert_array_equal(annotation[marked], labels[marked])
+
+
+def _task(split, row, episode):
+    tasks = list_tasks(split, "class")
+    (number,) = np.flatnonzero((tasks.record == row) & (tasks.class_id == episode.task_class))
+    return get_task(tasks, int(number))
+
+
+def test_every_view_comes_up_on_either_side(stills):
+    seen = {"query": set(), "support": set()}
+    known = {
+        view_image(to_record(stills.records[row]), View(crop=number)).tobytes(): number
+        for row in range(12)
+        for number in range(4)
+    }
+    stream = make_stream(stills)
+    for i in range(60):
+        episode = stream[i]
+        height, width = episode.query_size
+        seen["query"].add(known[episode.query[:height, :width].tobytes()])
+        seen["support"].add(known[episode.support[0][:height, :width].tobytes()])
+    assert seen == {"query": {0, 1, 2, 3}, "support": {0, 1, 2, 3}}
+
+
+def test_shots_are_different_views(stills):
+    stream = make_stream(stills, shots="3")
+    for i in range(6):
+        episode = stream[i]
+        assert episode.support.shape[0] == 3
+        pictures = {each.tobytes() for each in (*episode.support, episode.query)}
+        assert len(pictures) >= 2
+
+
+def test_a_crop_that_misses_the_task_gives_way_to_the_whole(stills):
+    tasks = list_tasks(stills, "class")
+    rare = next(get_task(tasks, row) for row in range(len(tasks.record)) if tasks.class_id[row] == 3)
+    record = to_record(stills.records[rare.record])
+    target = task_target(record, rare)
+    missing = next(n for n in CROPS if not (view_labels(target, record, View(crop=n)) == 1).any())
+    holding = next(n for n in CROPS if (view_labels(target, record, View(crop=n)) == 1).any())
+    for number, shown in (missing, 0), (holding, holding):
+        episode = compose_episode(
+            stills,
+            Shown(rare, View()),
+            [Shown(rare, View(crop=number))],
+            canvas=Canvas((64, 64)),
+            annotate=lambda labels: labels[None],
+        )
+        height, width = episode.support_size[0]
+        expected = view_image(record, View(crop=shown))
+        np.testing.assert_array_equal(episode.support[0][:height, :width], expected)
+        assert (episode.annotation == 1).any()
+
+
+def test_too_few_crops_for_the_shots(stills):
+    with pytest.raises(ValueError, match="crops is 2, shots go up to 3; mode views needs a crop for each shot"):
+        make_stream(stills, crops=2, shots="1-3")
+
+
+def test_views_are_no_evaluation(stills):
+    assert "views" in TRAINING_MODES
+    with pytest.raises(ValueError, match="mode is 'views'; it must be one of interactive, semantic, video"):
+        EvaluationEpisodes(
+            stills, list_tasks(stills, "class"), mode="views", counts=(1,), buckets=BUCKETS, seed=0, batch_size=1
+        )
