@@ -29,6 +29,8 @@ MASK_FOLDERS = (
 )
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".gif", ".jpg", ".jpeg")
+LOSSY, LOSSLESS = (".jpg", ".jpeg", ".webp"), (".png", ".bmp", ".gif")
+"""Where images and masks lie in one folder, an image is a photograph's file, and its mask is none."""
 
 
 class Item(NamedTuple):
@@ -45,7 +47,8 @@ class ImageFolder(RecordBuilder):
     """A folder of images and masks; its only split is `all`.
 
     The path is a folder with a folder of images (`images`, `img`, `JPEGImages`, ...) and one of masks (`masks`,
-    `annotations`, `ground_truth`, `gt`, ...), or a folder of classes: `CLASS/images` and `CLASS/masks` for each. A
+    `annotations`, `ground_truth`, `gt`, ...), or a folder of classes: `CLASS/images` and `CLASS/masks` for each. Both
+    may lie in one folder, too, where images are JPEG and masks PNG: `CLASS/1.jpg` and `CLASS/1.png`, as in FSS-1000. A
     mask has the name of its image, whatever their suffixes, in the same sub-folder if there are any. Images
     without a mask are left out. How masks are read: `masks.survey`. Every label is an instance of its image.
     """
@@ -68,7 +71,7 @@ class ImageFolder(RecordBuilder):
 
     def _inputs(self, split: str) -> list[Path]:
         del split
-        folders = [folder for _, *pair in find_groups(self.path) for folder in pair]
+        folders = [folder for _, *pair in find_groups(self.path) for folder in dict.fromkeys(pair)]
         return [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
 
     def _items(self) -> list[Item]:
@@ -118,15 +121,17 @@ def find_groups(root: Path) -> list[tuple[str, Path, Path]]:
     if not pairs:
         raise DatasetError(
             f"{root} has no folder of images beside one of masks, nor has any folder in it; call them "
-            f"'images' and 'masks' (known: {', '.join(IMAGE_FOLDERS)}; {', '.join(MASK_FOLDERS)})"
+            f"'images' and 'masks' (known: {', '.join(IMAGE_FOLDERS)}; {', '.join(MASK_FOLDERS)}), or put each mask "
+            "beside its image, as 1.png beside 1.jpg"
         )
     return pairs
 
 
 def list_items(group: str, images: Path, masks: Path) -> list[Item]:
     """Lists the images of a folder with their masks, sorted by name; frames count from 0 in each sub-folder."""
-    image_files, mask_files = _by_name(images, IMAGE_SUFFIXES), _by_name(masks, MASK_SUFFIXES)
-    for folder, files, suffixes in ((images, image_files, IMAGE_SUFFIXES), (masks, mask_files, MASK_SUFFIXES)):
+    of_images, of_masks = (LOSSY, LOSSLESS) if images == masks else (IMAGE_SUFFIXES, MASK_SUFFIXES)
+    image_files, mask_files = _by_name(images, of_images), _by_name(masks, of_masks)
+    for folder, files, suffixes in ((images, image_files, of_images), (masks, mask_files, of_masks)):
         if not files:
             raise DatasetError(f"{folder} holds no file that ends in {', '.join(suffixes)}")
     lonely = [str(path) for name, path in mask_files.items() if name not in image_files]
@@ -154,7 +159,10 @@ def read_item(item: Item, coding: Coding, *, class_id: int, video: str, frame: i
 def _find_pair(folder: Path) -> tuple[Path, Path] | None:
     inside = {child.name.lower(): child for child in folder.iterdir() if child.is_dir()}
     found = [next((inside[name] for name in names if name in inside), None) for names in (IMAGE_FOLDERS, MASK_FOLDERS)]
-    return tuple(found) if all(found) else None
+    if all(found):
+        return tuple(found)
+    lossy, lossless = ({p.stem for p in folder.iterdir() if p.suffix.lower() in each} for each in (LOSSY, LOSSLESS))
+    return (folder, folder) if lossy & lossless else None
 
 
 def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.datasets.folder import FrameFolder, ImageFolder
+from data_pipelines.datasets.folder import FrameFolder, ImageFolder, find_groups, list_items
 from data_pipelines.datasets.record import DatasetError, Segment, decode_layer
 
 FIGURE = np.array([[0, 255, 255, 0], [0, 255, 0, 0]])
@@ -89,6 +89,25 @@ def test_a_folder_of_class_folders_gives_classes(folder, read, write_mask, tmp_p
     assert {name: record.segments[0].class_id for name, record in records.items()} == {"ant/1": 1, "zebra/1": 2}
     builder = ImageFolder(path=root, data_dir=str(tmp_path / "built" / "all"))
     assert builder.info.metadata["class_names"] == ["ant", "zebra"]
+
+
+def test_masks_beside_their_images(read, write_image, write_mask, tmp_path):
+    """The layout of FSS-1000: a folder a class, images as JPEG, masks as PNG of three channels."""
+    root = tmp_path / "mine"
+    for name in ("ant/1", "ant/2", "zebra/1"):
+        write_image(root / f"{name}.jpg", *FIGURE.shape)
+        write_mask(root / f"{name}.png", np.stack([FIGURE] * 3, 2))
+    records = read(ImageFolder, root, "all")
+    classes = {name: record.segments[0].class_id for name, record in records.items()}
+    assert classes == {"ant/1": 1, "ant/2": 1, "zebra/1": 2}
+    np.testing.assert_array_equal(layer_of(records, "ant/2"), FIGURE // 255)
+    write_mask(root / "zebra" / "2.png", FIGURE)
+    with pytest.raises(DatasetError, match=r"1 of the 2 masks in .*zebra have no image, first .*2.png"):
+        find_items(root)
+
+
+def find_items(root):
+    return [item for group in find_groups(root) for item in list_items(*group)]
 
 
 def test_sub_folders_and_other_suffixes_match_by_name(folder, read, write_mask):
