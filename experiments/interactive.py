@@ -7,6 +7,7 @@ at, and improves with more of them; the foreground-background network sets the f
         --config.data.root=DATA --config.weights=WEIGHTS
 
 The floor, an unguided network: `--config=experiments/interactive.py:unguided`; the start: `--config.train.steps=0`.
+`interactive.py:unshared` has a metric for each of the two labels: better at a few points, and for two labels alone.
 VGG-16 lite (fc6 256 wide) on a grid of stride 8 from conv4_3 and conv5_3, whose features are computed
 once an image. This departs from the reference, whose grid has stride 32, whose whole network learns by
 SGD, one episode at a time, for 100,000 updates.
@@ -20,9 +21,11 @@ from guided_jax.model_config import ModelConfig
 
 def get_config(variant: str = "") -> Config:
     """COCO instances, VOC classes and ECSSD figures in one mixture; evaluated on VOC's val classes."""
-    if variant not in ("", "unguided"):
-        raise UserError(f"interactive.py:{variant}: the variants are unguided and none")
+    if variant not in ("", "unshared", "unguided"):
+        raise UserError(f"interactive.py:{variant}: the variants are unshared, unguided and none")
     model = ModelConfig(grid="taps", stride=8, feature_width=256, fc6_kernel=3, init_std=0.0, dropout=0.0)
+    if variant == "unshared":
+        model.sharing = "unshared"
     return Config(
         name=f"interactive-{variant}" if variant else "interactive",
         weights="weights/vgg16_imagenet_conv_fp16.npz",

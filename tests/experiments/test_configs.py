@@ -120,7 +120,7 @@ def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
     assert learning["early-stack-direct-discs"] == without_head + first_stage + direct_head
 
 
-@pytest.mark.parametrize(("file", "variants"), [("interactive_reference", "lite"), ("interactive", "unguided")])
+@pytest.mark.parametrize(("file", "variants"), [("interactive_reference", "lite"), ("interactive", "unshared, unguided")])
 def test_a_misspelt_variant_is_refused(file, variants):
     with pytest.raises(Exception, match=f"the variants are {variants} and none"):
         load_config(str(Path(experiments.__file__).parent / f"{file}.py") + ":light")
