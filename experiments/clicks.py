@@ -9,10 +9,10 @@ The model of a run segments every object of a source again and again, each time 
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
 from absl import flags
 from jaxtyping import UInt8
@@ -21,14 +21,16 @@ from tqdm import tqdm
 from data_pipelines.canvas import choose_bucket, parse_buckets, scale_image, scale_labels, scaled_size
 from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.tasks import Task, Tasks, count_tasks, get_task, task_target
+from experiments.clicks_report import Asked, Object, describe, report, save_mask
 from experiments.config import Config
 from experiments.data import OpenSource, open_sources
 from experiments.load import Trained, load_model
 from experiments.overrides import Answered, UserError, guarded, own_flags, read_flags, user_mistakes, workdir_of
 from experiments.result_files import own_config, write_result
 from experiments.run import show_messages
-from experiments.workdir import environment
-from guided_jax.scoring.clicks import LIMIT, Click, Clicked, click_score, noc, simulate_clicks
+from experiments.unseen import check_evaluation
+from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.scoring.clicks import LIMIT, Click, Clicked, simulate_clicks
 from guided_jax.session import Session
 
 USAGE = """\
@@ -40,55 +42,15 @@ usage: python -m experiments.clicks --workdir=RUN [--source=SOURCE] [--config.FI
   --clicks=20             clicks an object at most
   --limit=N               only so many objects, drawn once by the seed
   --best                  the best checkpoint by the evaluations during training, not the newest
-  --save=DIR              writes the mask after the last click of every object as DIR/IMAGE/OBJECT.png, 0 and 1
+  --save=DIR              writes the mask after the last click of every object as DIR/IMAGE/OBJECT.png, 0 and 1, which
+                          a report shows
   --config.FIELD=VALUE    of data, eval and seed, as --config.data.root=DATA or --config.data.buckets=480x854
+
+A fold (--config.eval.classes=fold:K) is refused for a model that learnt its classes; with --config.eval.force_seen=True
+it is clicked on all the same, and the result says so.
 """
 
 CLICK_STREAM = 8
-SHOWN = (1, 2, 3, 5, 10, 15, 20)
-RULE = (
-    "of the missed and the wrongly taken pixels, void left out and the frame padded by 1, the deepest by exact "
-    "Euclidean distance, pixels clicked before left out; positive if the missed region is strictly deeper, else "
-    "negative; the first in row-major order; from an empty mask"
-)
-
-
-class Asked(NamedTuple):
-    """What the command line asks for.
-
-    Attributes:
-        workdir: of the run.
-        targets: of the IoU, in per cent.
-        clicks: an object at most.
-        limit: number of objects; 0: all.
-        save: folder for masks, or None.
-    """
-
-    workdir: Path
-    targets: tuple[int, ...]
-    clicks: int
-    limit: int
-    save: Path | None
-
-
-class Object(NamedTuple):
-    """An object that was clicked on.
-
-    Attributes:
-        image: its id in the data set.
-        name: `CLASS-INSTANCE`, as far as there are any.
-        clicked: clicks and IoUs.
-        update_ms: time of each click, from the click to the mask on the host.
-        encode_ms: time of the image's encoding where this object was the first on it, else 0.
-        mask: the last one.
-    """
-
-    image: str
-    name: str
-    clicked: Clicked
-    update_ms: list[float]
-    encode_ms: float
-    mask: UInt8[np.ndarray, "h w"]
 
 
 def choose_tasks(tasks: Tasks, limit: int, seed: int) -> list[Task]:
@@ -128,9 +90,14 @@ def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: A
             session.add(now, image)
             encode_ms = 1000 * (time.perf_counter() - began)
         clicked, times = _click(session, now, target, asked.clicks)
-        class_name = opened.split.class_names[task.class_id - 1] if task.class_id else ""
-        name = "-".join(filter(None, [class_name, str(task.instance or "")]))
+        name = name_object(opened, task)
         yield Object(record.image_id, name, clicked, times, encode_ms, session.mask(now))
+
+
+def name_object(opened: OpenSource, task: Task) -> str:
+    """`CLASS-INSTANCE`, as far as there are any; one of a kind in its image."""
+    class_name = opened.split.class_names[task.class_id - 1] if task.class_id else ""
+    return "-".join(filter(None, [class_name, str(task.instance or "")]))
 
 
 def _click(session: Session, name: int, target: UInt8[np.ndarray, "h w"], limit: int) -> tuple[Clicked, list[float]]:
@@ -155,85 +122,11 @@ def _warm(session: Session, bucket: tuple[int, int], clicks: int) -> None:
     session.mask("blank")
 
 
-def report(trained: Trained, config: Config, opened: OpenSource, objects: Sequence[Object], asked: Asked) -> dict:
-    """The result as JSON: the scores, the protocol that gave them, and each object's clicks and IoUs."""
-    targets = [target / 100 for target in asked.targets]
-    scores = click_score([each.clicked.ious for each in objects], targets, asked.clicks)
-    protocol = {
-        "task": "clicks",
-        "data": opened.split.name,
-        "source": config.eval.source,
-        "data_version": opened.split.version,
-        "unit": opened.source.unit,
-        "classes": config.eval.classes,
-        "lists": config.eval.lists,
-        "objects": scores.objects,
-        "limit": asked.limit,
-        "clicks": asked.clicks,
-        "click_rule": RULE,
-        "noc": "first click with an IoU of at least the target, else the limit; at_limit counts NoC == limit",
-        "mean_iou": "after k clicks, mean over objects; where no wrong pixel is left it stays",
-        "threshold": "the greatest logit, of two labels a probability above 0.5",
-        "void": "pixels of label 255 are left out",
-        "aids": "none at test time: no zoom, no flip, no previous mask",
-        "max_side": config.data.max_side,
-        "min_area": config.eval.min_area,
-        "seed": config.seed,
-        "step": trained.step,
-    }
-    updates = [each for one in objects for each in one.update_ms]
-    encodes = [each.encode_ms for each in objects if each.encode_ms]
-    return {
-        "name": trained.config.name,
-        "protocol": protocol,
-        "scores": {
-            "noc": {str(percent): scores.noc[t] for percent, t in zip(asked.targets, targets, strict=True)},
-            "at_limit": {str(percent): scores.at_limit[t] for percent, t in zip(asked.targets, targets, strict=True)},
-            "mean_iou": scores.mean_iou,
-        },
-        "objects": [
-            {
-                "image": each.image,
-                "object": each.name,
-                "clicks": [[click.row, click.column, int(click.positive)] for click in each.clicked.clicks],
-                "ious": each.clicked.ious,
-                "noc": {str(p): noc(each.clicked.ious, p / 100, asked.clicks) for p in asked.targets},
-            }
-            for each in objects
-        ],
-        "times": {
-            "click_ms_median": float(np.median(updates)),
-            "click_ms_mean": float(np.mean(updates)),
-            "click_ms_mean_with_encoding": float((sum(updates) + sum(encodes)) / len(updates)),
-            "encode_ms_median": float(np.median(encodes)),
-            "of": "from the click to the uint8 mask on the host; compiling, reading images and the user left out",
-        },
-        "about": environment(),
-    }
-
-
-def describe(result: dict[str, Any]) -> str:
-    """The result as a table for a terminal."""
-    scores, times, clicks = result["scores"], result["times"], result["protocol"]["clicks"]
-    lines = [f"{result['protocol']['data']}: {result['protocol']['objects']} objects, {clicks} clicks at most"]
-    lines.append(f"{'IoU target':>22}" + "".join(f"{f'{percent} %':>8}" for percent in scores["noc"]))
-    lines.append(f"{'clicks (NoC)':>22}" + "".join(f"{each:>8.2f}" for each in scores["noc"].values()))
-    lines.append(f"{f'objects >= {clicks}':>22}" + "".join(f"{each:>8}" for each in scores["at_limit"].values()))
-    shown = [number for number in SHOWN if number <= clicks]
-    lines.append(f"{'clicks':>22}" + "".join(f"{number:>8}" for number in shown))
-    lines.append(f"{'mean IoU x 100':>22}" + "".join(f"{100 * scores['mean_iou'][k - 1]:>8.1f}" for k in shown))
-    lines.append(
-        f"a click takes {times['click_ms_median']:.1f} ms; {times['click_ms_mean_with_encoding']:.1f} ms on average "
-        f"with the encoding of the images ({times['encode_ms_median']:.0f} ms each)"
-    )
-    return "\n".join(lines)
-
-
-def save_mask(folder: Path, each: Object) -> None:
-    """Writes the last mask of an object as `folder/IMAGE/OBJECT.png`."""
-    path = folder / each.image / f"{each.name or 'object'}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), each.mask)
+def learnt(workdir: Path, step: int) -> dict[str, Any]:
+    """What a checkpoint tells of its training: `trained_classes`, None where unknown, and `trained_on`."""
+    with closing(Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=0, read_only=True)) as kept:
+        about = kept.about(step)
+    return {name: about.get(name) for name in ("trained_classes", "trained_on")}
 
 
 def parse(argv: Sequence[str]) -> tuple[Trained, Config, Asked]:
@@ -281,12 +174,14 @@ def main(argv: Sequence[str]) -> None:
         opened = open_sources(config, "eval")
         if len(opened) != 1:
             raise UserError(f"--source={config.eval.source}: one source was expected")
+        about = learnt(asked.workdir, trained.step)
+        seen = check_evaluation(config, opened[0], about["trained_classes"])
         objects = []
         for each in click_objects(trained, config, opened[0], asked):
             if asked.save:
                 save_mask(asked.save, each)
             objects.append(each._replace(mask=each.mask[:0]))
-        result = report(trained, config, opened[0], objects, asked)
+        result = report(trained, config, opened[0], objects, asked, seen=seen, about=about)
     print(describe(result))
     print(f"written to {write_result(asked.workdir, ['clicks', config.eval.source], result)}")
 

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from experiments.clicks import main
+from experiments.load import load_model
 from experiments.overrides import UserError, guarded
+from guided_jax.backbones.preprocessing import TORCHVISION
+from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.learning.optimizer import make_optimizer
+from guided_jax.learning.step import create_state
 from guided_jax.scoring.clicks import click_iou, noc
 from tests.experiments.tiny_run import make_run
 
@@ -52,6 +57,7 @@ def test_the_command(workdir, tmp_path, capsys):
         assert 0 <= row < 96 and 0 <= column < 96
         if each["ious"][-1] == 0:
             assert not mask.any() or click_iou(mask, np.zeros_like(mask)) == 0
+    assert result["masks"] == str(tmp_path / "masks")
 
     # The same command gives the same numbers, in the same file; another protocol has a file of its own.
     ask(workdir, "--targets=20,90")
@@ -87,3 +93,64 @@ def test_no_run_and_help(tmp_path, capsys):
     assert "is not the workdir of a run" in capsys.readouterr().err
     assert guarded(lambda: main(["clicks", "--help"])) == 0
     assert "usage: python -m experiments.clicks" in capsys.readouterr().out
+
+
+def test_masks_in_the_workdir_are_found_from_it(workdir):
+    ask(workdir, f"--save={workdir / 'masks'}", "--targets=55", "--clicks=1")
+    (result,) = (
+        each
+        for path in workdir.glob("clicks-*.json")
+        if "55" in (each := json.loads(path.read_text()))["scores"]["noc"]
+    )
+    assert result["masks"] == "masks" and len(list((workdir / "masks").glob("*/*.png"))) == 3
+
+
+@pytest.fixture(scope="module")
+def learnt(workdir, prepared, tmp_path_factory):
+    """A run whose newest checkpoint learnt buses, and the data: a bus (of fold 1) and a dog (of fold 2)."""
+    folder = tmp_path_factory.mktemp("learnt")
+    mask = np.zeros((40, 48), np.uint8)
+    mask[8:24, 4:20] = 1
+    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+    for name in ("bus", "dog"):
+        for kind, values in {"images": image, "masks": mask}.items():
+            path = folder / "mine" / name / kind / "0.png"
+            path.parent.mkdir(parents=True)
+            cv2.imwrite(str(path), values)
+    run = make_run(folder / "run", prepared)
+    trained = load_model(run)
+    kept = Checkpoints(run / "checkpoints", keep_last=1, keep_best=0)
+    state = create_state(trained.params, make_optimizer(trained.config.train), "")._replace(step=np.array(1, np.int32))
+    about = {"trained_classes": ["bus"], "trained_on": {"mode": "interactive"}}
+    kept.save(state, {"preprocessing": TORCHVISION.to_dict(), **about}, None)
+    kept.close()
+    return run
+
+
+def of_fold(run, fold, *words):
+    data = [f"--config.data.{name}" for name in (f"root={run.parent}", f"prepared={run.parent / 'p'}", "buckets=48x48")]
+    given = ["--source=folder@mine:all:class", "--clicks=2", *data, f"--config.eval.classes={fold}", *words]
+    main(["clicks", f"--workdir={run}", *given])
+    newest = max(run.glob("clicks-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(newest.read_text())
+
+
+def test_a_fold_that_was_learnt_is_refused_or_marked(learnt, caplog):
+    with pytest.raises(UserError, match=r"eval.classes names a fold.* the model was trained on bus; train with"):
+        of_fold(learnt, "fold:1")
+    assert not list(learnt.glob("clicks-*.json"))
+    forced = of_fold(learnt, "fold:1", "--config.eval.force_seen=True")
+    assert {"seen_in_training": ["bus"], "forced": True, "objects": 1}.items() <= forced["protocol"].items()
+    assert "eval.force_seen: the model was trained on bus" in caplog.text
+    assert forced["about"]["trained_on"] == {"mode": "interactive"} and forced["about"]["trained_classes"] == ["bus"]
+    new = of_fold(learnt, "fold:2")["protocol"]
+    assert {"seen_in_training": [], "forced": False, "objects": 1}.items() <= new.items()
+    named = of_fold(learnt, "bus")["protocol"]
+    assert {"seen_in_training": ["bus"], "forced": False}.items() <= named.items()
+
+
+def test_a_fold_is_refused_where_nobody_knows_what_was_learnt(workdir, learnt):
+    data = ["--source=folder@mine:all:class", f"--config.data.root={learnt.parent}", "--config.data.buckets=48x48"]
+    words = [*data, f"--config.data.prepared={learnt.parent / 'p'}", "--config.eval.classes=fold:2"]
+    with pytest.raises(UserError, match="it is not known which classes the model was trained on"):
+        main(["clicks", f"--workdir={workdir}", *words])
