@@ -42,8 +42,10 @@ def judge(mask: Bool[np.ndarray, "h w"]) -> Verdict:
 
     Its `change_coordinates` pads 15 pixels and takes the nearest pixel at the centre of each 32 x 32 cell. That centre
     lies halfway between the pixels 32i and 32i+1 of the mask, and rounds up to 32i+1. The scikit-image of that time
-    estimated the map by a singular value decomposition, whose last bits could tip some rows or columns to 32i: the
-    community's lists of val have none of that, those of trn have (about 4 lines in a thousand).
+    estimated the map by a singular value decomposition, whose last bits depend on the linear algebra library
+    (scikit-image issue 2629) and could tip some rows or columns to 32i: the community's lists of val show none of that,
+    those of trn do (about 4 lines in a thousand). No map by image size agrees with both: at 375 x 500 they need
+    different rows of the same cell.
     """
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % STRIDE), (0, -width % STRIDE)))

@@ -175,6 +175,11 @@ def check_config(config: Config, *, training: bool) -> None:
         check_mode(config.model, config.data.mode, "data.mode")
     check_mode(config.model, config.eval.mode or config.data.mode, "eval.mode" if config.eval.mode else "data.mode")
     check_train(config.train, jax.device_count() if training else 1)
+    if config.train.corrections and (config.data.mode != "interactive" or config.model.fusion == "none"):
+        raise ValueError(
+            f"train.corrections={config.train.corrections}: corrects the query's own annotation; it needs a guided "
+            "model and data.mode=interactive"
+        )
     texts = {
         "data.points": (config.data.points, parse_points),
         "data.shots": (config.data.shots, parse_shots),
@@ -293,6 +298,7 @@ def _train(
             optimizer=make_optimizer(config.train),
             seed=config.seed,
             accumulation=config.train.accumulation,
+            corrections=config.train.corrections,
         ),
         experiment.parallel,
         jax.devices(),

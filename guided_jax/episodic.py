@@ -5,12 +5,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Int32, Key, PyTree, UInt8
 
 from guided_jax.episode import Episode
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.union import binary_tasks, union_logits
-from guided_jax.model_config import guidance_labels, guides_early
+from guided_jax.model_config import ModelConfig, guidance_labels, guides_early
 
 
 def segment_episodes(
@@ -18,9 +18,9 @@ def segment_episodes(
 ) -> PyTree:
     """See `Segmentor.__call__`, which binds the model."""
     segment = _segmenting(model, episode, keys)
-    if _native(model.config, way) and not (union and way > 2):
+    if takes_way(model.config, way) and not (union and way > 2):
         one_draw = partial(segment, way=way)
-    elif _native(model.config, 2):
+    elif takes_way(model.config, 2):
         # Positive labels against the rest, each a task of its own.
         def one_draw(annotation):
             logits = [segment(task, way=2)[0] for task in binary_tasks(annotation, way)]
@@ -35,10 +35,28 @@ def segment_episodes(
     return jax.lax.map(lambda draw: reduce_draw(*one_draw(draw)), draws)
 
 
-def _native(config, way: int) -> bool:
-    """Whether the head scores this number of labels at once: any, with one metric for every label."""
+def takes_way(config: ModelConfig, way: int) -> bool:
+    """Whether the head scores this number of labels at once: its own or, with one metric for every label, any.
+
+    Other numbers may still be scored as a union of binary tasks, if it takes two.
+
+    Args:
+        config: of the model.
+        way: number of labels, the negative included.
+    """
     per_label = guidance_labels(config) == config.way and (config.sharing == "shared" or config.inference == "distance")
     return way == config.way or per_label
+
+
+def annotate_episodes(model, episode: Episode, rounds: Int32[Array, ""], add: Callable) -> UInt8[Array, "b a s h w"]:
+    """See `Segmentor.annotate`, which binds the model."""
+    segment = _segmenting(model, episode, None)
+
+    def one_round(number, annotation):
+        return add(number, segment(annotation, way=model.config.way)[0], annotation)
+
+    draws = jnp.moveaxis(episode.annotation, 1, 0)
+    return jnp.moveaxis(jax.lax.map(lambda draw: jax.lax.fori_loop(0, rounds, one_round, draw), draws), 0, 1)
 
 
 def _segmenting(model, episode, keys):

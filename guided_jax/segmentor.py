@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
 from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
 from guided_jax.episode import UNKNOWN, Episode
-from guided_jax.episodic import segment_episodes
+from guided_jax.episodic import annotate_episodes, segment_episodes
 from guided_jax.guides import early, guidance, late
 from guided_jax.guides.encodings import amplitude, mask_positives, stack
 from guided_jax.guides.guidance import Guidance, Task
@@ -273,3 +273,13 @@ class Segmentor(nn.Module):
             What `reduce_draw` gives, stacked over the draws: leaves [a, ...]; by itself logits [a, b, k, h, w].
         """
         return segment_episodes(self, episode, keys, reduce_draw, way or self.config.way, union=union)
+
+    def annotate(self, episode: Episode, rounds: Int32[Array, ""], add) -> UInt8[Array, "b a s h w"]:
+        """The annotations of a batch of episodes after rounds in which the prediction decides what is added.
+
+        Args:
+            episode: the batch; encoded once, without dropout.
+            rounds: how many.
+            add: from (number of the round, logits [b, k, h, w], annotation [b, s, h, w]) to the next annotation.
+        """
+        return annotate_episodes(self, episode, rounds, add)

@@ -40,7 +40,13 @@ def measure(config: Config, parallel: str) -> dict[str, float]:
     devices, size = jax.devices(), config.train.batch_size
     experiment, params = open_experiment(config, parallel, training=True)
     optimizer = make_optimizer(config.train)
-    step = partial(train_step, model=experiment.model, optimizer=optimizer, seed=config.seed)
+    step = partial(
+        train_step,
+        model=experiment.model,
+        optimizer=optimizer,
+        seed=config.seed,
+        corrections=config.train.corrections,
+    )
     update = parallel_train_step(step, parallel, devices)
     state = replicate(create_state(params, optimizer, config.train.freeze), devices)
 

@@ -12,6 +12,8 @@ class TrainConfig:
         batch_size: episodes an update, over all devices and hosts.
         accumulation: parts into which each device's share of a batch is cut and whose gradients are summed;
             the update is the same, the memory smaller.
+        corrections: the most clicks of a simulated user that an update adds to its (interactive) episodes where the
+            network errs; each update draws how many. 0: the drawn points alone, as in the paper.
         optimizer: sgd (momentum, decay added to the gradient, as the reference's) or adamw (decoupled decay).
         learning_rate: its peak.
         schedule: constant, or cosine (down to 0 at the last step).
@@ -32,6 +34,7 @@ class TrainConfig:
     steps: int = 100_000
     batch_size: int = 1
     accumulation: int = 1
+    corrections: int = 0
     optimizer: str = "sgd"
     learning_rate: float = 1e-5
     schedule: str = "constant"
@@ -58,6 +61,7 @@ def check_train(config: TrainConfig, devices: int) -> None:
             raise ValueError(f"train.{field}={value}: at least 1")
     for field in (
         "steps",
+        "corrections",
         "warmup",
         "momentum",
         "weight_decay",

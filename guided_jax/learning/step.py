@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.episode import Episode
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
+from guided_jax.learning.corrections import correct, draw_clicks
 from guided_jax.learning.loss import cross_entropy
 from guided_jax.learning.optimizer import FlatParams, join, split_frozen
 from guided_jax.scoring.few_shot import count_labels
@@ -82,6 +83,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     seed: int,
     accumulation: int = 1,
+    corrections: int = 0,
     axis_name: str | None = None,
 ) -> tuple[TrainState, Totals]:
     """One update. The state is donated when the step is built by `guided_jax.learning.parallel`.
@@ -96,14 +98,17 @@ def train_step(
         optimizer: of `state.learning`.
         seed: of dropout.
         accumulation: number of parts whose gradients are summed one after the other.
+        corrections: the most clicks that are added to interactive episodes where the network errs.
         axis_name: of the devices under pmap; None: the batch is the whole batch.
     """
 
     def loss_sum(learning, part):
+        params = join(learning, state.frozen)
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(part.index)
-        totals = model.apply(
-            {"params": join(learning, state.frozen)}, part, keys, partial(_draw_totals, target=part.target)
-        )
+        if corrections:
+            clicks = draw_clicks(seed, state.step, corrections)
+            part = correct(model, params, part, keys, clicks, predict_labels)
+        totals = model.apply({"params": params}, part, keys, partial(_draw_totals, target=part.target))
         totals = jax.tree.map(lambda leaf: leaf.sum(0), totals)
         return totals.loss, totals
 

@@ -15,7 +15,7 @@ from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, place_batch, replicate
 from guided_jax.learning.step import create_state, predict_labels, train_step
-from tests.guided_jax.small import make_batch, make_model
+from tests.guided_jax.small_models import make_batch, make_model
 
 SMALL = {"size": (20, 22), "canvas": (24, 24)}
 SGD = TrainConfig(learning_rate=1e-5, batch_size=8)

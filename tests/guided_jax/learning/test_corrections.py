@@ -1,0 +1,134 @@
+"""Clicks that a simulated user adds during training where the network errs."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_cdt
+
+from guided_jax.episode import UNKNOWN
+from guided_jax.learning.config import TrainConfig, check_train
+from guided_jax.learning.corrections import LEVELS, add_click, correct, depth_level, draw_clicks
+from guided_jax.learning.optimizer import make_optimizer
+from guided_jax.learning.parallel import parallel_train_step, place_batch, replicate
+from guided_jax.learning.step import create_state, predict_labels, train_step
+from tests.guided_jax.small_models import make_batch, make_model
+
+SMALL = {"size": (20, 22), "canvas": (24, 24)}
+KEY = jax.random.key(0)
+
+
+def click(labels, target, annotation, seed=0):
+    new = np.asarray(add_click(jax.random.key(seed), *map(jnp.asarray, (labels, target, annotation)), way=2))
+    (places,) = np.nonzero((new != annotation).ravel())
+    return new, [divmod(int(place), target.shape[1]) for place in places]
+
+
+def blank(size):
+    return np.full(size, UNKNOWN, np.uint8)
+
+
+def test_depth_of_a_square_by_hand():
+    region = np.zeros((7, 9), bool)
+    region[1:6, 2:7] = True
+    expected = np.zeros((7, 9), int)
+    expected[1:6, 2:7], expected[2:5, 3:6], expected[3, 4] = 1, 2, 3
+    np.testing.assert_array_equal(depth_level(jnp.asarray(region)), expected)
+
+
+def test_nothing_belongs_to_a_region_beyond_the_frame():
+    level = np.asarray(depth_level(jnp.ones((5, 5), bool)))
+    assert level[0].tolist() == [1] * 5 and level[2, 2] == 3 and level[1, 1] == 2
+
+
+def test_depth_is_that_of_the_distance_transform_in_powers_of_two():
+    region = np.kron(np.random.default_rng(0).random((9, 8)) < 0.8, np.ones((23, 29))).astype(bool)
+    distance = distance_transform_cdt(np.pad(region, 1), "chessboard")[1:-1, 1:-1]  # 1 at the rim
+    reach = [0, *(2**n for n in range(LEVELS))]
+    expected = sum((distance > each).astype(int) for each in reach)
+    np.testing.assert_array_equal(depth_level(jnp.asarray(region)), expected)
+    assert expected.max() >= 5
+
+
+def test_the_click_is_deep_in_the_largest_error_and_tells_the_truth():
+    target, labels = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8)
+    target[5:16, 5:16] = 1  # missed, 11 wide
+    labels[30:35, 30:35] = 1  # wrongly taken, 5 wide
+    new, places = click(labels, target, blank((40, 40)))
+    ((row, column),) = places
+    assert new[row, column] == 1 and 8 <= row <= 12 and 8 <= column <= 12
+    labels[20:40, 0:20] = 1
+    new, ((row, column),) = click(labels, target, blank((40, 40)))
+    assert new[row, column] == 0 and 24 <= row <= 35 and 4 <= column <= 15
+
+
+def test_missed_and_taken_pixels_side_by_side_are_two_regions():
+    target, labels = np.zeros((9, 20), np.uint8), np.zeros((9, 20), np.uint8)
+    target[:, :10] = 1
+    labels[:, 10:] = 1  # everything is wrong; the border of both regions is at column 10
+    places = {click(labels, target, blank((9, 20)), seed)[1][0] for seed in range(20)}
+    assert {row for row, _ in places} == {4} and {column for _, column in places} <= {4, 5, 14, 15}
+
+
+def test_nothing_is_clicked_where_nothing_is_wrong_or_known():
+    labels = np.ones((6, 6), np.uint8)
+    for target in labels, np.full((6, 6), UNKNOWN, np.uint8):
+        assert click(labels, target, blank((6, 6)))[1] == []
+    dense = np.zeros((6, 6), np.uint8)
+    assert click(labels, dense, dense)[1] == []  # all is annotated already
+
+
+def test_as_many_clicks_as_asked_each_after_the_last():
+    batch = make_batch(count=3, seed=1, **SMALL)
+    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
+    model, params = make_model(batch, sharing="unshared")
+    keys = jax.vmap(partial(jax.random.fold_in, KEY))(batch.index)
+    added = jax.jit(lambda clicks: correct(model, params, batch, keys, clicks, predict_labels).annotation)
+    counts = [(np.asarray(added(jnp.int32(n))) != UNKNOWN).sum((1, 2, 3, 4)) for n in (0, 1, 4)]
+    assert [each.tolist() for each in counts] == [[0] * 3, [1] * 3, [4] * 3]
+    one, four = np.asarray(added(jnp.int32(1))), np.asarray(added(jnp.int32(4)))
+    np.testing.assert_array_equal(four[one != UNKNOWN], one[one != UNKNOWN])
+    target = np.broadcast_to(batch.target[:, None, None], four.shape)
+    np.testing.assert_array_equal(four[four != UNKNOWN], target[four != UNKNOWN])
+    labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
+    wrong_at_first = labels != batch.target
+    assert (wrong_at_first[:, None, None] | (one == UNKNOWN)).all()
+
+
+def test_every_number_of_clicks_comes_up_and_follows_from_seed_and_step():
+    numbers = [int(draw_clicks(1, jnp.int32(step), 3)) for step in range(40)]
+    assert set(numbers) == {0, 1, 2, 3}
+    assert numbers == [int(draw_clicks(1, jnp.int32(step), 3)) for step in range(40)]
+    assert numbers != [int(draw_clicks(2, jnp.int32(step), 3)) for step in range(40)]
+
+
+@pytest.mark.parametrize(("mode", "devices", "parts"), [("pmap", 4, 1), ("jit", 4, 1), ("jit", 1, 2)])
+def test_devices_and_parts_do_not_change_the_training(mode, devices, parts):
+    config = TrainConfig(learning_rate=1e-5, batch_size=8)
+    batches = [make_batch(count=8, seed=seed, **SMALL) for seed in range(3)]
+    model, params = make_model(batches[0], sharing="unshared", dropout=0.5)
+
+    def train(mode, devices, parts, corrections):
+        optimizer, devices = make_optimizer(config), jax.devices()[:devices]
+        step = partial(
+            train_step, model=model, optimizer=optimizer, seed=3, accumulation=parts, corrections=corrections
+        )
+        step = parallel_train_step(step, mode, devices)
+        state = replicate(create_state(jax.tree.map(jnp.array, params), optimizer, ""), devices)
+        for batch in batches:
+            state, totals = step(state, place_batch(batch, mode, devices))
+        return jax.device_get(state.opt_state), jax.device_get(totals)
+
+    expected, totals = train("jit", 1, 1, 3)
+    got, _ = train(mode, devices, parts, 3)
+    for one, two in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * np.abs(two).max())
+    assert totals.loss != train("jit", 1, 1, 0)[1].loss
+
+
+def test_a_negative_number_is_refused():
+    with pytest.raises(ValueError, match=r"train\.corrections=-1: must not be negative"):
+        check_train(dataclasses.replace(TrainConfig(), corrections=-1), 1)
