@@ -24,11 +24,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.episodic import takes_way
 from guided_jax.guides.clicks import NO_LABEL
 from guided_jax.guides.guidance import Guidance
 from guided_jax.model_config import check_mode, geometry_of, guides_early
 from guided_jax.segmentor import Segmentor
-from guided_jax.session_steps import compile_steps, has_whole_pass, takes_way
+from guided_jax.session_steps import compile_steps, has_whole_pass
 
 CAPACITY = 32
 """Clicks on an image that one program takes; with more the capacity doubles, and another program is compiled."""
@@ -88,7 +89,7 @@ class Session:
             ValueError: the head takes no such number of labels.
         """
         self.way = way or model.config.way
-        if self.way < 2 or not takes_way(model, self.way):
+        if self.way < 2 or not takes_way(model.config, self.way):
             raise ValueError(
                 f"way={way}: the head scores {model.config.way} labels at once; only one metric for every label "
                 "(model.sharing=shared or model.inference=distance, late fusion) takes any number from 2 on"

@@ -154,13 +154,6 @@ def _widen(shot: Guidance, sides: list[int]) -> Guidance:
     return shot._replace(features=features, weights=jnp.pad(shot.weights, ((0, 0), (0, 0), *more)))
 
 
-def takes_way(model: Segmentor, way: int) -> bool:
-    """Whether the head scores this number of labels at once."""
-    config = model.config
-    any_number = config.fusion == "late" and (config.sharing == "shared" or config.inference == "distance")
-    return way == config.way or any_number
-
-
 def has_whole_pass(model: Segmentor) -> bool:
     """Whether each change of an annotation costs a pass of the encoder (early fusion)."""
     return guides_early(model.config) or (model.config.fusion == "stack" and model.config.inference == "direct")

@@ -20,7 +20,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, PyTree, UInt8
 
 from guided_jax.episode import UNKNOWN
-from guided_jax.episodic import _native
+from guided_jax.episodic import takes_way
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.union import binary_tasks, union_logits
 from guided_jax.learning.step import predict_labels
@@ -92,7 +92,7 @@ class VideoSegmentor:
 
     def check_way(self, way: int) -> None:
         """Raises ValueError with the reason where the model cannot tell so many labels apart."""
-        if not _native(self._model.config, 2 if self._union else way):
+        if not takes_way(self._model.config, 2 if self._union else way):
             other = "binary tasks" if self._union else f"{way} labels; a union of binary tasks may do"
             raise ValueError(f"the model has one head on {self._model.config.way} labels, and takes no {other}")
 
