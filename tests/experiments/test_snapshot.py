@@ -24,7 +24,7 @@ from guided_jax.segmentor import Segmentor
 from guided_jax.snapshots.files import write_parameters
 from guided_jax.snapshots.layout import from_state
 from guided_jax.snapshots.models import MODELS
-from tests.guided_jax.small import make_model
+from tests.guided_jax.small_models import make_model
 from tests.guided_jax.snapshots.narrow import make_narrow, random_state
 
 NAME = "cofeat-late-lite"

@@ -30,7 +30,7 @@ from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
 from guided_jax.scoring.davis import region_similarity
 from guided_jax.scoring.positive_iu import count_positives
-from tests.guided_jax.untrained import small_model
+from tests.guided_jax.small_models import small_model
 
 HEIGHT, WIDTH = 24, 40
 COLOURS = np.array([[40, 40, 40], [250, 60, 60], [60, 60, 250]], np.uint8)

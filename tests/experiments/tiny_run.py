@@ -12,7 +12,7 @@ from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
 from tests.experiments.conftest import SHRUNK
-from tests.guided_jax.small import make_model
+from tests.guided_jax.small_models import make_model
 
 
 def make_run(workdir: Path, prepared: Path, **fields) -> Path:

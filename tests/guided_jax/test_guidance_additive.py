@@ -14,7 +14,7 @@ from guided_jax.backbones.geometry import Geometry
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
 from guided_jax.resample import label_planes
-from tests.guided_jax.untrained import small_model
+from tests.guided_jax.small_models import small_model
 
 CANVAS, SIZE = (16, 20), (13, 18)
 EXACT = {"grid": "exact", "stride": 8}

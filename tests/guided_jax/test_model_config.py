@@ -18,7 +18,7 @@ from guided_jax.model_config import (
     support_geometry_of,
 )
 from guided_jax.segmentor import Segmentor
-from tests.guided_jax.small import make_batch
+from tests.guided_jax.small_models import make_batch
 from tests.guided_jax.variants import VARIANTS
 
 DIRECT = {"inference": "direct"}

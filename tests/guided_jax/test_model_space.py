@@ -13,7 +13,7 @@ from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, place_batch, replicate
 from guided_jax.learning.step import create_state, evaluate_step, train_step
-from tests.guided_jax.small import make_batch, make_model
+from tests.guided_jax.small_models import make_batch, make_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
 ADAM = TrainConfig(optimizer="adamw", learning_rate=3e-3, weight_decay=0.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guided_jax.model_config import ModelConfig, check_model
-from tests.guided_jax.small import make_batch, make_model
+from tests.guided_jax.small_models import make_batch, make_model
 
 GRIDS = [("taps", 8), ("taps", 4), ("taps", 2), ("exact", 8), ("dilated", 4), ("dilated", 2)]
 

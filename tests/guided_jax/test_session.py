@@ -13,7 +13,7 @@ from guided_jax.guides import late
 from guided_jax.guides.clicks import NO_LABEL, guide_clicks
 from guided_jax.resample import label_planes
 from guided_jax.session import CAPACITY, Click, Session
-from tests.guided_jax.small import make_model
+from tests.guided_jax.small_models import make_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
 SIZE, CANVAS = (29, 41), (32, 48)

@@ -10,7 +10,7 @@ import pytest
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.inference.union import binary_tasks, union_logits
 from guided_jax.video import VideoSegmentor
-from tests.guided_jax.untrained import small_model
+from tests.guided_jax.small_models import small_model
 
 SIZE = (21, 26)
 PROTOTYPES = {"inference": "distance"}

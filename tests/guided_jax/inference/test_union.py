@@ -9,7 +9,7 @@ import pytest
 
 from guided_jax.episode import UNKNOWN
 from guided_jax.inference.union import binary_tasks, union_logits
-from tests.guided_jax.small import make_batch, make_model
+from tests.guided_jax.small_models import make_batch, make_model
 
 SIZES = (21, 26), (24, 32)
 

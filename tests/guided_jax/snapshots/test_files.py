@@ -15,7 +15,7 @@ from guided_jax.backbones.weight_files import WeightsError
 from guided_jax.snapshots.files import MODEL_KEY, read_parameters, read_snapshot, write_parameters, write_snapshot
 from guided_jax.snapshots.layout import from_state
 from guided_jax.snapshots.models import MODELS
-from tests.guided_jax.small import make_model
+from tests.guided_jax.small_models import make_model
 from tests.guided_jax.snapshots.narrow import make_narrow, random_state
 
 

@@ -8,7 +8,7 @@ from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.segmentor import Segmentor
 from guided_jax.snapshots.layout import from_state
 from guided_jax.snapshots.models import PREPROCESSING, find_model
-from tests.guided_jax.small import make_batch
+from tests.guided_jax.small_models import make_batch
 from tests.guided_jax.snapshots.narrow import make_narrow, random_state
 
 pytest.importorskip("torch", reason="the oracle is a PyTorch graph: pip install 'guided_jax[test]'")
