@@ -20,6 +20,7 @@ from experiments.errors import UserError
 from experiments.fields import differing, to_dict
 from experiments.overrides import Answered, guarded, override, own_flags, read_flags, user_mistakes
 from experiments.reports.cases import case_blocks
+from experiments.reports.click_cases import click_case_blocks
 from experiments.reports.clicks import click_sections, interactive_video_section
 from experiments.reports.content import Canvas, Section
 from experiments.reports.evaluations import evaluation_sections
@@ -36,7 +37,7 @@ usage: python -m experiments.report RUN ... [--out=DIR] [--title=TEXT] [--cases=
   RUN                  folder of a run, or one of its result files
   --out=DIR            for report.md, its pictures, and report.html (report)
   --title=TEXT         of the report
-  --cases=N            shows N best, N median and N worst tasks; 0: none, and no model and no data are needed
+  --cases=N            shows N best, N median and N worst tasks or objects; 0: none, and no model and no data are needed
   --points=P           points per label that they are chosen and shown by (the headline of the evaluation)
   --config.data.root=DIR, --config.data.prepared=DIR   where the data are now, for these pictures
 """
@@ -100,7 +101,8 @@ def make_sections(found: Sequence[Found], canvas: Canvas, asked: Asked) -> list[
         elif kind == "video":
             sections += video_sections(results, canvas, partial(video_case_blocks, **chosen) if asked.cases else None)
         elif kind == "clicks":
-            sections += click_sections(results, canvas)
+            cases = partial(click_case_blocks, rows=asked.cases, where=asked.where) if asked.cases else None
+            sections += click_sections(results, canvas, cases)
         elif kind == "sweep":
             sections += [sweep_section(each, canvas) for each in results]
         else:

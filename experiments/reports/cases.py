@@ -12,13 +12,13 @@ from data_pipelines.points import name_count
 from experiments.config import Config
 from experiments.data import count_draws, evaluation_episodes, open_sources
 from experiments.errors import UserError
-from experiments.fields import from_dict, with_overrides
+from experiments.fields import flatten, with_overrides
 from experiments.figures import draw_episodes
 from experiments.load import Trained, load_model, predict
 from experiments.predictions import FLAT, draw_folder, name_masks, read_prediction
 from experiments.reports.content import Block, Canvas, Picture, Text, per_label
 from experiments.reports.found import Found
-from experiments.reports.ranks import choose_cases
+from experiments.reports.ranks import choose_cases, row_title
 from experiments.reports.series import Series, config_of
 from experiments.score import UNUSED
 from experiments.task_rows import read_rows, real_episodes
@@ -40,17 +40,31 @@ def case_blocks(
     """
     found = series.found[0]
     try:
-        config = _config(found, where or {})
+        config = case_config(found, where or {})
         return [_draw(series.label, found, config, canvas, rows, points or _headline(found, config))]
     except (UserError, DatasetError, OSError, ValueError, KeyError) as error:
         return [Text(f"{series.label}: no pictures of single tasks, for {error}")]
 
 
-def _config(found: Found, where: Mapping[str, str]) -> Config:
+def _kind_of(kind: str, name: str) -> str:
+    return f"{kind}: {name}" if name else kind
+
+
+def case_config(found: Found, where: Mapping[str, str]) -> Config:
+    """The configuration of a result, to open its data again.
+
+    Args:
+        found: the result.
+        where: fields that say where the data are now.
+
+    Raises:
+        UserError: it does not tell.
+    """
     values = config_of(found)
     if values is None:
         raise UserError(f"{found.path} does not tell its configuration")
-    return with_overrides(from_dict(values, str(found.path)), {**UNUSED, **where})
+    # A field that came later than the result has its default, which means what was there before.
+    return with_overrides(with_overrides(Config(), flatten(values), str(found.path)), {**UNUSED, **where})
 
 
 def _headline(found: Found, config: Config) -> str:
@@ -66,17 +80,18 @@ def _draw(label: str, found: Found, config: Config, canvas: Canvas, rows: int, p
     titles, ious, chosen = [], [], []
     for kind, places in choose_cases(len(ranked), rows).items():
         for row in (ranked[place] for place in places):
-            titles.append(f"{kind}: {row['class']}\n{row['image']}".replace(": \n", "\n"))
+            titles.append((_kind_of(kind, row["class"]), row["image"]))
             ious.append(row["pos_iu"][points])
             chosen.append(position[row["episode"]])
     names = [name_count(count) for count in tasks.counts]
     draw = names.index(points) if points in names else 0
     episodes = [tasks[i] for i in chosen]
+    titles = [row_title(lines, episode.query_size.tolist()) for lines, episode in zip(titles, episodes, strict=True)]
     maps = _predictions(found, config, tasks, chosen, episodes, draw, points)
     path = canvas.new("cases")
     draw_episodes(path, episodes, {"prediction": maps}, ious={"prediction": ious}, titles=titles, draw=draw)
     text = f"{label}: best, median and worst tasks by positive IU, {per_label(points)}, first draw"
-    return Picture(path.name, text)
+    return Picture(path.name, text, photo=True)
 
 
 def rank_tasks(found: Found, points: str) -> list[dict[str, Any]]:

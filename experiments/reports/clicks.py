@@ -1,12 +1,15 @@
 """Sections of clicks (NoC, mean IoU after k clicks) and of annotators of videos (S x P, corrections)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from experiments.reports.click_cases import rank_objects
 from experiments.reports.content import Block, Canvas, Picture, Section, Table, Text, percent
-from experiments.reports.evaluations import describe_protocol
+from experiments.reports.evaluations import describe_protocol, warn_forced
 from experiments.reports.found import Found
 from experiments.reports.lines import draw_lines
 from experiments.reports.ranks import choose_cases
+from guided_jax.scoring.clicks import extend
 
 SHOWN = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100)
 SAME = ("data", "data_version", "unit", "classes", "lists", "objects", "limit", "clicks", "max_side", "min_area")
@@ -14,15 +17,23 @@ CASES = 3
 """Objects of each kind in the table of the best, median and worst."""
 
 
-def click_sections(found: Sequence[Found], canvas: Canvas) -> list[Section]:
-    """One section for the results on the same objects."""
+def click_sections(
+    found: Sequence[Found], canvas: Canvas, cases: Callable[[str, Found, Canvas], list[Block]] | None = None
+) -> list[Section]:
+    """One section for the results on the same objects.
+
+    Args:
+        found: results of `experiments.clicks`.
+        canvas: for pictures.
+        cases: gives the blocks of the best, median and worst objects of a result.
+    """
     groups: dict[str, list[Found]] = {}
     for each in found:
         groups.setdefault(repr([each.result["protocol"].get(name) for name in SAME]), []).append(each)
-    return [_click_section(group, canvas) for group in groups.values()]
+    return [_click_section(group, canvas, cases) for group in groups.values()]
 
 
-def _click_section(found: list[Found], canvas: Canvas) -> Section:
+def _click_section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Section:
     labels, results = unique_labels(found), [each.result for each in found]
     targets = list(dict.fromkeys(target for each in results for target in each["scores"]["noc"]))
     limit = results[0]["protocol"]["clicks"]
@@ -33,8 +44,14 @@ def _click_section(found: list[Found], canvas: Canvas) -> Section:
         at_limit = [str(scores["at_limit"].get(t, "")) for t in targets]
         shown = times.get("click_ms_median")
         rows.append((label, *noc, *at_limit, "" if shown is None else f"{shown:.1f}"))
-    head = ("", *(f"NoC@{t}" for t in targets), *(f">= {limit} at {t}" for t in targets), "ms a click")
-    blocks: list[Block] = [Table(head, tuple(rows), "Clicks until the IoU, and objects at the limit of clicks")]
+    head = ("run", *(f"NoC@{t}" for t in targets), *(f"at limit, {t}" for t in targets), "ms a click")
+    blocks: list[Block] = [
+        text for label, each in zip(labels, results, strict=True) for text in warn_forced(label, each["protocol"])
+    ]
+    caption = (
+        f"Mean number of clicks until the IoU (NoC), and how many of the {results[0]['protocol']['objects']} objects"
+    )
+    blocks.append(Table(head, tuple(rows), f"{caption} took the limit of {limit} clicks"))
     clicks = [number for number in SHOWN if number <= limit]
     ious = tuple(
         (label, *(percent(each["scores"]["mean_iou"][k - 1]) for k in clicks))
@@ -60,24 +77,24 @@ def _click_section(found: list[Found], canvas: Canvas) -> Section:
         draw_lines(path, timed, across="seconds of computation an object, its image's encoding included",
                    up="mean IoU [0 to 1]")  # fmt: skip
         blocks.append(Picture(path.name, "Mean IoU over the time of computation"))
-    blocks += [_click_cases(label, each["objects"], clicks) for label, each in zip(labels, results, strict=True)]
+    blocks += [_click_cases(label, each, clicks) for label, each in zip(labels, results, strict=True)]
+    for label, each in zip(labels, found, strict=True) if cases else ():
+        blocks += cases(label, each, canvas)
     title = f"Clicks on {results[0]['protocol']['data']}"
     return Section(title, blocks, describe_protocol([each["protocol"] for each in results]))
 
 
-def _click_cases(label: str, objects: Sequence[dict], clicks: Sequence[int]) -> Table:
-    def at(each: dict, k: int) -> float:
-        return each["ious"][min(k, len(each["ious"])) - 1]
-
-    ordered = sorted(objects, key=lambda each: sum(at(each, k) for k in clicks) / len(clicks), reverse=True)
+def _click_cases(label: str, result: Mapping[str, Any], clicks: Sequence[int]) -> Table:
+    ranked, limit = rank_objects(result), result["protocol"]["clicks"]
     rows = []
-    for kind, places in choose_cases(len(ordered), CASES).items():
-        for place in places:
-            each = ordered[place]
-            cells = (percent(at(each, k)) for k in clicks)
-            rows.append((kind, f"{each['image']} {each['object']}".strip(), *cells))
-    head = ("", "object", *map(str, clicks))
-    return Table(head, tuple(rows), f"{label}: IoU x 100 of single objects after so many clicks")
+    for kind, places in choose_cases(len(ranked), CASES).items():
+        for row, number, _ in (ranked[place] for place in places):
+            ious = extend(row["ious"], limit)
+            cells = (percent(float(ious[k - 1])) for k in clicks)
+            rows.append((kind, f"{row['image']} {row['object']}".strip(), f"{number:.1f}", *cells))
+    head = ("case", "object", "NoC", *map(str, clicks))
+    caption = f"{label}: single objects; NoC is the mean over the IoU targets, then IoU x 100 after so many clicks"
+    return Table(head, tuple(rows), caption)
 
 
 def interactive_video_section(found: Found, canvas: Canvas) -> Section:

@@ -32,10 +32,12 @@ class Picture(NamedTuple):
     Attributes:
         file: its name there.
         caption: what is shown.
+        photo: whether it shows photographs, which a page may hold with some loss.
     """
 
     file: str
     caption: str
+    photo: bool = False
 
 
 Block = Text | Table | Picture

@@ -53,14 +53,20 @@ def _section(series: list[Series], canvas: Canvas, cases: Cases | None) -> Secti
 def _warnings(series: Sequence[Series]) -> list[Text]:
     told = []
     for each in series:
-        seen = each.protocol.get("seen_in_training")
-        if each.protocol.get("forced"):
-            what = "classes that nobody knows" if seen == "unknown" else f"the evaluated {', '.join(seen)}"
-            told.append(Text(f"{each.label}: forced; the model was trained on {what}, so nothing was held out."))
+        told += warn_forced(each.label, each.protocol)
         if not each.found[0].result.get("protocol", {}).get("limit") and each.protocol.get("left_out_classes"):
             names = ", ".join(each.protocol["left_out_classes"])
             told.append(Text(f"{each.label}: left out for lack of support images: {names}."))
     return told
+
+
+def warn_forced(label: str, protocol: Mapping[str, Any]) -> list[Text]:
+    """A line where a fold was evaluated that the model was, or may have been, trained on."""
+    if not protocol.get("forced"):
+        return []
+    seen = protocol["seen_in_training"]
+    what = "classes that nobody knows" if seen == "unknown" else f"the evaluated {', '.join(seen)}"
+    return [Text(f"{label}: forced; the model was trained on {what}, so nothing was held out.")]
 
 
 def all_points(series: Sequence[Series]) -> list[str]:
@@ -78,7 +84,7 @@ def _over_points(series: Sequence[Series], name: str, caption: str) -> Table:
             score = each.scores(count, name) if count in each.points else None
             cells.append(percent(score.mean, score.deviation) if score else "")
         rows.append((each.label, *cells, each.over))
-    return Table(("", *points, "± over"), tuple(rows), f"{caption}, by points per label and support image")
+    return Table(("run", *points, "± over"), tuple(rows), f"{caption}, by points per label and support image")
 
 
 def _draw_points(path, series: Sequence[Series], title: str) -> None:
@@ -133,7 +139,7 @@ def _accumulations(series: Sequence[Series]) -> list[Table]:
             rows.append((each.label, points, *cells, *both))
     if not rows:
         return []
-    head = ("", "points", *(f"mIoU, {name}" for name in names), "FB-IoU, panet", "FB-IoU, hsnet and pfenet")
+    head = ("run", "points", *(f"mIoU, {name}" for name in names), "FB-IoU, panet", "FB-IoU, hsnet and pfenet")
     caption = "The same predictions as the published codes accumulate them (x 100); reference: pooled over classes"
     return [Table(head, tuple(rows), caption)]
 
@@ -157,11 +163,11 @@ def published_table(results: Sequence[tuple[str, Mapping[str, Any]]], kind: str)
     rows = []
     for label, result in results:
         for each in published_for(kind, result):
-            rows.append((each.what, each.figure, each.source, each.ours(result) or "-", label, each.protocol))
+            rows.append((each.what, each.figure, each.ours(result) or "-", label, each.protocol, each.source))
     if not rows:
         return []
-    head = ("measured", "published", "source", "ours", "of", "protocol")
-    return [Table(head, tuple(rows), "Published figures and ours; another protocol than the published one is told")]
+    head = ("measured", "published", "ours", "run", "published under", "source")
+    return [Table(head, tuple(rows), "Published figures beside ours, and what they were published under")]
 
 
 def headline_of(series: Series, config: Mapping[str, Any] | None = None) -> str:

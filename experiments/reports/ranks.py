@@ -1,4 +1,10 @@
-"""Which cases of a ranking are shown."""
+"""Which cases of a ranking are shown, and what stands beside them."""
+
+import textwrap
+from collections.abc import Sequence
+
+LETTERS = 30
+"""That fit beside a square panel, upright."""
 
 
 def choose_cases(number: int, rows: int) -> dict[str, list[int]]:
@@ -16,3 +22,14 @@ def choose_cases(number: int, rows: int) -> dict[str, list[int]]:
         chosen[kind] = [place for place in places if 0 <= place < number and place not in seen]
         seen.update(chosen[kind])
     return {kind: places for kind, places in chosen.items() if places}
+
+
+def row_title(lines: Sequence[str], size: Sequence[int]) -> str:
+    """A title for the side of a row of a picture, in lines that its height holds: a longer one would shrink all panels.
+
+    Args:
+        lines: of the title; empty ones are left out.
+        size: height and width of the row's image.
+    """
+    width = max(int(LETTERS * size[0] / size[1]), 8)
+    return "\n".join(part for line in lines if line for part in textwrap.wrap(line, width))

@@ -18,7 +18,7 @@ from experiments.figures import draw_episodes
 from experiments.load import load_model
 from experiments.reports.content import Block, Canvas, Picture, Text, per_label
 from experiments.reports.found import Found
-from experiments.reports.ranks import choose_cases
+from experiments.reports.ranks import choose_cases, row_title
 from experiments.video_files import read_prediction
 from experiments.video_runs import Choice, open_videos
 from guided_jax.episode import UNKNOWN, Episode
@@ -76,10 +76,12 @@ def _draw(label: str, found: Found, canvas: Canvas, rows: int, points: str, wher
             episodes.append(_episode(split, video, images, annotation, position, number, config.data.max_side))
             maps.append((segment(video, images, annotation, position, split) == number).astype(np.uint8))
             ious.append(row["j_by_frame"][scored])
-            titles.append(f"{kind}: {row['video']}, object {row['object']}\nJ&F {100 * row['j_and_f']:.1f}")
+            lines = (f"{kind}:", row["video"], f"object {row['object']}, J&F {100 * row['j_and_f']:.1f}")
+            titles.append(row_title(lines, images.shape[1:3]))
     path = canvas.new("objects")
     draw_episodes(path, episodes, {"frame of median J": maps}, ious={"frame of median J": ious}, titles=titles)
-    return Picture(path.name, f"{label}: best, median and worst objects by J&F, {per_label(points)}, first draw")
+    text = f"{label}: best, median and worst objects by J&F, {per_label(points)}, first draw"
+    return Picture(path.name, text, photo=True)
 
 
 def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable[..., np.ndarray]]:

@@ -40,8 +40,9 @@ def _section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Sect
             values = [percent(scores[part][name]) for part in PARTS for name in ("mean", "recall", "decay")]
             cells = (percent(scores["j_and_f"], deviation), *values, percent(scores.get("pos_iu")))
             rows.append((label, points, *cells, *_speed(each.result.get("speed"))))
-    head = ("", "points", "J&F", "J", "J recall", "J decay", "F", "F recall", "F decay", "positive IU", "s a video")
-    blocks: list[Block] = [Table((*head, "frames/s"), tuple(rows), "x 100; means over objects, as DAVIS counts them")]
+    head = ("run", "points", "J&F", "J", "J recall", "J decay", "F", "F recall", "F decay", "positive IU", "s a video")
+    caption = "J, F and positive IU x 100, means over objects as DAVIS counts them; time with reading"
+    blocks: list[Block] = [Table((*head, "frames/s"), tuple(rows), caption)]
     blocks += _over_frames(labels, found, canvas)
     blocks += _over_seconds(labels, found, canvas)
     blocks += published_table([(label, each.result) for label, each in zip(labels, found, strict=True)], "video")
@@ -71,7 +72,7 @@ def _labels(found: Sequence[Found]) -> list[str]:
 def _speed(speed: Mapping[str, Any] | None) -> tuple[str, str]:
     if not speed:
         return "", ""
-    return f"{speed['seconds_per_video']:.2f}", f"{speed['frames_per_second']:.1f}"
+    return f"{speed['seconds_per_video']:.2f}", f"{speed['frames_per_second']:.3g}"
 
 
 def _over_frames(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) -> list[Picture]:

@@ -18,9 +18,9 @@ from experiments.fields import to_dict
 from experiments.overrides import guarded
 from experiments.reports.content import Picture, Section, Table, Text, percent, spread
 from experiments.reports.found import find_all, kind_of
-from experiments.reports.pages import to_html, to_markdown
+from experiments.reports.pages import embed_picture, to_html, to_markdown
 from experiments.reports.published import FOLDS, published_for
-from experiments.reports.ranks import choose_cases
+from experiments.reports.ranks import choose_cases, row_title
 from experiments.reports.series import join_seeds, pool_shots, split_by_protocol
 from experiments.reports.videos import mean_track
 
@@ -102,8 +102,11 @@ def check_pages(out: Path, sections: list[Section]) -> None:
     pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
     assert len(page.images) == len(pictures) > 0
     for picture, source in zip(pictures, page.images, strict=True):
-        data = (out / picture.file).read_bytes()
-        assert base64.b64decode(source.removeprefix("data:image/png;base64,")) == data
+        kind, data = source.removeprefix("data:image/").split(";base64,")
+        assert kind == ("webp" if picture.photo else "png")
+        shown = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        file = cv2.imread(str(out / picture.file))
+        assert shown.shape == file.shape and np.abs(shown.astype(int) - file).mean() < (8 if picture.photo else 1e-9)
         assert cv2.imread(str(out / picture.file)).std() > 1
         assert f"]({picture.file})" in text
     for table in tables_of(sections):
@@ -247,7 +250,7 @@ def test_published_figures_only_for_their_task(tmp_path):
     for name, mean in {("co-FCN", 1): 41.1, ("co-FCN", 5): 41.4, ("OSLSM", 1): 40.8, ("OSLSM", 5): 43.9}.items():
         assert np.mean(FOLDS[name]) == pytest.approx(mean, abs=0.06)
     sections = make(tmp_path / "out", write(tmp_path / "run", result))
-    assert any(table.head[:4] == ("measured", "published", "source", "ours") for table in tables_of(sections))
+    assert any(table.head[:4] == ("measured", "published", "ours", "run") for table in tables_of(sections))
 
 
 def video(points=("dense",), seconds=2.0, **protocol) -> dict:
@@ -281,7 +284,7 @@ def test_videos(tmp_path):
         ("film, step 3", "5", "50.0"),
         ("film, step 3", "dense", "50.0"),
     ]
-    assert [row[1:4:2] for row in published.rows if row[4] == "film, step 3"] == [
+    assert [row[1:3] for row in published.rows if row[3] == "film, step 3"] == [
         ("33.3", "30.0"),
         ("87 %", "80 %"),
         ("~ 3 s a video", "2.00 s a video"),
@@ -319,8 +322,13 @@ def test_clicks(tmp_path):
     noc, means, cases = tables_of(sections)
     assert noc.rows == (("clicked", "3.25", "1", "4.0"),)
     assert means.head == ("clicks", "1", "2", "3", "5") and means.rows == (("clicked", "50.0", "56.7", "63.3", "76.7"),)
-    assert [row[:2] for row in cases.rows] == [("best", "i1 cat"), ("median", "i2 cat"), ("worst", "i0 cat")]
-    assert cases.rows[0][2:] == ("90.0",) * 4
+    # Clicks until 80 %: 1, 4, and the limit of 5 where it is never reached.
+    assert [row[:3] for row in cases.rows] == [
+        ("best", "i1 cat", "1.0"),
+        ("median", "i2 cat", "4.0"),
+        ("worst", "i0 cat", "5.0"),
+    ]
+    assert cases.rows[0][3:] == ("90.0",) * 4
     check_pages(tmp_path / "out", sections)
 
 
@@ -360,6 +368,26 @@ def test_a_sweep(tmp_path):
     check_pages(tmp_path / "out", sections)
 
 
+def test_photographs_are_no_larger_than_the_page_and_lines_stay(tmp_path):
+    photo = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (800, 2400, 3), np.uint8), (0, 0), 3)
+    cv2.imwrite(str(tmp_path / "a.png"), photo)
+    file = (tmp_path / "a.png").read_bytes()
+    kind, data, size = embed_picture(tmp_path / "a.png", photo=True)
+    assert (kind, size) == ("webp", (1200, 400)) and len(data) < len(file) / 10
+    shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert shown.shape == (400, 1200, 3)
+    assert np.abs(shown - cv2.resize(photo, (1200, 400), interpolation=cv2.INTER_AREA).astype(float)).mean() < 4
+    assert embed_picture(tmp_path / "a.png", photo=False) == ("png", file, (2400, 800))
+
+
+def test_how_columns_are_set(tmp_path):
+    words = "a sentence that is to be broken"
+    table = Table(("run", "IoU", "over", "note"), (("a", "1.0 ± 0.2", "one run", words), ("b", "-", "", "")))
+    page = to_html("x", [Section("s", [table], {})], tmp_path)
+    assert '<td class="name">a</td><td>1.0 ± 0.2</td><td class="name">one run</td><td class="words">a sent' in page
+    assert '<th scope="col">IoU</th>' in page and '<th scope="col" class="name">over</th>' in page
+
+
 def test_what_markup_may_not_do(tmp_path):
     title = "<script>a & b</script> | *x*"
     sections = [Section(title, [Table((title, "y"), ((title, "1"),)), Text(title)], {"a_b": title})]
@@ -383,6 +411,17 @@ def test_what_markup_may_not_do(tmp_path):
 )
 def test_the_cases_of_a_ranking(number, rows, expected):
     assert choose_cases(number, rows) == expected
+
+
+def test_titles_fit_their_rows():
+    assert row_title(("worst:", "drift-straight", "object 1, J&F 5.4"), (480, 854)).splitlines() == [
+        "worst:",
+        "drift-straight",
+        "object 1, J&F",
+        "5.4",
+    ]
+    assert row_title(("best: dog", "", "x" * 40), (100, 100)) == "best: dog\n" + "x" * 30 + "\n" + "x" * 10
+    assert row_title(("some longer name",), (10, 1000)).splitlines() == ["some", "longer", "name"]
 
 
 def test_kinds():
