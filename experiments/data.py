@@ -23,7 +23,7 @@ from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Source, Split, open_source, parse_sources
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
-from data_pipelines.lists import Listed, find_list_files, read_lists, select_listed, sort_by_image
+from data_pipelines.lists import Listed, read_lists, select_listed, sort_by_image
 from data_pipelines.loader import batches
 from data_pipelines.points import parse_counts, parse_points, parse_shots
 from data_pipelines.protocols import PROTOCOLS, plan_episodes
@@ -34,28 +34,6 @@ from guided_jax.episode import Episode
 from guided_jax.model_config import geometry_of
 
 logger = logging.getLogger(__name__)
-
-
-def check_episodes(config: Config, *, training: bool) -> None:
-    """Finds what is wrong with the choice of tasks and episodes before anything is opened.
-
-    Raises:
-        ValueError: naming the field and what would be right.
-    """
-    for field, lists in (("data.lists", config.data.lists if training else ""), ("eval.lists", config.eval.lists)):
-        try:
-            find_list_files(lists) if lists else ()
-        except DatasetError as error:
-            raise ValueError(f"{field}: {error}") from error
-    if config.eval.protocol not in PROTOCOLS:
-        raise ValueError(f"eval.protocol={config.eval.protocol!r} is not one of {', '.join(PROTOCOLS)}")
-    mode = config.eval.mode or config.data.mode
-    if mode == "views":
-        raise ValueError("data.mode=views is for training alone; set eval.mode to one of interactive, semantic, video")
-    if PROTOCOLS[config.eval.protocol].episodes and mode != "semantic":
-        raise ValueError(f"eval.protocol={config.eval.protocol} is of semantic mode, not of {mode}; set eval.mode")
-    if config.eval.draws < 0:
-        raise ValueError(f"eval.draws={config.eval.draws} must be 0, for the protocol's own, or more")
 
 
 class OpenSource(NamedTuple):

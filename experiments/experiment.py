@@ -11,16 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines.canvas import parse_buckets
-from data_pipelines.classes import parse_classes
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
-from data_pipelines.points import parse_counts, parse_points, parse_shots
 from data_pipelines.views import View
+from experiments.checks import check_config
 from experiments.config import Config
 from experiments.data import (
     OpenSource,
-    check_episodes,
     count_draws,
     data_versions,
     evaluation_episodes,
@@ -37,20 +34,17 @@ from experiments.hosts import from_first, together
 from experiments.metrics import MetricWriter, Progress, RunLog
 from experiments.overrides import UserError, user_mistakes
 from experiments.predictions import draw_folder, mask_writer, write_index
-from experiments.task_rows import check_name, write_scores
+from experiments.task_rows import write_scores
 from experiments.unseen import check_evaluation, trained_classes
-from experiments.video_files import check_new
 from experiments.workdir import open_workdir, record_start
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import place, read_weights
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
-from guided_jax.learning.config import check_train
 from guided_jax.learning.loop import NonFiniteLoss, train
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, placement, prefetch, replicate
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
-from guided_jax.model_config import check_mode, check_model
 from guided_jax.segmentor import Segmentor
 
 logger = logging.getLogger(__name__)
@@ -158,61 +152,6 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 write_index(Path(config.eval.save), config, result, draws)
             write_scores(workdir, config.eval.name, result, [scores, *more], draws)
         return result
-
-
-def check_config(config: Config, *, training: bool) -> None:
-    """Finds what is wrong with a configuration before anything is opened.
-
-    Args:
-        config: of the experiment.
-        training: False where a trained model is only scored: on another number of devices, say.
-
-    Raises:
-        ValueError: naming the field and what would be right.
-    """
-    check_model(config.model)
-    if training:
-        check_mode(config.model, config.data.mode, "data.mode")
-    check_mode(config.model, config.eval.mode or config.data.mode, "eval.mode" if config.eval.mode else "data.mode")
-    check_train(config.train, jax.device_count() if training else 1)
-    if config.train.corrections and (config.data.mode != "interactive" or config.model.fusion == "none"):
-        raise ValueError(
-            f"train.corrections={config.train.corrections}: corrects the query's own annotation; it needs a guided "
-            "model and data.mode=interactive"
-        )
-    texts = {
-        "data.points": (config.data.points, parse_points),
-        "data.shots": (config.data.shots, parse_shots),
-        "data.buckets": (config.data.buckets, parse_buckets),
-        "eval.points": (config.eval.points, parse_counts),
-        "data.classes": (config.data.classes, parse_classes),
-        "eval.classes": (config.eval.classes, parse_classes),
-    }
-    for field, (text, parse) in texts.items():
-        try:
-            parse(text)
-        except ValueError as error:
-            raise ValueError(f"{field}: {error}") from error
-    headline_draw(config.eval)
-    check_name(config.eval.name)
-    if config.eval.save:
-        check_new(Path(config.eval.save), "eval.save")
-    check_episodes(config, training=training)
-    if config.eval.checkpoint not in ("last", "best"):
-        raise ValueError(f"eval.checkpoint={config.eval.checkpoint!r} is not one of last, best")
-    if config.weights and not Path(config.weights).is_file():
-        raise ValueError(f"weights={config.weights}: there is no such file")
-    if config.train.cache_features and config.model.fusion in ("stack", "mask"):
-        raise ValueError(
-            f"train.cache_features: model.fusion={config.model.fusion} runs the trunk on image and annotation, "
-            "so no features can be kept; set it to False"
-        )
-    if config.train.cache_features and config.model.support_grid == "dilated":
-        raise ValueError(
-            "train.cache_features: model.support_grid=dilated runs the trunk once more on another grid; set it to False"
-        )
-    if config.train.cache_features and not config.weights:
-        raise ValueError("train.cache_features: features of an untrained trunk; name its file in `weights`")
 
 
 def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[Experiment, dict]:

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from data_pipelines.evaluation import EvaluationEpisodes
+from experiments.checks import check_config
 from experiments.config import Config
 from experiments.data import OpenSource, count_draws, evaluation_episodes, open_sources
 from experiments.errors import UserError
 from experiments.evaluate import Scores, make_scores, report
-from experiments.experiment import check_config
 from experiments.fields import differing, from_dict, to_dict, with_overrides
 from experiments.overrides import Answered, guarded, load_config, override, own_flags, read_flags, user_mistakes
 from experiments.predictions import INDEX, count_masks, draw_folder, find_points, name_masks, read_index

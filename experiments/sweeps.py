@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_pipelines.points import name_count, parse_counts
+from experiments.checks import check_config
 from experiments.config import Config
 from experiments.errors import UserError
-from experiments.experiment import check_config
 from experiments.fields import FieldError, differences, nearest, to_dict, with_overrides
 from experiments.overrides import call_module, load_config, load_module, override, user_mistakes
 from experiments.parameters import count_parameters

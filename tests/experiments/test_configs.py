@@ -7,9 +7,9 @@ import jax
 import pytest
 
 import experiments
+from experiments.checks import check_config
 from experiments.config import Config, describe_model
 from experiments.errors import UserError
-from experiments.experiment import check_config
 from experiments.fields import differing
 from experiments.overrides import load_config
 from experiments.parameters import count_parameters

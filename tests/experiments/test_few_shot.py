@@ -6,8 +6,8 @@ import pytest
 
 from data_pipelines.classes import choose_classes, parse_classes
 from data_pipelines.datasets.voc import CLASSES
+from experiments.checks import check_config
 from experiments.errors import UserError
-from experiments.experiment import check_config
 from experiments.overrides import load_config
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from experiments import experiment
+from experiments.checks import check_config
 from experiments.config import Config
 from experiments.load import Trained, load_model
 from experiments.overrides import UserError, guarded, load_config
@@ -253,4 +253,4 @@ def test_the_configuration_of_every_model():
     for name, model in MODELS.items():
         config = load_config(f"experiments/snapshot_config.py:{name}")
         assert config.model == model.config
-        experiment.check_config(dataclasses.replace(config), training=False)
+        check_config(dataclasses.replace(config), training=False)

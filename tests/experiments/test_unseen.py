@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from data_pipelines.datasets.record import DatasetError
+from experiments.checks import check_config
 from experiments.config import Config
 from experiments.data import evaluation_episodes, open_sources, task_classes
 from experiments.errors import UserError
-from experiments.experiment import check_config, run
+from experiments.experiment import run
 from experiments.overrides import parse, run_app
 from experiments.run import main
 from experiments.unseen import check_unseen, seen_classes
