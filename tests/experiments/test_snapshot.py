@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from experiments import experiment
 from experiments.checks import check_config
 from experiments.config import Config
 from experiments.load import Trained, load_model
