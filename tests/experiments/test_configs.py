@@ -10,7 +10,7 @@ import experiments
 from experiments.checks import check_config
 from experiments.config import Config, describe_model
 from experiments.errors import UserError
-from experiments.fields import differing
+from experiments.fields import differing, with_overrides
 from experiments.overrides import load_config
 from experiments.parameters import count_parameters
 from experiments.sweeps import Variant, check_variants, read_variants
@@ -104,6 +104,18 @@ def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
 def test_a_misspelt_variant_is_refused(file, variants):
     with pytest.raises(Exception, match=f"the variants are {variants} and none"):
         load_config(str(Path(experiments.__file__).parent / f"{file}.py") + ":light")
+
+
+@pytest.mark.parametrize("fields", [{"data.mode": "semantic", "eval.mode": "interactive"}, {"model.fusion": "none"}])
+def test_corrections_need_an_annotation_of_the_query_to_correct(fields):
+    config = load_config(
+        "experiments/interactive.py:unguided" if "model.fusion" in fields else "experiments/interactive.py"
+    )
+    config = with_overrides(config, {"train.corrections": 3, **fields})
+    with pytest.raises(
+        ValueError, match=r"train.corrections=3: corrects the query's own annotation; it needs a guided model"
+    ):
+        check_config(config, training=True)
 
 
 def test_a_misspelt_base_is_refused():
