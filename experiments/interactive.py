@@ -35,7 +35,7 @@ def get_config(variant: str = "") -> Config:
             points="1-20*0.4, 0-99*0.5, dense*0.1",
             buckets="384x512, 512x384, 512x512",
         ),
-        model=unguided_twin(model) if variant else model,
+        model=unguided_twin(model) if variant == "unguided" else model,
         train=TrainConfig(
             steps=800,
             batch_size=8,

@@ -136,6 +136,11 @@ def test_the_unguided_twin_differs_in_what_it_sees_alone():
     assert parameters(guided.model) - parameters(twin.model) == 256 * 512 - (512 + 1)
 
 
+def test_the_unshared_variant_differs_in_its_head_alone():
+    shared, unshared = (load_config(f"experiments/interactive.py{text}") for text in ("", ":unshared"))
+    assert unshared.model == dataclasses.replace(shared.model, sharing="unshared")
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
