@@ -26,7 +26,7 @@ from typing import Any
 import jax
 
 from experiments.config import Config
-from experiments.fields import differences, differing, to_dict
+from experiments.fields import differences, differing, flatten, to_dict
 from experiments.overrides import UserError
 
 FREE = (
@@ -216,6 +216,8 @@ def refuse_other_config(path: Path, config: Config, mode: str) -> None:
     before, now = _read_json(path / "config.json"), to_dict(config)
     if not isinstance(before, dict):
         raise UserError(f"{path / 'config.json'}: is not a config")
+    # A field that came later than the run has the value that means what was there before: its default.
+    before = flatten(to_dict(Config())) | flatten(before)
     free = FREE + (FREE_IN_EVAL if mode == "eval" else ())
     if config.train.schedule == "constant":  # any other depends on where it ends
         free += ("train.steps",)

@@ -71,6 +71,19 @@ def test_another_config_is_refused(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == to_dict(Config())
 
 
+def test_a_field_that_came_later_than_the_run_has_its_default(tmp_path):
+    start(tmp_path, Config())
+    stored = to_dict(Config())
+    del stored["train"]["corrections"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    assert start(tmp_path, Config())
+    with (
+        pytest.raises(UserError, match=r"another config: train\.corrections: 0 .workdir. != 4 .now."),
+        open_workdir(tmp_path, changed("train.corrections", 4)),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("train.steps", 5), ("train.log_every", 1), ("data.root", "x"), ("data.workers", 2), ("eval.batch_size", 3)],
