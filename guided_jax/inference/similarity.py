@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from guided_jax.guides.guidance import Neighbours
 from guided_jax.resample import unit
 
-BLOCK = 1024
+BLOCK = 256
 """Kept representations compared at a time: memory is query cells x BLOCK, whatever the number of shots."""
 
 
@@ -38,7 +38,9 @@ def prototype_similarity(
 def nearest_similarity(query: Float[Array, "b n m c"], neighbours: Neighbours, metric: str) -> Float[Array, "b k n m"]:
     """Similarity of every cell to the nearest kept representation of each label.
 
-    Computed in blocks of representations, which the gradient computes again instead of keeping them.
+    Computed in blocks of representations, which the gradient computes again instead of keeping them. Those that stand
+    for a label come first, and blocks of none are passed over: a few points cost a block, whatever the size of the
+    support.
     """
     b, n, m, c = query.shape
     query = query.reshape(b, n * m, c)
@@ -46,28 +48,29 @@ def nearest_similarity(query: Float[Array, "b n m c"], neighbours: Neighbours, m
     k, j = of_label.shape[1:]
     size = min(BLOCK, j)
     blocks = -(-j // size)
-    features = jnp.pad(features, ((0, 0), (0, blocks * size - j), (0, 0)))
-    of_label = jnp.pad(of_label, ((0, 0), (0, 0), (0, blocks * size - j)))
+    kept = of_label.any(1)
+    order = jnp.argsort(~kept, axis=1, stable=True)
+    order = jnp.pad(order, ((0, 0), (0, blocks * size - j)))
+    used = kept.sum(1).max()
     lowest = jnp.finfo(jnp.float32).min
 
     @jax.checkpoint
-    def step(best, block):
-        some, label = block
+    def compare(best, rows, position):
+        some = jnp.take_along_axis(features, rows[:, :, None], 1)
+        # What fills the last block up stands for no label.
+        label = jnp.take_along_axis(of_label, rows[:, None], 2) & (position + jnp.arange(size) < j)[None, None]
         scores = jnp.where(label[:, :, None], _compare(query, some, metric)[:, None], lowest)
         # By place: the gradient of a maximum asks what equals it, and computed again nothing might, to the bit.
         nearest = jnp.argmax(jax.lax.stop_gradient(scores), -1, keepdims=True)
         of_block = jnp.take_along_axis(scores, nearest, -1)[..., 0]
-        return jnp.where(best > of_block, best, of_block), None
+        return jnp.where(best > of_block, best, of_block)
 
-    start = jnp.full((b, k, n * m), lowest)
-    if blocks == 1:
-        best, _ = step(start, (features, of_label))
-    else:
-        parts = (
-            jnp.moveaxis(features.reshape(b, blocks, size, c), 1, 0),
-            jnp.moveaxis(of_label.reshape(b, k, blocks, size), 2, 0),
-        )
-        best, _ = jax.lax.scan(step, start, parts)
+    def step(best, number):
+        position = number * size
+        rows = jax.lax.dynamic_slice_in_dim(order, position, size, axis=1)
+        best = jax.lax.cond(position < used, compare, lambda best, *_: best, best, rows, position)
+        return best, None
+
+    best, _ = jax.lax.scan(step, jnp.full((b, k, n * m), lowest), jnp.arange(blocks))
     nothing = _compare(query, jnp.zeros((b, 1, c)), metric)[:, None, :, 0]
-    kept = of_label.any(-1)[..., None]
-    return jnp.where(kept, best, nothing).reshape(b, k, n, m)
+    return jnp.where(of_label.any(-1)[..., None], best, nothing).reshape(b, k, n, m)
