@@ -5,14 +5,16 @@ differences (a mean, so that a temperature fits any number of channels). A label
 represented by zeros (as in the merge): its cosine is 0, its distance the query's own mean square.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int32
 
 from guided_jax.guides.guidance import Neighbours
 from guided_jax.resample import unit
 
-BLOCK = 256
+BLOCK = 128
 """Kept representations compared at a time: memory is query cells x BLOCK, whatever the number of shots."""
 
 
@@ -38,39 +40,64 @@ def prototype_similarity(
 def nearest_similarity(query: Float[Array, "b n m c"], neighbours: Neighbours, metric: str) -> Float[Array, "b k n m"]:
     """Similarity of every cell to the nearest kept representation of each label.
 
-    Computed in blocks of representations, which the gradient computes again instead of keeping them. Those that stand
-    for a label come first, and blocks of none are passed over: a few points cost a block, whatever the size of the
-    support.
+    Those that stand for a label are searched in blocks, the others not at all: a few points cost a block, whatever the
+    size of the support. The gradient is that of the similarity to the one that was found.
     """
     b, n, m, c = query.shape
     query = query.reshape(b, n * m, c)
     features, of_label = neighbours
-    k, j = of_label.shape[1:]
+    best = _nearest(query, features, of_label, metric)
+    nothing = _compare(query, jnp.zeros((b, 1, c)), metric)[:, None, :, 0]
+    return jnp.where(of_label.any(-1)[..., None], best, nothing).reshape(b, of_label.shape[1], n, m)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _nearest(query, features, of_label, metric):
+    return _search(query, features, of_label, metric)[0]
+
+
+def _search(
+    query: Float[Array, "b q c"], features: Float[Array, "b j c"], of_label: Bool[Array, "b k j"], metric: str
+) -> tuple[Float[Array, "b k q"], Int32[Array, "b k q"]]:
+    """The greatest similarity to each label's representations, and which of them has it."""
+    b, k, j = of_label.shape
     size = min(BLOCK, j)
-    blocks = -(-j // size)
     kept = of_label.any(1)
-    order = jnp.argsort(~kept, axis=1, stable=True)
-    order = jnp.pad(order, ((0, 0), (0, blocks * size - j)))
-    used = kept.sum(1).max()
+    # Representations of a label come first; what fills up the last block is far behind.
+    order = jnp.argsort(~kept, axis=1, stable=True).astype(jnp.int32)
+    order = jnp.pad(order, ((0, 0), (0, -j % size)))
+    blocks = -(-kept.sum(1).max() // size)
     lowest = jnp.finfo(jnp.float32).min
 
-    @jax.checkpoint
-    def compare(best, rows, position):
+    def step(number, found):
+        best, index = found
+        rows = jax.lax.dynamic_slice_in_dim(order, number * size, size, axis=1)
         some = jnp.take_along_axis(features, rows[:, :, None], 1)
-        # What fills the last block up stands for no label.
-        label = jnp.take_along_axis(of_label, rows[:, None], 2) & (position + jnp.arange(size) < j)[None, None]
+        label = jnp.take_along_axis(of_label, rows[:, None], 2) & (number * size + jnp.arange(size) < j)[None, None]
         scores = jnp.where(label[:, :, None], _compare(query, some, metric)[:, None], lowest)
-        # By place: the gradient of a maximum asks what equals it, and computed again nothing might, to the bit.
-        nearest = jnp.argmax(jax.lax.stop_gradient(scores), -1, keepdims=True)
-        of_block = jnp.take_along_axis(scores, nearest, -1)[..., 0]
-        return jnp.where(best > of_block, best, of_block)
+        place, score = jnp.argmax(scores, -1), scores.max(-1)
+        there = jnp.take_along_axis(jnp.broadcast_to(rows[:, None], (b, k, size)), place, 2)
+        return jnp.maximum(best, score), jnp.where(score > best, there, index)
 
-    def step(best, number):
-        position = number * size
-        rows = jax.lax.dynamic_slice_in_dim(order, position, size, axis=1)
-        best = jax.lax.cond(position < used, compare, lambda best, *_: best, best, rows, position)
-        return best, None
+    start = jnp.full((b, k, query.shape[1]), lowest)
+    return jax.lax.fori_loop(0, blocks, step, (start, jnp.zeros(start.shape, jnp.int32)))
 
-    best, _ = jax.lax.scan(step, jnp.full((b, k, n * m), lowest), jnp.arange(blocks))
-    nothing = _compare(query, jnp.zeros((b, 1, c)), metric)[:, None, :, 0]
-    return jnp.where(of_label.any(-1)[..., None], best, nothing).reshape(b, k, n, m)
+
+def _nearest_forward(query, features, of_label, metric):
+    best, index = _search(query, features, of_label, metric)
+    return best, (query, features, index)
+
+
+def _nearest_backward(metric, kept, cotangent):
+    query, features, index = kept
+
+    def similarity(query, features):
+        nearest = jnp.take_along_axis(features[:, None], index[..., None], 2)
+        if metric == "cosine":
+            return (unit(query)[:, None] * unit(nearest)).sum(-1)
+        return -((query.astype(jnp.float32)[:, None] - nearest.astype(jnp.float32)) ** 2).mean(-1)
+
+    return (*jax.vjp(similarity, query, features)[1](cotangent), None)
+
+
+_nearest.defvjp(_nearest_forward, _nearest_backward)
