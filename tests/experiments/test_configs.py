@@ -99,7 +99,7 @@ def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "variants"), [("interactive_reference", "lite"), ("interactive", "unshared, unguided")]
+    ("file", "variants"), [("interactive_reference", "lite"), ("interactive", "unshared, clicks, unguided")]
 )
 def test_a_misspelt_variant_is_refused(file, variants):
     with pytest.raises(Exception, match=f"the variants are {variants} and none"):

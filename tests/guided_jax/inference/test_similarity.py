@@ -84,6 +84,21 @@ def test_blocks_have_the_gradient_of_one_block(monkeypatch, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
+def test_cells_of_no_label_are_not_looked_at(monkeypatch, metric):
+    """However they lie among the others, and where they fill up the last block."""
+    monkeypatch.setattr(similarity, "BLOCK", 4)
+    rng = np.random.default_rng(5)
+    query, (features, of_label) = uniform(rng, 2, 3, 4, 5), kept(rng)
+    nobody = ~np.asarray(of_label).any(1)
+    assert nobody.any()
+    spoilt = jnp.where(jnp.asarray(nobody)[..., None], jnp.nan, features)
+    np.testing.assert_array_equal(
+        nearest_similarity(query, Neighbours(spoilt, of_label), metric),
+        nearest_similarity(query, Neighbours(features, of_label), metric),
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
 def test_one_neighbour_a_label_is_its_prototype(metric):
     rng = np.random.default_rng(3)
     query, z = uniform(rng, 2, 3, 4, 5), uniform(rng, 2, 3, 5)
