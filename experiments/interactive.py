@@ -8,8 +8,9 @@ at, and improves with more of them; the foreground-background network sets the f
 
 The floor, an unguided network: `--config=experiments/interactive.py:unguided`; the start: `--config.train.steps=0`.
 `interactive.py:unshared` has a metric for each of the two labels: better at a few points, and for two labels alone.
-`interactive.py:clicks` is for an annotator who corrects: it learns from clicks that are put where it errs, which random
-dots do not prepare for, and sees beside the pooled guidance how alike a pixel is to the nearest click.
+`interactive.py:clicks` is for an annotator who corrects. It scores a pixel by its similarity to the prototype of each
+label and to the nearest click, and learns from clicks that are put where it errs. Guidance that is pooled alone, learnt from
+random dots, loses the object at the first negative that looks like it, and no further click brings it back.
 VGG-16 lite (fc6 256 wide) on a grid of stride 8 from conv4_3 and conv5_3, whose features are computed
 once an image. This departs from the reference, whose grid has stride 32, whose whole network learns by
 SGD, one episode at a time, for 100,000 updates.
@@ -26,7 +27,7 @@ def get_config(variant: str = "") -> Config:
     if variant not in ("", "unshared", "clicks", "unguided"):
         raise UserError(f"interactive.py:{variant}: the variants are unshared, clicks, unguided and none")
     model = ModelConfig(grid="taps", stride=8, feature_width=256, fc6_kernel=3, init_std=0.0, dropout=0.0)
-    if variant in ("unshared", "clicks"):
+    if variant == "unshared":
         model.sharing = "unshared"
     config = Config(
         name=f"interactive-{variant}" if variant else "interactive",
@@ -55,7 +56,8 @@ def get_config(variant: str = "") -> Config:
         eval=EvalConfig(source="voc:val:class", points="1,2,4,5,8,16,20,32,64,128,dense", headline="5", batch_size=4),
     )
     if variant == "clicks":
-        config.model.locality, config.train.corrections = "both", 8
+        config.model.inference, config.model.locality, config.train.corrections = "distance", "both", 8
         # Without dense annotations, whose every cell would be searched for the nearest.
-        config.data.points, config.train.steps = "0*0.4, 1-20*0.6", 400
+        config.data.points, config.train.steps = "0*0.4, 1-20*0.6", 300
+        config.eval.points = "1,2,5,20,64,128,dense"
     return config
