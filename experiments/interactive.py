@@ -9,8 +9,8 @@ at, and improves with more of them; the foreground-background network sets the f
 The floor, an unguided network: `--config=experiments/interactive.py:unguided`; the start: `--config.train.steps=0`.
 `interactive.py:unshared` has a metric for each of the two labels: better at a few points, and for two labels alone.
 `interactive.py:clicks` is for an annotator who corrects. It scores a pixel by its similarity to the prototype of each
-label and to the nearest click, and learns from clicks that are put where it errs. Guidance that is pooled alone, learnt from
-random dots, loses the object at the first negative that looks like it, and no further click brings it back.
+label and to the nearest click, and learns from clicks that are put where it errs. Guidance that is pooled alone, learnt
+from random dots, loses the object at the first negative that looks like it, and no further click brings it back.
 VGG-16 lite (fc6 256 wide) on a grid of stride 8 from conv4_3 and conv5_3, whose features are computed
 once an image. This departs from the reference, whose grid has stride 32, whose whole network learns by
 SGD, one episode at a time, for 100,000 updates.
