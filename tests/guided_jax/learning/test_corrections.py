@@ -105,13 +105,14 @@ def test_every_number_of_clicks_comes_up_and_follows_from_seed_and_step():
     assert numbers != [int(draw_clicks(2, jnp.int32(step), 3)) for step in range(40)]
 
 
-@pytest.mark.parametrize(("mode", "devices", "parts"), [("pmap", 4, 1), ("jit", 4, 1), ("jit", 1, 2)])
-def test_devices_and_parts_do_not_change_the_training(mode, devices, parts):
+@pytest.fixture(scope="module")
+def train():
+    """Three updates, on given devices in given parts: the optimiser's state, and the last update's totals."""
     config = TrainConfig(learning_rate=1e-5, batch_size=8)
     batches = [make_batch(count=8, seed=seed, **SMALL) for seed in range(3)]
     model, params = make_model(batches[0], sharing="unshared", dropout=0.5)
 
-    def train(mode, devices, parts, corrections):
+    def run(mode="jit", devices=1, parts=1, corrections=3):
         optimizer, devices = make_optimizer(config), jax.devices()[:devices]
         step = partial(
             train_step, model=model, optimizer=optimizer, seed=3, accumulation=parts, corrections=corrections
@@ -122,11 +123,23 @@ def test_devices_and_parts_do_not_change_the_training(mode, devices, parts):
             state, totals = step(state, place_batch(batch, mode, devices))
         return jax.device_get(state.opt_state), jax.device_get(totals)
 
-    expected, totals = train("jit", 1, 1, 3)
-    got, _ = train(mode, devices, parts, 3)
-    for one, two in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+    return run
+
+
+@pytest.fixture(scope="module")
+def expected(train):
+    return train()
+
+
+def test_corrections_change_the_training(train, expected):
+    assert train(corrections=0)[1].loss != expected[1].loss
+
+
+@pytest.mark.parametrize(("mode", "devices", "parts"), [("pmap", 4, 1), ("jit", 4, 1), ("jit", 1, 2)])
+def test_devices_and_parts_do_not_change_the_training(train, expected, mode, devices, parts):
+    got, _ = train(mode, devices, parts)
+    for one, two in zip(jax.tree.leaves(got), jax.tree.leaves(expected[0]), strict=True):
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * np.abs(two).max())
-    assert totals.loss != train("jit", 1, 1, 0)[1].loss
 
 
 def test_a_negative_number_is_refused():
