@@ -30,7 +30,7 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "all": Protocol(0, 1, None, False, "every task once, support drawn from the other images of its class"),
+    "all": Protocol(0, 1, None, False, "every task once"),
     "oslsm": Protocol(1000, 1, 1385, False, "OSLSM: tasks in shuffled passes, support from the others of the class"),
     "panet": Protocol(1000, 5, 1234, False, "PANet: a class, then support and query among its images, all uniformly"),
     "hsnet": Protocol(1000, 1, 0, True, "HSNet: tasks in order, round and round; support may repeat an image"),

@@ -20,6 +20,13 @@ from experiments.data import OpenSource, host_batches, task_classes
 from guided_jax.learning.parallel import prefetch
 from guided_jax.scoring.positive_iu import PositiveIU, positive_iu
 
+SUPPORT = {
+    "interactive": "the annotated image is the query itself",
+    "semantic": "support drawn from the other images of its class",
+    "video": "support the first frames that show the object, their points drawn anew for every query",
+}
+"""Where the support of a task comes from, by mode."""
+
 
 class Scores(NamedTuple):
     """Positive IU of every number of points.
@@ -152,7 +159,7 @@ def report(
         "seen_in_training": "unknown" if seen is None else list(seen),
         "forced": evaluation.force_seen and (seen is None or bool(seen)),
         "lists": lists,
-        "episodes": f"{evaluation.protocol}: {rule.about}",
+        "episodes": f"{evaluation.protocol}: {rule.about}" + ("" if rule.episodes else f", {SUPPORT[mode]}"),
         "episode_seed": config.seed if rule.seed is None else rule.seed,
         "draws": 1 + len(more),
         "shots": evaluation.shots,

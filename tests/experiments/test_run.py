@@ -48,6 +48,7 @@ def test_result_names_its_protocol(done):
         "shots": 1,
         "tasks": 5,
         "limit": 5,
+        "episodes": "all: every task once, the annotated image is the query itself",
         "seed": 1337,
         "step": 6,
     }
