@@ -128,8 +128,8 @@ class EpisodeStream:
             rows = [row] * draw_count(rng, self._shots)
             crops = rng.permutation(1 + self._crops)[: 1 + len(rows)].tolist()
         whole = View(self._max_side, self._flip and bool(rng.random() < 0.5))
-        query, *others = [whole] * (1 + len(rows or ())) if crops is None else [whole._replace(crop=n) for n in crops]
-        support = rows and [Shown(get_task(pool.tasks, each), view) for each, view in zip(rows, others, strict=True)]
+        query, *views = [whole] * (1 + len(rows or ())) if crops is None else [whole._replace(crop=n) for n in crops]
+        support = rows and [Shown(get_task(pool.tasks, each), view) for each, view in zip(rows, views, strict=True)]
         return compose_episode(
             pool.split,
             Shown(task, query),
