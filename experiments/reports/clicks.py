@@ -6,7 +6,7 @@ from typing import Any
 from experiments.reports.click_cases import rank_objects
 from experiments.reports.content import Block, Canvas, Picture, Section, Table, Text, percent
 from experiments.reports.evaluations import describe_protocol, warn_forced
-from experiments.reports.found import Found
+from experiments.reports.found import Found, group_by_protocol
 from experiments.reports.lines import draw_lines
 from experiments.reports.ranks import choose_cases
 from guided_jax.scoring.clicks import extend
@@ -27,10 +27,7 @@ def click_sections(
         canvas: for pictures.
         cases: gives the blocks of the best, median and worst objects of a result.
     """
-    groups: dict[str, list[Found]] = {}
-    for each in found:
-        groups.setdefault(repr([each.result["protocol"].get(name) for name in SAME]), []).append(each)
-    return [_click_section(group, canvas, cases) for group in groups.values()]
+    return [_click_section(group, canvas, cases) for group in group_by_protocol(found, SAME)]
 
 
 def _click_section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Section:

@@ -47,6 +47,14 @@ def kind_of(result: Any) -> str | None:
     return "evaluation" if every and {"data", "tasks"} <= protocol.keys() else None
 
 
+def group_by_protocol(found: Sequence[Found], names: Sequence[str]) -> list[list[Found]]:
+    """The results that may stand side by side: those whose protocols have the same values under the names."""
+    groups: dict[str, list[Found]] = {}
+    for each in found:
+        groups.setdefault(repr([each.result["protocol"].get(name) for name in names]), []).append(each)
+    return list(groups.values())
+
+
 def find_results(run: Path) -> list[Found]:
     """The results of a run's folder, or of a single file.
 

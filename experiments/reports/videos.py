@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.reports.content import Block, Canvas, Picture, Section, Table, percent, spread
 from experiments.reports.evaluations import describe_protocol, published_table
-from experiments.reports.found import Found
+from experiments.reports.found import Found, group_by_protocol
 from experiments.reports.lines import draw_lines
 
 SAME = ("data", "data_version", "names", "every", "scored", "void", "videos", "objects")
@@ -25,10 +25,7 @@ def video_sections(
         canvas: for pictures.
         cases: gives the blocks of the best, median and worst objects of a result.
     """
-    groups: dict[str, list[Found]] = {}
-    for each in found:
-        groups.setdefault(repr([each.result["protocol"].get(name) for name in SAME]), []).append(each)
-    return [_section(group, canvas, cases) for group in groups.values()]
+    return [_section(group, canvas, cases) for group in group_by_protocol(found, SAME)]
 
 
 def _section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Section:
