@@ -13,7 +13,7 @@ from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support, first_support, in_first
 from data_pipelines.points import SHORT, nested_points
 from data_pipelines.pools import MODES, make_pools
-from data_pipelines.protocols import Plan
+from data_pipelines.selection.protocols import Plan
 from data_pipelines.tasks import Task, Tasks, get_task, task_target
 from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode

@@ -7,31 +7,31 @@ The model of a run segments every object of a source again and again, each time 
 """
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
-from jaxtyping import UInt8
-from tqdm import tqdm
 
-from data_pipelines.canvas import choose_bucket, parse_buckets, scale_image, scale_labels, scaled_size
-from data_pipelines.datasets.record import decode_image, to_record
-from data_pipelines.tasks import Task, Tasks, count_tasks, get_task, task_target
-from experiments.clicks_report import Asked, Object, describe, report, save_mask
-from experiments.config import Config
-from experiments.data import OpenSource, open_sources
-from experiments.load import Trained, load_model
-from experiments.overrides import Answered, UserError, guarded, own_flags, read_flags, user_mistakes, workdir_of
-from experiments.result_files import own_config, write_result
-from experiments.run import show_messages
-from experiments.unseen import check_evaluation
+from experiments.evaluation.clicks import Asked, click_objects, describe, report, save_mask
+from experiments.evaluation.result_files import own_config, write_result
+from experiments.runs.data import open_sources
+from experiments.runs.load import Trained, load_model
+from experiments.runs.unseen import check_evaluation
+from experiments.settings.command_line import (
+    Answered,
+    UserError,
+    guarded,
+    own_flags,
+    read_flags,
+    show_messages,
+    user_mistakes,
+    workdir_of,
+)
+from experiments.settings.config import Config
 from guided_jax.learning.checkpoints import Checkpoints
-from guided_jax.scoring.clicks import LIMIT, Click, Clicked, simulate_clicks
-from guided_jax.session import Session
+from guided_jax.scoring.clicks import LIMIT
 
 USAGE = """\
 usage: python -m experiments.clicks --workdir=RUN [--source=SOURCE] [--config.FIELD=VALUE ...]
@@ -49,77 +49,6 @@ usage: python -m experiments.clicks --workdir=RUN [--source=SOURCE] [--config.FI
 A fold (--config.eval.classes=fold:K) is refused for a model that learnt its classes; with --config.eval.force_seen=True
 it is clicked on all the same, and the result says so.
 """
-
-CLICK_STREAM = 8
-
-
-def choose_tasks(tasks: Tasks, limit: int, seed: int) -> list[Task]:
-    """The tasks, or some of them that the seed draws, by image."""
-    rows = np.arange(count_tasks(tasks))
-    if 0 < limit < len(rows):
-        rows = np.sort(np.random.default_rng([seed, CLICK_STREAM]).permutation(rows)[:limit])
-    return sorted((get_task(tasks, row) for row in rows.tolist()), key=lambda task: task.record)
-
-
-def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: Asked) -> Iterator[Object]:
-    """Clicks on every object; those of an image share its encoding.
-
-    Raises:
-        DatasetError: no canvas holds an image.
-    """
-    buckets, max_side = parse_buckets(config.data.buckets), config.data.max_side
-    tasks = choose_tasks(opened.tasks, asked.limit, config.seed)
-    for task in tasks:  # before any of them is clicked on
-        name = f"{opened.split.name}: image {to_record(opened.split.records[task.record]).image_id!r}"
-        choose_bucket(*scaled_size(task.height, task.width, max_side), buckets, name=name)
-    session, warm, now = Session(trained.model, trained.params, canvases=buckets), set(), None
-    for task in tqdm(tasks, desc="objects", disable=None, leave=False):
-        record = to_record(opened.split.records[task.record])
-        target = scale_labels(task_target(record, task), max_side)
-        if not (target == 1).any():  # lost by scaling down
-            continue
-        bucket, encode_ms = choose_bucket(*target.shape, buckets), 0.0
-        if bucket not in warm:
-            _warm(session.fresh(), bucket, asked.clicks)
-            warm.add(bucket)
-        if task.record != now:
-            image = scale_image(decode_image(record.image), max_side)
-            if now is not None:
-                session.remove(now)
-            now, began = task.record, time.perf_counter()
-            session.add(now, image)
-            encode_ms = 1000 * (time.perf_counter() - began)
-        clicked, times = _click(session, now, target, asked.clicks)
-        name = name_object(opened, task)
-        yield Object(record.image_id, name, clicked, times, encode_ms, session.mask(now))
-
-
-def name_object(opened: OpenSource, task: Task) -> str:
-    """`CLASS-INSTANCE`, as far as there are any; one of a kind in its image."""
-    class_name = opened.split.class_names[task.class_id - 1] if task.class_id else ""
-    return "-".join(filter(None, [class_name, str(task.instance or "")]))
-
-
-def _click(session: Session, name: int, target: UInt8[np.ndarray, "h w"], limit: int) -> tuple[Clicked, list[float]]:
-    session.clear(name)
-    times = []
-
-    def segment(clicks: list[Click]) -> UInt8[np.ndarray, "h w"]:
-        began = time.perf_counter()
-        session.click(name, clicks[-1].row, clicks[-1].column, int(clicks[-1].positive))
-        mask = session.mask(name)
-        times.append(1000 * (time.perf_counter() - began))
-        return mask
-
-    return simulate_clicks(segment, target, limit=limit), times
-
-
-def _warm(session: Session, bucket: tuple[int, int], clicks: int) -> None:
-    """Compiles what a canvas needs, so that no click is timed with it."""
-    session.add("blank", np.zeros((*bucket, 3), np.uint8))
-    for i in range(clicks):
-        session.click("blank", i // bucket[1], i % bucket[1], 1)
-    session.mask("blank")
 
 
 def learnt(workdir: Path, step: int) -> dict[str, Any]:

@@ -14,29 +14,29 @@ import numpy as np
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.views import View
-from experiments.checks import check_config
-from experiments.config import Config
-from experiments.data import (
+from experiments.evaluation.predictions import draw_folder, mask_writer, write_index
+from experiments.evaluation.task_rows import write_scores
+from experiments.evaluation.tasks import Scores, report, score
+from experiments.runs.data import (
     OpenSource,
     count_draws,
     data_versions,
     evaluation_episodes,
-    headline_draw,
     host_batches,
     open_sources,
     training_stream,
     training_views,
 )
-from experiments.evaluate import Scores, report, score
-from experiments.features import cache_features
-from experiments.fields import to_dict
-from experiments.hosts import from_first, together
-from experiments.metrics import MetricWriter, Progress, RunLog
-from experiments.overrides import UserError, user_mistakes
-from experiments.predictions import draw_folder, mask_writer, write_index
-from experiments.task_rows import write_scores
-from experiments.unseen import check_evaluation, trained_classes
-from experiments.workdir import open_workdir, record_start
+from experiments.runs.features import cache_features
+from experiments.runs.metrics import MetricWriter, Progress, RunLog
+from experiments.runs.unseen import check_evaluation, trained_classes
+from experiments.runs.workdir import open_workdir, record_start
+from experiments.settings.checks import check_config, headline_draw
+from experiments.settings.command_line import user_mistakes
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import to_dict
+from experiments.settings.hosts import from_first, together
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import place, read_weights
 from guided_jax.episode import blank_batch

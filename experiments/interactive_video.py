@@ -20,13 +20,21 @@ from tqdm import tqdm
 from data_pipelines.canvas import scaled_size
 from data_pipelines.datasets.sources import open_source, parse_sources
 from data_pipelines.videos import list_videos
-from experiments.annotators import Asked, Times, measure_update, run_video
-from experiments.config import Config
-from experiments.interactive_video_report import describe, report
-from experiments.load import Trained, load_model
-from experiments.overrides import Answered, UserError, guarded, own_flags, read_flags, user_mistakes, workdir_of
-from experiments.result_files import own_config, write_result
-from experiments.run import show_messages
+from experiments.evaluation.annotators import Asked, Times, measure_update, run_video
+from experiments.evaluation.interactive_videos import describe, report
+from experiments.evaluation.result_files import own_config, write_result
+from experiments.runs.load import Trained, load_model
+from experiments.settings.command_line import (
+    Answered,
+    UserError,
+    guarded,
+    own_flags,
+    read_flags,
+    show_messages,
+    user_mistakes,
+    workdir_of,
+)
+from experiments.settings.config import Config
 from guided_jax.model_config import check_mode
 from guided_jax.session import Session
 

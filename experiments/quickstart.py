@@ -11,14 +11,14 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.config import unguided_twin
+from experiments.configs.quickstart import get_config
+from experiments.drawing.pictures import draw_predictions, draw_results
 from experiments.experiment import run
-from experiments.load import load_model
-from experiments.overrides import UserError, guarded
-from experiments.pictures import draw_predictions, draw_results
-from experiments.quickstart_config import get_config
-from experiments.run import show_messages
-from experiments.workdir import write_json
+from experiments.runs.load import load_model
+from experiments.runs.workdir import write_json
+from experiments.settings.command_line import guarded, show_messages
+from experiments.settings.config import unguided_twin
+from experiments.settings.errors import UserError
 
 HEADLINE = "5"
 MODELS = ("guided", "unguided")

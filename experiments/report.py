@@ -15,10 +15,6 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.config import Config
-from experiments.errors import UserError
-from experiments.fields import differing, to_dict
-from experiments.overrides import Answered, guarded, override, own_flags, read_flags, user_mistakes
 from experiments.reports.cases import case_blocks
 from experiments.reports.click_cases import click_case_blocks
 from experiments.reports.clicks import click_sections, interactive_video_section
@@ -29,7 +25,18 @@ from experiments.reports.pages import to_html, to_markdown
 from experiments.reports.sweeps import sweep_section
 from experiments.reports.video_cases import video_case_blocks
 from experiments.reports.videos import video_sections
-from experiments.run import show_messages
+from experiments.settings.command_line import (
+    Answered,
+    guarded,
+    override,
+    own_flags,
+    read_flags,
+    show_messages,
+    user_mistakes,
+)
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import differing, to_dict
 
 USAGE = """\
 usage: python -m experiments.report RUN ... [--out=DIR] [--title=TEXT] [--cases=2] [--points=P]

@@ -3,7 +3,6 @@
 python -m experiments.run --config=experiments/<module>.py --workdir=DIR [--config.train.learning_rate=1e-5 ...]
 """
 
-import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Any
 
 import jax
 
-from experiments.config import Config, describe_model
+from experiments.drawing.pictures import draw_predictions, draw_results
 from experiments.experiment import run
-from experiments.load import load_model
-from experiments.overrides import run_app
-from experiments.pictures import draw_predictions, draw_results
+from experiments.runs.load import load_model
+from experiments.settings.command_line import run_app, show_messages
+from experiments.settings.config import Config, describe_model
 
 
 def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
@@ -49,17 +48,6 @@ def table_of(result: dict[str, Any], name: str) -> str:
 
 def _cells(values: Iterable[str]) -> str:
     return "".join(f" {value:>10}" for value in values)
-
-
-def show_messages() -> None:
-    """Shows what our own packages report; of the libraries only warnings."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    for package in ("guided_jax", "data_pipelines", "experiments"):
-        logger = logging.getLogger(package)
-        logger.handlers = [handler]
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
 
 
 def console() -> None:

@@ -1,9 +1,9 @@
 """Scores a folder of predicted masks without the model: our own (`--config.eval.save=DIR`), or someone else's.
 
     python -m experiments.score DIR [--config.data.root=DATA]
-    python -m experiments.score DIR --config=experiments/few_shot.py:0 --config.data.root=DATA
+    python -m experiments.score DIR --config=experiments/configs/few_shot.py:0 --config.data.root=DATA
 
-`experiments.predictions` tells how a folder is laid out.
+`experiments.evaluation.predictions` tells how a folder is laid out.
 """
 
 import sys
@@ -14,17 +14,26 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from data_pipelines.evaluation import EvaluationEpisodes
-from experiments.checks import check_config
-from experiments.config import Config
-from experiments.data import OpenSource, count_draws, evaluation_episodes, open_sources
-from experiments.errors import UserError
-from experiments.evaluate import Scores, make_scores, report
-from experiments.fields import differing, from_dict, to_dict, with_overrides
-from experiments.overrides import Answered, guarded, load_config, override, own_flags, read_flags, user_mistakes
-from experiments.predictions import INDEX, count_masks, draw_folder, find_points, name_masks, read_index
-from experiments.run import show_messages, table_of
-from experiments.task_rows import write_scores
-from experiments.workdir import environment
+from experiments.evaluation.predictions import INDEX, count_masks, draw_folder, find_points, name_masks, read_index
+from experiments.evaluation.task_rows import write_scores
+from experiments.evaluation.tasks import Scores, make_scores, report
+from experiments.run import table_of
+from experiments.runs.data import OpenSource, count_draws, evaluation_episodes, open_sources
+from experiments.runs.workdir import environment
+from experiments.settings.checks import check_config
+from experiments.settings.command_line import (
+    Answered,
+    guarded,
+    load_config,
+    override,
+    own_flags,
+    read_flags,
+    show_messages,
+    user_mistakes,
+)
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import differing, from_dict, to_dict, with_overrides
 
 USAGE = """\
 usage: python -m experiments.score DIR [--config=FILE.py] [--config.FIELD=VALUE ...] [--out=DIR]

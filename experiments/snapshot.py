@@ -3,7 +3,7 @@
     python -m experiments.snapshot import FILE.pth --model=cofeat-late --workdir=runs/cofeat-late
     python -m experiments.snapshot export FILE.pth --workdir=runs/cofeat-late
 
-`import` makes a workdir with a checkpoint of step 0, to evaluate, to train on, or for `experiments.load`.
+`import` makes a workdir with a checkpoint of step 0, to evaluate, to train on, or for `experiments.runs.load`.
 """
 
 import contextlib
@@ -17,14 +17,13 @@ import jax
 import jax.numpy as jnp
 from absl import flags
 
-from experiments.config import Config
-from experiments.errors import UserError
-from experiments.fields import to_dict
-from experiments.load import Trained, load_model
-from experiments.overrides import guarded, user_mistakes
-from experiments.run import show_messages
-from experiments.snapshot_config import PREFIX, get_config
-from experiments.workdir import open_workdir, record_start
+from experiments.configs.snapshot import PREFIX, get_config
+from experiments.runs.load import Trained, load_model
+from experiments.runs.workdir import open_workdir, record_start
+from experiments.settings.command_line import guarded, show_messages, user_mistakes
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import to_dict
 from guided_jax.backbones.weight_files import checksum
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
@@ -49,7 +48,7 @@ models:
 
 
 def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2) -> Config:
-    """Makes a workdir of a snapshot; returns its configuration, that of `experiments/snapshot_config.py`.
+    """Makes a workdir of a snapshot; returns its configuration, that of `snapshot`.
 
     Args:
         file: of the reference (`read_snapshot`) where a model is named, else of `write_parameters`.
@@ -184,7 +183,7 @@ def main(argv: Sequence[str]) -> None:
         import_snapshot(file, workdir, values.model, way=values.way)
         way = f" --config.model.way={values.way}" if values["way"].present else ""
         print(f"{file} is in {workdir}: a checkpoint of step 0. Evaluate it by experiments.run --mode=eval with")
-        print(f"--workdir={workdir} --config=experiments/snapshot_config.py:{values.model or file}{way}")
+        print(f"--workdir={workdir} --config=snapshot:{values.model or file}{way}")
         return
     departures = export_snapshot(file, workdir, values.model, best=values.best, numbered=values.numbered)
     print("\n".join([f"{workdir} is in {file} ({math.ceil(file.stat().st_size / 1e6)} MB)", *departures]))

@@ -1,6 +1,6 @@
 """Runs the variants of experiments under several seeds, and makes one table of them.
 
-python -m experiments.sweep --config=experiments/early_late.py[,experiments/other.py,...] --workdir=runs/early_late
+python -m experiments.sweep --config=early_late[,experiments/other.py,...] --workdir=runs/early_late
 
 Each variant under each seed is an ordinary run in `WORKDIR/VARIANT/seed-S`, resumed where it was interrupted and
 skipped where it is done. The workdir gets `table.json` and `curve.png`, made of the results that are there.
@@ -18,15 +18,22 @@ from absl import flags, logging
 
 from data_pipelines.canvas import parse_buckets
 from experiments.benchmarks.click import measure_click
-from experiments.config import Config
-from experiments.errors import UserError
 from experiments.experiment import run
-from experiments.overrides import Answered, guarded, own_flags, read_flags, user_mistakes, workdir_of
-from experiments.parameters import count_parameters
-from experiments.run import show_messages
-from experiments.sweeps import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
-from experiments.tables import draw_table, make_table, to_markdown
-from experiments.workdir import environment, write_json
+from experiments.runs.workdir import environment, write_json
+from experiments.settings.command_line import (
+    Answered,
+    guarded,
+    own_flags,
+    read_flags,
+    show_messages,
+    user_mistakes,
+    workdir_of,
+)
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.sweeping.parameters import count_parameters
+from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
+from experiments.sweeping.tables import draw_table, make_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 
 USAGE = """\
@@ -77,7 +84,7 @@ def parse_sweep(argv: Sequence[str]) -> Invocation:
     if values.help:
         raise Answered(USAGE)
     if not values.config:
-        raise UserError("--config=FILE.py is missing: one or several experiments, as experiments/early_late.py")
+        raise UserError("--config=FILE.py is missing: one or several experiments, as early_late")
     arguments = [argument.strip() for argument in values.config.split(",")]
     variants = read_variants(arguments, words, list(values))
     workdir = Path(values.workdir or ".") if values.list else workdir_of(values)

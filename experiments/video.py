@@ -14,14 +14,13 @@ from absl import flags
 
 from data_pipelines.datasets.sources import Source, parse_sources
 from data_pipelines.points import name_count, parse_counts
-from experiments.config import Config, describe_model
-from experiments.errors import UserError
-from experiments.load import load_model
-from experiments.overrides import Answered, guarded, read_flags
-from experiments.result_files import own_config, write_result
-from experiments.run import show_messages
-from experiments.video_runs import Choice, evaluate_masks, evaluate_model
-from experiments.video_scores import describe_table
+from experiments.evaluation.result_files import own_config, write_result
+from experiments.evaluation.video_scores import describe_table
+from experiments.evaluation.videos import Choice, evaluate_masks, evaluate_model
+from experiments.runs.load import load_model
+from experiments.settings.command_line import Answered, guarded, read_flags, show_messages
+from experiments.settings.config import Config, describe_model
+from experiments.settings.errors import UserError
 
 USAGE = """\
 usage: python -m experiments.video --workdir=DIR [--source=davis:val] [--points=dense] [--shots=1] ...

@@ -27,9 +27,9 @@ import numpy as np
 from absl import flags, logging
 from jaxtyping import UInt8
 
-from experiments import interactive
-from experiments.errors import UserError
-from experiments.overrides import (
+from experiments.configs import interactive
+from experiments.runs.workdir import environment, write_json
+from experiments.settings.command_line import (
     Answered,
     guarded,
     load_config,
@@ -39,7 +39,7 @@ from experiments.overrides import (
     user_mistakes,
     workdir_of,
 )
-from experiments.workdir import environment, write_json
+from experiments.settings.errors import UserError
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.learning.step import predict_labels

@@ -1,6 +1,6 @@
 """How fast an experiment trains: its loader, its step, both together, with and without cached features.
 
-    python -m experiments.benchmarks.training --config=experiments/interactive.py --workdir=DIR [--config....]
+    python -m experiments.benchmarks.training --config=experiments/configs/interactive.py --workdir=DIR [--config....]
 
 Prints, and writes to `benchmark.json`, episodes per second of the loader alone, of the step alone (on
 batches that already lie on the device), and of the two together, with the share of the time in which the device
@@ -16,12 +16,11 @@ from pathlib import Path
 
 import jax
 
-from experiments.config import Config
-from experiments.data import host_batches
 from experiments.experiment import open_experiment
-from experiments.overrides import run_app, user_mistakes
-from experiments.run import show_messages
-from experiments.workdir import environment, write_json
+from experiments.runs.data import host_batches
+from experiments.runs.workdir import environment, write_json
+from experiments.settings.command_line import run_app, show_messages, user_mistakes
+from experiments.settings.config import Config
 from guided_jax.learning.loop import Window
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, place_batch, prefetch, replicate

@@ -11,17 +11,16 @@ from jaxtyping import UInt8
 from data_pipelines.canvas import scale_image, scale_labels
 from data_pipelines.datasets.record import DatasetError, decode_image, to_record
 from data_pipelines.tasks import task_target
-from experiments.clicks import choose_tasks, name_object
-from experiments.clicks_report import mask_path
-from experiments.config import Config
-from experiments.data import open_sources
-from experiments.errors import UserError
-from experiments.fields import with_overrides
-from experiments.figures import draw_episodes
+from experiments.drawing.episodes import draw_episodes
+from experiments.evaluation.clicks import choose_tasks, mask_path, name_object
 from experiments.reports.cases import case_config
 from experiments.reports.content import Block, Canvas, Picture, Text
 from experiments.reports.found import Found
 from experiments.reports.ranks import choose_cases, row_title
+from experiments.runs.data import open_sources
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import with_overrides
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.scoring.clicks import click_iou, extend, noc
 

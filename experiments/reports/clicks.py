@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from experiments.drawing.lines import draw_lines
 from experiments.reports.click_cases import rank_objects
 from experiments.reports.content import Block, Canvas, Picture, Section, Table, Text, percent
 from experiments.reports.evaluations import describe_protocol, warn_forced
 from experiments.reports.found import Found, group_by_protocol
-from experiments.reports.lines import draw_lines
 from experiments.reports.ranks import choose_cases
 from guided_jax.scoring.clicks import extend
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.figures import draw_curves
-from experiments.pictures import as_points
+from experiments.drawing.curves import draw_curves
+from experiments.drawing.lines import draw_lines
+from experiments.drawing.pictures import as_points
 from experiments.reports.content import Canvas, Picture, Section, Table, Text, per_label, percent, spread
 from experiments.reports.found import Found
-from experiments.reports.lines import draw_lines
 from experiments.reports.published import fold_of, published_for
 from experiments.reports.series import Series, join_seeds, pool_shots, split_by_protocol
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.errors import UserError
+from experiments.settings.errors import UserError
 
 NO_RESULTS = ("config.json", "run.json", "index.json", "measured.json")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from experiments.reports.content import Spread, spread
 from experiments.reports.found import Found, read_json
-from experiments.workdir import FREE, FREE_IN_EVAL
+from experiments.runs.workdir import FREE, FREE_IN_EVAL
 
 COMPARED = (
     "data",

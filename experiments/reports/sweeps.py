@@ -1,10 +1,10 @@
 """The section of a sweep: its table as it stands, and accuracy over points a line a variant."""
 
+from experiments.drawing.lines import draw_lines
 from experiments.reports.content import Canvas, Picture, Section, Table, Text
 from experiments.reports.evaluations import describe_protocol
 from experiments.reports.found import Found
-from experiments.reports.lines import draw_lines
-from experiments.tables import draw_table, to_markdown
+from experiments.sweeping.tables import draw_table, to_markdown
 
 
 def sweep_section(found: Found, canvas: Canvas) -> Section:

@@ -11,16 +11,16 @@ from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
 from data_pipelines.points import parse_counts
 from data_pipelines.videos import Video, annotate_video, name_annotations, read_frames, read_truth
-from experiments.config import Config
-from experiments.errors import UserError
-from experiments.fields import with_overrides
-from experiments.figures import draw_episodes
-from experiments.load import load_model
+from experiments.drawing.episodes import draw_episodes
+from experiments.evaluation.video_files import read_prediction
+from experiments.evaluation.videos import Choice, open_videos
 from experiments.reports.content import Block, Canvas, Picture, Text, per_label
 from experiments.reports.found import Found
 from experiments.reports.ranks import choose_cases, row_title
-from experiments.video_files import read_prediction
-from experiments.video_runs import Choice, open_videos
+from experiments.runs.load import load_model
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import with_overrides
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.video import VideoSegmentor
 

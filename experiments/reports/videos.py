@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.drawing.lines import draw_lines
 from experiments.reports.content import Block, Canvas, Picture, Section, Table, percent, spread
 from experiments.reports.evaluations import describe_protocol, published_table
 from experiments.reports.found import Found, group_by_protocol
-from experiments.reports.lines import draw_lines
 
 SAME = ("data", "data_version", "names", "every", "scored", "void", "videos", "objects")
 PARTS = ("j", "f")

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from data_pipelines.canvas import parse_buckets
-from data_pipelines.classes import select_classes
 from data_pipelines.datasets.record import DatasetError, decode_image, decode_layer, to_record
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from data_pipelines.points import DENSE
-from data_pipelines.protocols import Plan, plan_episodes
+from data_pipelines.selection.classes import select_classes
+from data_pipelines.selection.protocols import Plan, plan_episodes
 from data_pipelines.tasks import list_tasks
 from guided_jax.episode import UNKNOWN
 

@@ -9,7 +9,7 @@ import pytest
 from data_pipelines.datasets.sources import open_source, parse_sources
 from experiments import experiment
 from experiments.experiment import initial_parameters
-from experiments.overrides import run_app
+from experiments.settings.command_line import run_app
 
 SHRUNK = {
     "data.train": "generated:val[:20]:instance",
@@ -63,6 +63,6 @@ def command(prepared) -> Callable[..., list[str]]:
         fields = {name.replace("__", "."): value for name, value in fields.items()}
         fields = {**SHRUNK, "data.prepared": prepared, **fields}
         overrides = [f"--config.{name}={value}" for name, value in fields.items()]
-        return ["run", "--config=experiments/quickstart_config.py", f"--workdir={workdir}", *overrides, *words]
+        return ["run", "--config=experiments/configs/quickstart.py", f"--workdir={workdir}", *overrides, *words]
 
     return make

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.clicks import main
-from experiments.load import load_model
-from experiments.overrides import UserError, guarded
+from experiments.runs.load import load_model
+from experiments.settings.command_line import guarded
+from experiments.settings.errors import UserError
 from guided_jax.backbones.preprocessing import TORCHVISION
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.videos import Video
-from experiments.annotators import Accuracy, Asked, annotate_at_random, correct, measure
+from experiments.evaluation.annotators import Accuracy, Asked, annotate_at_random, correct, measure
 from experiments.interactive_video import main
-from experiments.overrides import UserError, guarded
+from experiments.settings.command_line import guarded
+from experiments.settings.errors import UserError
 from guided_jax.episode import UNKNOWN
 from guided_jax.session import Session
 from tests.experiments.tiny_run import make_run

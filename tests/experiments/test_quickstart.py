@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from experiments import quickstart as module
-from experiments.load import load_model
-from experiments.overrides import UserError
-from experiments.quickstart_config import get_config
+from experiments.configs.quickstart import get_config
+from experiments.runs.load import load_model
+from experiments.settings.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import pytest
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from experiments import run as runner
-from experiments.config import Config
-from experiments.data import evaluation_episodes
-from experiments.evaluate import report
+from experiments.evaluation.tasks import report
 from experiments.experiment import make_scorer, open_experiment, run
-from experiments.load import Trained
-from experiments.metrics import read_metrics
-from experiments.overrides import parse, run_app
 from experiments.run import main
+from experiments.runs.data import evaluation_episodes
+from experiments.runs.load import Trained
+from experiments.runs.metrics import read_metrics
+from experiments.settings.command_line import parse, run_app
+from experiments.settings.config import Config
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import read_about
 

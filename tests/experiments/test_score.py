@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from experiments import score as module
-from experiments.errors import UserError
+from experiments.evaluation.predictions import INDEX, read_index
+from experiments.evaluation.task_rows import read_rows
+from experiments.evaluation.video_files import davis_palette
 from experiments.experiment import run
-from experiments.overrides import guarded, run_app
-from experiments.predictions import INDEX, read_index
-from experiments.task_rows import read_rows
-from experiments.video_files import davis_palette
+from experiments.settings.command_line import guarded, run_app
+from experiments.settings.errors import UserError
 from guided_jax.scoring.few_shot import score_episodes
 from guided_jax.scoring.positive_iu import positive_iu
 

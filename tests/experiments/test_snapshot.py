@@ -11,12 +11,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from experiments import experiment
-from experiments.checks import check_config
-from experiments.config import Config
-from experiments.load import Trained, load_model
-from experiments.overrides import UserError, guarded, load_config
+from experiments.runs.load import Trained, load_model
+from experiments.runs.workdir import open_workdir, record_start
+from experiments.settings.checks import check_config
+from experiments.settings.command_line import guarded, load_config
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
 from experiments.snapshot import export_snapshot, main
-from experiments.workdir import open_workdir, record_start
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, TORCHVISION, Preprocessing
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
@@ -81,7 +82,7 @@ def test_an_imported_snapshot_is_a_run_at_step_0(workdir, file):
 
 
 def test_it_is_evaluated_by_the_configuration_of_its_name(workdir, prepared):
-    config = load_config(f"experiments/snapshot_config.py:{NAME}")
+    config = load_config(f"experiments/configs/snapshot.py:{NAME}")
     assert config.data.mode == "semantic"
     config.data.mode, config.data.prepared, config.data.buckets = "interactive", str(prepared), "96x96"
     config.eval.source, config.eval.points, config.eval.batch_size = "generated:val[-3:]:instance", "1,dense", 2
@@ -121,7 +122,7 @@ def test_any_model_goes_through_safetensors(tmp_path, preprocessing):
     again = load_model(tmp_path / "again")
     check_trees(again.params, params)
     assert again.model.preprocessing == preprocessing
-    assert again.config == load_config(f"experiments/snapshot_config.py:{file}")
+    assert again.config == load_config(f"experiments/configs/snapshot.py:{file}")
     assert again.config.model.preprocessing == ("torchvision" if preprocessing == TORCHVISION else "caffe")
 
 
@@ -252,6 +253,6 @@ def test_help(capsys):
 
 def test_the_configuration_of_every_model():
     for name, model in MODELS.items():
-        config = load_config(f"experiments/snapshot_config.py:{name}")
+        config = load_config(f"experiments/configs/snapshot.py:{name}")
         assert config.model == model.config
         check_config(dataclasses.replace(config), training=False)

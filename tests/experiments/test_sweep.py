@@ -6,18 +6,19 @@ import shutil
 import pytest
 
 from experiments import sweep as module
-from experiments.fields import to_dict
-from experiments.metrics import read_metrics
-from experiments.overrides import UserError, guarded
+from experiments.runs.metrics import read_metrics
+from experiments.settings.command_line import guarded
+from experiments.settings.errors import UserError
+from experiments.settings.fields import to_dict
 from experiments.sweep import parse_sweep, sweep_app
-from experiments.sweeps import read_result
-from experiments.tables import make_table, to_markdown
+from experiments.sweeping.plan import read_result
+from experiments.sweeping.tables import make_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 from tests.experiments.conftest import SHRUNK
 
 BASE = """
-from experiments.fields import with_overrides
-from experiments.quickstart_config import get_config as base_config
+from experiments.settings.fields import with_overrides
+from experiments.configs.quickstart import get_config as base_config
 
 def get_config(base="generated"):
     return with_overrides(base_config(), {fields})
@@ -174,7 +175,7 @@ def test_files_that_are_no_experiments_with_a_sweep(ask, experiment):
     with pytest.raises(UserError, match=r"mean different things by it: train\.learning_rate: 0\.003 \(first\) != 0\.5"):
         ask(config=f"{first},{second}")
     with pytest.raises(UserError, match=r"has no function get_sweep\(\)"):
-        ask(config="experiments/quickstart_config.py")
+        ask(config="experiments/configs/quickstart.py")
     with pytest.raises(UserError, match=r"nowhere\.py: no such file"):
         ask(config=f"{first},nowhere.py")
     with pytest.raises(UserError, match=r"--config=FILE\.py is missing"):

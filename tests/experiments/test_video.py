@@ -12,17 +12,17 @@ from PIL import Image
 
 from data_pipelines.datasets.sources import open_source, parse_sources
 from data_pipelines.videos import annotate_video, list_videos, read_truth
-from experiments.config import Config
-from experiments.fields import to_dict
-from experiments.overrides import guarded
+from experiments.evaluation.video_files import davis_palette
+from experiments.evaluation.video_scores import count_objects
 from experiments.report import parse, write_report
 from experiments.reports import video_cases
 from experiments.reports.content import Canvas
 from experiments.reports.found import find_results
+from experiments.runs.workdir import write_json
+from experiments.settings.command_line import guarded
+from experiments.settings.config import Config
+from experiments.settings.fields import to_dict
 from experiments.video import main
-from experiments.video_files import davis_palette
-from experiments.video_scores import count_objects
-from experiments.workdir import write_json
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import jax
 
-from experiments.fields import with_overrides
-from experiments.quickstart_config import get_config
-from experiments.workdir import open_workdir, record_start
+from experiments.configs.quickstart import get_config
+from experiments.runs.workdir import open_workdir, record_start
+from experiments.settings.fields import with_overrides
 from guided_jax.backbones.preprocessing import TORCHVISION
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer

@@ -148,7 +148,7 @@ def test_item_03_sizes():
     """3: For sides 33 to 600 the features have ceil(side / 32) - 1 cells, as the masks have.
 
     Images with a side below 33 have no cell; data sets that hold one are refused with the reason
-    (tests/experiments/test_data.py).
+    (tests/experiments/runs/test_data.py).
     """
     sides = np.arange(33, 601)
     cells = np.ceil(sides / 32).astype(int) - 1

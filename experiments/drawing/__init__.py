@@ -1,0 +1,1 @@
+"""Pictures: episodes, curves, lines."""

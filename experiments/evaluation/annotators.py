@@ -1,0 +1,235 @@
+"""Simulated annotators of a video, whose frames are encoded once: random dots, and corrections (paper 5.4)."""
+
+import itertools
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_pipelines.canvas import scale_labels
+from data_pipelines.datasets.sources import Split
+from data_pipelines.points import nested_points
+from data_pipelines.videos import Video, read_frames, read_truth
+from experiments.settings.config import Config
+from guided_jax.episode import UNKNOWN
+from guided_jax.scoring.clicks import Click, next_click
+from guided_jax.scoring.davis import region_similarity
+from guided_jax.session import Session
+
+STREAM = 9
+
+
+class Asked(NamedTuple):
+    """What the command line asks for.
+
+    Attributes:
+        workdir: of the run.
+        source: of the videos.
+        frames: numbers of annotated frames S, ascending.
+        points: per label and annotated frame P, ascending.
+        budget: only S x P up to it; 0: all.
+        draws: of frames and points.
+        corrections: dots of the correcting annotator.
+        videos: names of those to take; empty: all.
+        every: takes every so many frames.
+    """
+
+    workdir: Path
+    source: str
+    frames: tuple[int, ...]
+    points: tuple[int, ...]
+    budget: int
+    draws: int
+    corrections: int
+    videos: tuple[str, ...]
+    every: int
+
+    def cells(self) -> list[tuple[int, int]]:
+        """The pairs (S, P) within the budget."""
+        pairs = itertools.product(self.frames, self.points)
+        return [(s, p) for s, p in pairs if not self.budget or s * p <= self.budget]
+
+
+class Accuracy(NamedTuple):
+    """Of one object over the scored frames of its video.
+
+    Attributes:
+        counts: true positive, false positive and false negative pixels.
+        j: mean over frames of the region similarity.
+    """
+
+    counts: tuple[int, int, int]
+    j: float
+
+
+class ObjectResult(NamedTuple):
+    """One object of one video.
+
+    Attributes:
+        video: its name.
+        label: of the object, from 1.
+        scored: frames that have a mask.
+        grid: accuracy of each draw of every (S, P).
+        corrected: accuracy after each correction.
+        dots: the corrections: frame, row, column, label.
+    """
+
+    video: str
+    label: int
+    scored: int
+    grid: dict[tuple[int, int], list[Accuracy]]
+    corrected: list[Accuracy]
+    dots: list[tuple[int, int, int, int]]
+
+
+class Times(NamedTuple):
+    """Milliseconds: of encoding a frame, from an annotation to its frame's mask, and of any other frame's mask."""
+
+    encode: list[float]
+    update: list[float]
+    frame: list[float]
+
+
+def run_video(
+    session: Session, split: Split, video: Video, config: Config, asked: Asked, times: Times
+) -> list[ObjectResult]:
+    """Encodes a video once, and lets the annotators at each of its objects."""
+    max_side = config.data.max_side
+    for frame, image in enumerate(read_frames(split, video, max_side=max_side)):
+        times.encode.append(_timed(lambda frame=frame, image=image: session.add(frame, image))[0])
+    truths = [scale_labels(read_truth(split, video, frame), max_side) for frame in session.names]
+    scored = [frame for frame, truth in enumerate(truths) if (truth != UNKNOWN).any()]
+    results = []
+    for label in range(1, len(video.objects) + 1):
+        targets = [
+            np.where(truth == UNKNOWN, truth, (truth == label).astype(np.uint8)).astype(np.uint8) for truth in truths
+        ]
+        if not any((target == 1).any() for target in targets):  # lost by scaling down
+            continue
+        look = _looker(session, targets, scored, times)
+        grid = {cell: [] for cell in asked.cells()}
+        for draw in range(asked.draws):
+            for cell, accuracy in annotate_at_random(session, video, label, targets, config.seed, draw, asked, look):
+                grid[cell].append(accuracy)
+        corrected, dots = correct(session, targets, scored, asked.corrections, look)
+        results.append(ObjectResult(video.name, label, len(scored), grid, corrected, dots))
+    return results
+
+
+Look = Callable[[], tuple[Accuracy, list[np.ndarray]]]
+
+
+def _looker(session: Session, targets: list[np.ndarray], scored: list[int], times: Times) -> Look:
+    """The function that segments every scored frame by the annotations of the moment."""
+
+    def look():
+        masks = []
+        for frame in scored:
+            took, mask = _timed(lambda frame=frame: session.mask(frame))
+            if masks:  # the first one includes the guidance
+                times.frame.append(took)
+            masks.append(mask)
+        return measure(masks, [targets[frame] for frame in scored]), masks
+
+    return look
+
+
+def measure(masks: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Accuracy:
+    """Positive IU's counts, void left out, and the mean J, where void is background (as DAVIS has it)."""
+    counts, similarities = np.zeros(3, np.int64), []
+    for mask, target in zip(masks, targets, strict=True):
+        taken, wanted, known = mask == 1, target == 1, target != UNKNOWN
+        counts += [
+            np.count_nonzero(taken & wanted),
+            np.count_nonzero(taken & known & ~wanted),
+            np.count_nonzero(wanted & ~taken),
+        ]
+        similarities.append(region_similarity(taken, wanted))
+    return Accuracy(tuple(counts.tolist()), float(np.mean(similarities)))
+
+
+def annotate_at_random(
+    session: Session,
+    video: Video,
+    label: int,
+    targets: list[UInt8[np.ndarray, "h w"]],
+    seed: int,
+    draw: int,
+    asked: Asked,
+    look: Look,
+) -> Iterator[tuple[tuple[int, int], Accuracy]]:
+    """Random dots: accuracy of every (S, P), for which each frame is guided once a number of points.
+
+    Frames are drawn from those that show the object; with fewer of these than S, all of them are annotated.
+    """
+    name = zlib.crc32(video.name.encode())
+    shown = [frame for frame, target in enumerate(targets) if (target == 1).any()]
+    order = np.random.default_rng([seed, STREAM, name, label, draw]).permutation(shown)[: asked.frames[-1]].tolist()
+    dots = {}
+    for frame in order:
+        rng = np.random.default_rng([seed, STREAM, name, label, draw, frame])
+        dots[frame] = nested_points(rng, targets[frame], asked.points)
+    cells = asked.cells()
+    for number, points in enumerate(asked.points):
+        session.clear()
+        for shots, frame in enumerate(order, 1):
+            session.annotate(frame, dots[frame][number])
+            last = shots == len(order)
+            for s in asked.frames:
+                if (s == shots or (last and s > shots)) and (s, points) in cells:
+                    yield (s, points), look()[0]
+    session.clear()
+
+
+def correct(
+    session: Session, targets: list[UInt8[np.ndarray, "h w"]], scored: list[int], dots: int, look: Look
+) -> tuple[list[Accuracy], list[tuple[int, int, int, int]]]:
+    """Corrections, one dot at a time, by the click rule on the frame of lowest J; the first of equals.
+
+    It starts from empty masks. A frame whose pixels are all right, or clicked, has its turn over. Where no frame is
+    left it ends.
+    """
+    session.clear()
+    masks = [np.zeros_like(targets[frame]) for frame in scored]
+    made: dict[int, list[Click]] = {frame: [] for frame in scored}
+    accuracies, placed = [], []
+    for _ in range(dots):
+        js = [region_similarity(mask == 1, targets[frame] == 1) for mask, frame in zip(masks, scored, strict=True)]
+        for i in np.argsort(js, kind="stable").tolist():
+            frame = scored[i]
+            click = next_click(masks[i], targets[frame], made[frame])
+            if click is not None:
+                break
+        else:
+            break
+        made[frame].append(click)
+        session.click(frame, click.row, click.column, int(click.positive))
+        placed.append((frame, click.row, click.column, int(click.positive)))
+        accuracy, masks = look()
+        accuracies.append(accuracy)
+    session.clear()
+    return accuracies, placed
+
+
+def measure_update(session: Session, times: Times, updates: int = 10) -> None:
+    """Times dots on the middle frame, from the dot to that frame's mask on the host; nothing is encoded again."""
+    frame = session.names[len(session.names) // 2]
+    height, width = session.mask(frame).shape
+    for i in range(updates):
+
+        def update(i=i):
+            session.click(frame, (7 * i) % height, (11 * i) % width, i % 2)
+            return session.mask(frame)
+
+        times.update.append(_timed(update)[0])
+    session.clear()
+
+
+def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    result = call()
+    return 1000 * (time.perf_counter() - began), result

@@ -1,0 +1,95 @@
+"""Masks of videos as files: VIDEO/FRAME.png with a palette, as DAVIS has them and its official scorer reads them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from data_pipelines.datasets.files import read_mask
+from data_pipelines.datasets.record import DatasetError
+from data_pipelines.videos import Video
+from experiments.settings.errors import UserError
+from guided_jax.episode import UNKNOWN
+
+COLOURS = 22
+"""Of DAVIS's palette: VOC's, its brightest channel 191; the rest are greys."""
+
+
+def davis_palette() -> list[int]:
+    """The palette of DAVIS: red, green and blue of each of 256 values, one after the other."""
+    palette = []
+    for value in range(256):
+        if value >= COLOURS:
+            palette += [value] * 3
+            continue
+        for channel in range(3):
+            # Bits 0 to 2 set 128 in red, green and blue, bits 3 to 5 set 64.
+            level = 128 * (value >> channel & 1) + 64 * (value >> (channel + 3) & 1)
+            palette.append(min(level, 191))
+    return palette
+
+
+def write_masks(folder: Path, video: Video, maps: Sequence[UInt8[np.ndarray, "h w"]]) -> None:
+    """Writes the label maps of all frames of a video as `folder/VIDEO/FRAME.png`, with the video's own ids."""
+    path = folder / video.name
+    path.mkdir(parents=True, exist_ok=True)
+    table, palette = np.array([0, *video.objects], np.uint8), davis_palette()
+    for name, labels in zip(video.frames, maps, strict=True):
+        image = Image.fromarray(table[labels])
+        image.putpalette(palette)  # makes it an image of indices
+        image.save(path / f"{name}.png")
+
+
+def check_predictions(folder: Path, videos: Sequence[Video]) -> None:
+    """Raises UserError where the folder lacks a mask of a frame that is scored."""
+    if not folder.is_dir():
+        raise UserError(f"--predictions={folder}: no such folder")
+    for video in videos:
+        path = folder / video.name
+        if not path.is_dir():
+            others = sorted(child.name for child in folder.iterdir() if child.is_dir())
+            there = f"it holds {', '.join(others[:8])}" if others else "it holds no folder at all"
+            raise UserError(
+                f"{path}: no such folder, for the masks of the video {video.name} (VIDEO/FRAME.png); {there}"
+            )
+        missing = [name for i in video.scored if not (path / (name := f"{video.frames[i]}.png")).is_file()]
+        if missing:
+            raise UserError(
+                f"{path / missing[0]}: no such file; masks of {len(missing)} of the {len(video.scored)} scored frames "
+                f"of {video.name} are missing"
+            )
+
+
+def read_prediction(folder: Path, video: Video, position: int) -> UInt8[np.ndarray, "h w"]:
+    """The mask of a frame as labels: 0, or 1 to K for the video's objects.
+
+    In the mask of a video with a single object, 255 is this object where no other positive value is.
+
+    Raises:
+        UserError: the file is broken or coloured, of another size, or has an id that no object of the video has.
+    """
+    path = folder / video.name / f"{video.frames[position]}.png"
+    try:
+        mask = read_mask(path)
+    except DatasetError as error:
+        raise UserError(str(error)) from error
+    if mask.ndim == 3:
+        raise UserError(f"{path}: is an RGB image; a mask holds ids, as a palette or grey PNG")
+    if mask.shape != (video.height, video.width):
+        raise UserError(
+            f"{path}: is {mask.shape[0]}x{mask.shape[1]} pixels (height x width), the frames of {video.name} are "
+            f"{video.height}x{video.width}"
+        )
+    ids = np.unique(mask).tolist()
+    if len(video.objects) == 1 and UNKNOWN in ids and set(ids) <= {0, UNKNOWN}:
+        return (mask == UNKNOWN).astype(np.uint8)
+    if unknown := sorted(set(ids) - {0, *video.objects}):
+        raise UserError(
+            f"{path}: has the id {unknown[0]}; the objects of {video.name} are "
+            f"{', '.join(map(str, video.objects))}, and 0 is background"
+        )
+    table = np.zeros(256, np.uint8)
+    table[list(video.objects)] = np.arange(1, len(video.objects) + 1)
+    return table[mask]

@@ -1,0 +1,235 @@
+"""The folder of a run: one config, one process at a time, and who made it with what.
+
+    config.json     the config that it is bound to
+    run.json        every start: command, code, packages, devices, versions of the data
+    .lock           held by the process that is at work here
+
+The run itself adds its metrics, checkpoints and results.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from io import TextIOBase
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import experiments
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import differences, differing, flatten, to_dict
+
+FREE = (
+    # Where the files lie; the versions of the data sets are compared instead.
+    "data.root",
+    "data.prepared",
+    # How it is computed: the batches are the same, the update too but for the order of its sums.
+    "data.workers",
+    "train.accumulation",
+    "eval.batch_size",
+    # What is seen and kept of the run.
+    "train.log_every",
+    "train.evaluate_every",
+    "train.checkpoint_every",
+    "train.keep_last",
+    "train.keep_best",
+    "eval.save",
+    "eval.name",
+)
+"""Fields that a resumed run may change, for they do not change its numbers."""
+
+FREE_IN_EVAL = ("data.*", "eval.*", "seed")
+"""Fields that `--mode=eval` may change besides: any trained model can be scored on anything.
+
+Training may not change `eval.*`, or the best checkpoints would be chosen by scores that cannot be compared.
+"""
+
+_LOGS = (".log", ".out", ".err")  # of the shell or the scheduler, which are often sent to the workdir
+
+
+@contextlib.contextmanager
+def open_workdir(path: Path, config: Config, mode: str = "train_and_eval") -> Iterator[bool]:
+    """Creates the folder or enters an existing one, and keeps other processes out until the end.
+
+    To be called in the first process of a run only; nothing but the lock is written (see `record_start`).
+
+    Args:
+        path: of the folder.
+        config: of the run.
+        mode: train, eval or train_and_eval.
+
+    Yields:
+        Whether there is a run to resume.
+
+    Raises:
+        UserError: the folder cannot be written, holds other things or a run of another config, or is in use.
+    """
+    if mode == "eval" and not (path / "config.json").exists():
+        raise UserError(f"--workdir={path}: holds no run to evaluate; train first")
+    with contextlib.ExitStack() as stack:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign(path)
+            lock = stack.enter_context(open(path / ".lock", "a+"))
+        except FileExistsError as error:
+            raise UserError(f"--workdir={path}: is a file, not a folder") from error
+        except OSError as error:
+            raise UserError(f"--workdir={path}: cannot be written: {error.strerror}") from error
+        _lock(lock, path)
+        refuse_other_config(path, config, mode)
+        yield (path / "config.json").exists()
+
+
+def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: dict[str, str]) -> dict[str, Any]:
+    """Binds the folder to the config and notes the start in `run.json`; once nothing can fail for the user any more.
+
+    A later evaluation on its own does not change `config.json`.
+
+    Args:
+        path: of the folder, opened by `open_workdir`.
+        config: of the run.
+        mode: train, eval or train_and_eval.
+        parallel: pmap or jit.
+        data: version of each data set by its name.
+
+    Returns:
+        The entry of `run.json`.
+
+    Raises:
+        UserError: a data set is not what it was when the run was started.
+    """
+    earlier = _read_json(path / "run.json") if (path / "run.json").exists() else []
+    for start in earlier:
+        for name, version in start["data"].items():
+            if data.get(name, version) != version:
+                raise UserError(
+                    f"--workdir={path}: the data set {name} has changed since: version {version} (workdir) != "
+                    f"{data[name]} (now); give another --workdir, or the data of then"
+                )
+    start = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "mode": mode,
+        "parallel": parallel,
+        "data": data,
+        **environment(),
+    }
+    if mode != "eval":
+        write_json(path / "config.json", to_dict(config))
+    write_json(path / "run.json", [*earlier, start])
+    return start
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers of this process depend on besides config and data, for results and checkpoints."""
+    device = jax.devices()[0]
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {
+        "code": code_version(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "devices": {
+            "kind": device.device_kind,
+            "platform": device.platform,
+            "count": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+    }
+
+
+def code_version() -> str:
+    """The commit of the checkout, with `-dirty` where it was changed; else the version of the package."""
+    checkout = Path(experiments.__file__).parents[1]
+    if (checkout / ".git").exists():  # else git could answer for a repository around an installed package
+        describe = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        with contextlib.suppress(OSError):
+            answer = subprocess.run(describe, capture_output=True, text=True, check=False)
+            if answer.returncode == 0:
+                return answer.stdout.strip()
+    try:
+        return importlib.metadata.version("guided_jax")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file such that there is always the old one or the new one, whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with open(partial, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _refuse_foreign(path: Path) -> None:
+    if (path / "config.json").exists():
+        return
+    others = sorted(
+        entry.name for entry in path.iterdir() if not entry.name.startswith(".") and entry.suffix not in _LOGS
+    )
+    if others:
+        raise UserError(
+            f"--workdir={path}: is neither empty nor a workdir (it holds {others[0]!r} but no config.json); "
+            "give a new folder"
+        )
+
+
+def _lock(lock: TextIOBase, path: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        owner = lock.read().strip() or "another process"
+        raise UserError(f"--workdir={path}: is in use by {owner}; wait for it, or give another folder") from None
+    except OSError:
+        return  # a file system without locks
+    lock.truncate(0)
+    lock.write(f"process {os.getpid()} on {platform.node()}\n")
+    lock.flush()
+
+
+def refuse_other_config(path: Path, config: Config, mode: str) -> None:
+    """Raises UserError, with what differs, where the folder holds a run of another config."""
+    if not (path / "config.json").exists():
+        return
+    before, now = _read_json(path / "config.json"), to_dict(config)
+    if not isinstance(before, dict):
+        raise UserError(f"{path / 'config.json'}: is not a config")
+    # A field that came later than the run has the value that means what was there before: its default.
+    before = flatten(to_dict(Config())) | flatten(before)
+    free = FREE + (FREE_IN_EVAL if mode == "eval" else ())
+    if config.train.schedule == "constant":  # any other depends on where it ends
+        free += ("train.steps",)
+    bound = [name for name in differing(before, now) if not _matches(name, free)]
+    if bound:
+        lines = [line for line in differences(before, now) if line.partition(": ")[0] in bound]
+        way_out = "give another --workdir, or delete this one"
+        if all(_matches(name, FREE_IN_EVAL) for name in bound):
+            way_out = "give another --workdir, or --mode=eval to score what is trained there"
+        raise UserError(f"--workdir={path}: is of another config: {'; '.join(lines)}; {way_out}")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)

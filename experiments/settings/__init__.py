@@ -1,0 +1,1 @@
+"""What a user sets: the configuration, its checks, and the way there from the command line."""

@@ -1,0 +1,1 @@
+"""Runs side by side: the plan of a sweep, and its tables."""

@@ -1,0 +1,170 @@
+"""The runs of a sweep: variants of experiments times seeds, their folders, and who runs which."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_pipelines.points import name_count, parse_counts
+from experiments.runs.workdir import refuse_other_config
+from experiments.settings.checks import check_config
+from experiments.settings.command_line import call_module, load_config, load_module, override, user_mistakes
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import FieldError, differences, nearest, to_dict, with_overrides
+from experiments.sweeping.parameters import count_parameters
+
+
+class Variant(NamedTuple):
+    """One configuration of a sweep.
+
+    Attributes:
+        name: of the variant, also of its folder.
+        experiments: files that ask for it.
+        overrides: what it changes of their base.
+        config: of the first seed.
+    """
+
+    name: str
+    experiments: tuple[str, ...]
+    overrides: dict[str, Any]
+    config: Config
+
+
+class Run(NamedTuple):
+    """One variant under one seed: an ordinary run.
+
+    Attributes:
+        variant: the variant.
+        seed: of initialisation, training episodes, dropout, and points of the evaluation.
+        config: with this seed.
+        folder: its workdir.
+    """
+
+    variant: Variant
+    seed: int
+    config: Config
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Variant and seed, as in the workdir."""
+        return f"{self.variant.name}/{self.folder.name}"
+
+
+def read_variants(arguments: Sequence[str], words: Sequence[str], known_flags: Sequence[str]) -> list[Variant]:
+    """The variants of experiments, in their order; one that several ask for is there once.
+
+    Args:
+        arguments: `FILE.py` or `FILE.py:text`, as in `load_config`. A file has `get_config()`, the base, and
+            `get_sweep()`, which yields (name, overrides by dotted name); both are given the text.
+        words: of the command line, overriding every base before the variants do.
+        known_flags: names of the program's flags, for messages.
+
+    Raises:
+        UserError: a file, a word or a variant is not sound, or two experiments mean other things by a name.
+    """
+    variants: dict[str, Variant] = {}
+    for argument in arguments:
+        base = override(load_config(argument), list(words), list(known_flags))
+        module, text = load_module(argument)
+        seen = set()
+        for name, overrides in call_module(module, "get_sweep", text, argument):
+            if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or name in seen:
+                raise UserError(
+                    f"{argument}: a variant is called {name!r}; each needs a name of its own, fit for a folder"
+                )
+            seen.add(name)
+            try:
+                config = with_overrides(base, {"name": name, **overrides}, f"{argument}: variant {name}")
+            except FieldError as error:
+                raise UserError(str(error)) from error
+            variant = Variant(name, (argument,), dict(overrides), config)
+            variants[name] = _join(variants[name], variant) if name in variants else variant
+    if not variants:
+        raise UserError(f"{', '.join(arguments)}: no variant to run")
+    return list(variants.values())
+
+
+def _join(before: Variant, now: Variant) -> Variant:
+    if before.config != now.config:
+        unlike = differences(to_dict(before.config), to_dict(now.config))
+        raise UserError(
+            f"variant {before.name}: {before.experiments[0]} and {now.experiments[0]} mean different things by it: "
+            f"{'; '.join(unlike).replace('(workdir)', '(first)').replace('(now)', '(second)')}"
+        )
+    return before._replace(experiments=before.experiments + now.experiments)
+
+
+def check_variants(variants: Sequence[Variant]) -> None:
+    """Raises UserError with the variant's name and the reason where one makes no run."""
+    for variant in variants:
+        try:
+            check_config(variant.config, training=True)
+            count_parameters(variant.config)  # builds the model, and tells whether train.freeze fits it
+        except ValueError as error:
+            raise UserError(f"variant {variant.name} of {variant.experiments[0]}: {error}") from error
+
+
+def plan_runs(variants: Sequence[Variant], seeds: int, workdir: Path) -> list[Run]:
+    """Every variant under the seeds s, s + 1, ... from the one of its configuration on.
+
+    Raises:
+        UserError: a folder holds a run of another configuration.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds={seeds}: at least 1")
+    runs = []
+    for variant in variants:
+        for seed in range(variant.config.seed, variant.config.seed + seeds):
+            folder = workdir / variant.name / f"seed-{seed}"
+            runs.append(Run(variant, seed, with_overrides(variant.config, {"seed": seed}), folder))
+    for run in runs:
+        refuse_other_config(run.folder, run.config, "train_and_eval")
+    return runs
+
+
+def choose_runs(runs: Sequence[Run], only: str = "", part: str = "") -> list[Run]:
+    """The runs of some variants, and of these the share of one of several jobs.
+
+    The shares do not depend on what has been run, so that no two jobs meet in one.
+
+    Args:
+        runs: all.
+        only: comma-separated names of variants; empty: all.
+        part: `I/N`, the share I of N, counted from 1; empty: all.
+
+    Raises:
+        UserError: there is no such variant or part.
+    """
+    names = {run.variant.name: None for run in runs}
+    wanted = [name.strip() for name in only.split(",") if name.strip()] or list(names)
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"--only={name}: no such variant{nearest(name, names)}; there are: {', '.join(names)}")
+    chosen = [run for run in runs if run.variant.name in wanted]
+    if not part:
+        return chosen
+    found = re.fullmatch(r"(\d+)/(\d+)", part)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise UserError(f"--part={part}: expects I/N with I from 1 to N, as 1/4 for the first of four jobs")
+    return chosen[int(found[1]) - 1 :: int(found[2])]
+
+
+def read_result(run: Run) -> dict[str, Any] | None:
+    """The result of a run that has ended; None where it has not, or was scored otherwise since.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    file = run.folder / "result.json"
+    if not file.exists():
+        return None
+    with user_mistakes():
+        result = json.loads(file.read_text(encoding="utf-8"))
+    protocol, evaluation = result["protocol"], run.config.eval
+    there = (protocol["step"], protocol["source"], protocol["mode"], protocol["limit"], list(result["scores"]))
+    points = [name_count(count) for count in parse_counts(evaluation.points)]
+    mode = evaluation.mode or run.config.data.mode
+    return result if there == (run.config.train.steps, evaluation.source, mode, evaluation.limit, points) else None

@@ -1,0 +1,158 @@
+"""Every shipped configuration, as it is."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import configs
+from experiments.settings.checks import check_config
+from experiments.settings.command_line import load_config
+from experiments.settings.config import Config, describe_model
+from experiments.settings.errors import UserError
+from experiments.settings.fields import differing, with_overrides
+from experiments.sweeping.parameters import count_parameters
+from experiments.sweeping.plan import Variant, check_variants, read_variants
+from guided_jax.backbones.preprocessing import CAFFE
+from guided_jax.episode import blank_batch
+from guided_jax.model_config import ModelConfig
+from guided_jax.segmentor import Segmentor
+
+FILES = sorted(
+    file for file in Path(configs.__file__).parent.glob("*.py") if "\ndef get_config(" in file.read_text("utf-8")
+)
+
+
+def parameters(config: ModelConfig) -> int:
+    model = Segmentor(config, CAFFE)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), blank_batch(64))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_is_sound(file, tmp_path):
+    config = load_config(str(file))
+    assert isinstance(config, Config)
+    config.train.batch_size *= jax.device_count()
+    if config.weights:
+        with pytest.raises(ValueError, match=r"there is no such file"):
+            check_config(config, training=True)
+        config.weights = str(tmp_path / "weights.npz")
+        Path(config.weights).touch()
+    check_config(config, training=True)
+    assert parameters(config.model) > 10_000
+
+
+SWEEPS = {
+    "early_late": {"late-global", "late-local", "early-stack-direct-discs", "early-stack-direct-distance",
+                   "early-stack-global", "early-stack-local", "early-mask-global"},
+    "feature_fusion": {"late-global", "late-unshared", "late-maximum", "late-learned-mask", "late-interpolated",
+                       "late-both"},
+    "parameter_regression": {"late-global", "regression-global", "regression-local", "regression-unshared",
+                             "regression-mask"},
+    "prototypes": {"late-global", *(f"{form}-{metric}" for form in ("prototypes", "neighbours", "both")
+                                    for metric in ("cosine", "euclidean"))},
+}  # fmt: skip
+UNTRAINED = {"untrained-prototypes", "untrained-neighbours", "untrained-both"}
+
+
+def read_sweeps(base: str, tmp_path: Path) -> list[Variant]:
+    """The variants of all experiments on the paper's questions, in one sweep."""
+    weights = tmp_path / "weights.npz"
+    weights.touch()
+    words = [f"--config.weights={weights}"] if base == "interactive" else []
+    return read_variants([f"experiments/configs/{name}.py:{base}" for name in SWEEPS], words, [])
+
+
+@pytest.mark.parametrize("base", ["generated", "interactive"])
+def test_every_variant_of_the_sweeps_is_sound(base, tmp_path):
+    variants = read_sweeps(base, tmp_path)
+    for name, expected in SWEEPS.items():
+        expected = expected | UNTRAINED if (name, base) == ("prototypes", "interactive") else expected
+        file = f"experiments/configs/{name}.py:{base}"
+        assert {each.name for each in variants if file in each.experiments} == expected
+    check_variants(variants)
+    named = {each.name: each.config for each in variants}
+    assert len({str(dataclasses.replace(config, name="")) for config in named.values()}) == len(named)
+    assert len({config.seed for config in named.values()}) == 1
+
+
+@pytest.mark.parametrize("base", ["generated", "interactive"])
+def test_variants_are_compared_at_the_same_width_and_training(base, tmp_path):
+    variants = read_sweeps(base, tmp_path)
+    plain = next(each for each in variants if each.name == "late-global").config
+    for each in variants:
+        for field in ("data", "eval"):
+            assert getattr(each.config, field) == getattr(plain, field)
+        allowed = {"train.freeze", "train.cache_features"} if each.name not in UNTRAINED else {"train.steps"}
+        assert {name for name in each.overrides if not name.startswith("model.")} <= allowed
+        if each.config.model.inference == "direct":
+            assert each.config.model.head_width == 2 * plain.model.feature_width
+
+
+def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
+    learning = {each.name: count_parameters(each.config).learning for each in read_sweeps("interactive", tmp_path)}
+    without_head = learning["prototypes-cosine"] - 1  # a temperature
+    first_stage = (3 * 3 * (3 + 2) * 64 + 64) + (3 * 3 * 64 * 64 + 64)
+    direct_head = 256 * 512 + 512 + 512 * 2 + 2
+    assert learning["early-stack-direct-discs"] == without_head + first_stage + direct_head
+
+
+@pytest.mark.parametrize(
+    ("file", "variants"), [("interactive_reference", "lite"), ("interactive", "unshared, clicks, unguided")]
+)
+def test_a_misspelt_variant_is_refused(file, variants):
+    with pytest.raises(Exception, match=f"the variants are {variants} and none"):
+        load_config(str(Path(configs.__file__).parent / f"{file}.py") + ":light")
+
+
+@pytest.mark.parametrize("fields", [{"data.mode": "semantic", "eval.mode": "interactive"}, {"model.fusion": "none"}])
+def test_corrections_need_an_annotation_of_the_query_to_correct(fields):
+    config = load_config(
+        "experiments/configs/interactive.py:unguided"
+        if "model.fusion" in fields
+        else "experiments/configs/interactive.py"
+    )
+    config = with_overrides(config, {"train.corrections": 3, **fields})
+    with pytest.raises(
+        ValueError, match=r"train.corrections=3: corrects the query's own annotation; it needs a guided model"
+    ):
+        check_config(config, training=True)
+
+
+def test_a_misspelt_base_is_refused():
+    with pytest.raises(UserError, match="'generatd' is no base; there are: generated, interactive"):
+        load_config("experiments/configs/early_late.py:generatd")
+
+
+def test_the_unguided_twin_differs_in_what_it_sees_alone():
+    guided, twin = (load_config(f"experiments/configs/interactive.py{text}") for text in ("", ":unguided"))
+    changed = {"name": twin.name, "model": twin.model}
+    assert dataclasses.replace(guided, **changed) == twin
+    assert differing(dataclasses.asdict(guided.model), dataclasses.asdict(twin.model)) == [
+        "fusion",
+        "inference",
+        "head_width",
+    ]
+    # The first layer lacks the rows of the guidance; the score has a column for each label instead of one in all.
+    assert parameters(guided.model) - parameters(twin.model) == 256 * 512 - (512 + 1)
+
+
+def test_the_unshared_variant_differs_in_its_head_alone():
+    shared, unshared = (load_config(f"experiments/configs/interactive.py{text}") for text in ("", ":unshared"))
+    assert unshared.model == dataclasses.replace(shared.model, sharing="unshared")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "late global feature-fusion"),
+        ({"fusion": "mask", "inference": "parameter-regression"}, "mask global parameter-regression"),
+        ({"locality": "both", "inference": "distance"}, "late both distance"),
+        ({"fusion": "stack", "inference": "direct"}, "stack direct"),
+        ({"fusion": "none", "inference": "direct"}, "unguided"),
+    ],
+)
+def test_models_are_told_apart(fields, text):
+    assert describe_model(ModelConfig(**fields)) == text

@@ -1,0 +1,178 @@
+"""Training on cached features of a frozen trunk: the numbers of training on images."""
+
+import dataclasses
+import json
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines.compose import place
+from data_pipelines.datasets.record import decode_image, to_record
+from data_pipelines.feature_store import FeatureStore
+from data_pipelines.views import View, view_key
+from experiments import experiment as module
+from experiments.experiment import open_experiment, run
+from experiments.runs.features import trunk_key
+from experiments.runs.metrics import read_metrics
+from experiments.settings.command_line import parse, run_app
+from guided_jax.backbones.preprocessing import CAFFE, TORCHVISION
+from guided_jax.segmentor import Segmentor
+from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
+
+CACHED = {"train.freeze": "trunk", "train.cache_features": "true"}
+IMAGES = 8
+"""The last 3 and the first 5 of the split, which evaluation and training use."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_weights_are_read():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "read_weights", read_tiny_weights)
+        yield
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Writes weights of a tiny VGG that expect the given preprocessing."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(preprocessing):
+        path = folder / f"{preprocessing.channels}.safetensors"
+        write_tiny_weights(path, preprocessing)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def folder(prepared, tmp_path_factory):
+    """Prepared data of this module's own: the data set, without features."""
+    folder = tmp_path_factory.mktemp("features")
+    (folder / "datasets").symlink_to(prepared / "datasets")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def line(command, folder, weights):
+    def make(workdir, *, preprocessing=CAFFE, prepared=folder, **fields):
+        fields = {"data.train": "generated:val[:5]:instance", "weights": weights(preprocessing), **fields}
+        return command(workdir, **{**CACHED, "data.prepared": prepared, **fields})
+
+    return make
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """The keys of the features that are computed from here on."""
+    keys, write = [], FeatureStore.write
+
+    def note(self, key, maps):
+        keys.append(key)
+        write(self, key, maps)
+
+    monkeypatch.setattr(FeatureStore, "write", note)
+    return keys
+
+
+def losses(workdir):
+    return [each["loss"] for each in read_metrics(workdir) if "loss" in each]
+
+
+def test_cached_features_give_the_training_on_images(line, folder, tmp_path, written):
+    plain, cached, again = (tmp_path / name for name in ("plain", "cached", "again"))
+    # A large rate, so that the losses say something of the features.
+    fields = {"train.learning_rate": 0.02, "train.warmup": 0, "model.sharing": "unshared"}
+    assert run_app(run, line(plain, **fields, **{"train.cache_features": "false"})) == 0
+    assert not written and not (folder / "features").exists()
+    assert run_app(run, line(cached, **fields)) == 0
+    assert len(written) == len(set(written)) == IMAGES
+    expected = losses(plain)
+    assert np.ptp(expected) > 0.02
+    np.testing.assert_allclose(losses(cached), expected, rtol=2e-3)
+    results = [json.loads((workdir / "result.json").read_text())["scores"] for workdir in (plain, cached)]
+    for points, scores in results[0].items():
+        assert results[1][points]["pos_iu"] == pytest.approx(scores["pos_iu"], abs=0.02)
+
+    written.clear()
+    assert run_app(run, line(again, **{"train.steps": 0}, **fields)) == 0
+    assert not written
+
+
+@pytest.fixture
+def opened(line, tmp_path):
+    """Opens an experiment, which computes what is missing of its features."""
+
+    def make(**fields):
+        config = parse(line(tmp_path / "run", prepared=tmp_path / "prepared", **fields)).config
+        return open_experiment(config, "pmap", training=True)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _own_datasets(prepared, tmp_path):
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "datasets").symlink_to(prepared / "datasets")
+
+
+def test_features_belong_to_weights_and_preprocessing(opened, tmp_path):
+    experiment, params = opened()
+    opened(preprocessing=TORCHVISION)
+    model, trunk = experiment.model, params["trunk"]
+    folders = {path.name for path in (tmp_path / "prepared" / "features").iterdir()}
+    assert len(folders) == 2 and trunk_key(model, trunk) in folders
+
+    def key(trunk=trunk, preprocessing=CAFFE, **fields):
+        return trunk_key(Segmentor(dataclasses.replace(model.config, **fields), preprocessing), trunk)
+
+    moved = jax.tree.map(lambda leaf: leaf * 1.0001, trunk)
+    keys = [key(), key(moved), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(stride=2)]
+    assert len(set(keys)) == 5
+    assert key(feature_width=4, sharing="unshared", dropout=0.0) == keys[0]
+
+
+def test_what_is_missing_is_computed_and_nothing_else(opened, tmp_path, written):
+    opened()
+    files = sorted((tmp_path / "prepared" / "features").glob("*/*/*.safetensors"))
+    assert len(files) == IMAGES
+    files[3].unlink()
+    written.clear()
+    opened()
+    assert written == [files[3].stem]
+
+
+def test_features_of_an_image_and_of_its_mirror_image(opened, tmp_path):
+    experiment, params = opened(**{"data.flip": "true"})
+    (trunk,) = (tmp_path / "prepared" / "features").iterdir()
+    assert len(list(trunk.glob("*/*"))) == 2 * 5 + 3  # an evaluation mirrors nothing
+    record = to_record(experiment.train_sources[0].split.records[0])
+    image = decode_image(record.image)
+    size = np.array([image.shape[:2]], np.int32)
+    encode = jax.jit(partial(experiment.model.apply, method="trunk_maps"))
+    for mirrored, shown in ((False, image), (True, image[:, ::-1])):
+        stored = FeatureStore(trunk).read(view_key(record, View(0, mirrored)))
+        expected = encode({"params": params}, place(np.ascontiguousarray(shown), (96, 96), 0)[None], size)
+        assert len(stored) == len(expected)
+        for one, two in zip(stored, expected, strict=True):
+            np.testing.assert_allclose(one, two[0], rtol=1e-3, atol=1e-4 * np.abs(two).max())
+
+
+def test_features_of_every_crop(opened, tmp_path):
+    fields = {"data.mode": "views", "data.crops": 2, "data.shots": 2, "eval.mode": "interactive"}
+    experiment, _ = opened(**fields)
+    (trunk,) = (tmp_path / "prepared" / "features").iterdir()
+    assert len(list(trunk.glob("*/*"))) == 3 * 5 + 3  # an evaluation shows the whole alone
+    for i in range(8):
+        assert experiment.stream[i].support[0].shape[0] == 2
+
+
+def test_a_damaged_file_is_one_line(opened, line, tmp_path, capfd):
+    opened()
+    for file in (tmp_path / "prepared" / "features").glob("*/*/*.safetensors"):
+        file.write_bytes(b"half")
+    capfd.readouterr()
+    assert run_app(run, line(tmp_path / "run", prepared=tmp_path / "prepared")) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ") and "cannot be read" in last and "delete it, and it is computed again" in last

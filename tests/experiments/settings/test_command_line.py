@@ -1,0 +1,214 @@
+"""The command line: what is understood, and one line for every mistake."""
+
+import subprocess
+import sys
+
+import pytest
+
+from data_pipelines.datasets.record import DatasetError
+from experiments.settings.command_line import load_config, parse, run_app, user_mistakes
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import differences, to_dict
+
+CONFIG = """
+from experiments.settings.config import Config
+
+def get_config(name="plain"):
+    config = Config(name=name)
+    config.train.steps = 50
+    return config
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Path of a config file."""
+    file = tmp_path / "small.py"
+    file.write_text(CONFIG)
+    return file
+
+
+@pytest.fixture
+def read(experiment, tmp_path):
+    """Parses a command line with a config file and a workdir."""
+    return lambda *words: parse(["prog", f"--config={experiment}", f"--workdir={tmp_path / 'run'}", *words])
+
+
+def test_defaults(read, tmp_path):
+    config, workdir, mode, parallel, distributed = read()
+    assert (config.name, config.train.steps) == ("plain", 50)
+    assert (workdir, mode, parallel, distributed) == (tmp_path / "run", "train_and_eval", "pmap", False)
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "value"),
+    [
+        ("--config.train.steps=7", "train.steps", 7),
+        ("--config.train.learning_rate=1e-5", "train.learning_rate", 1e-5),
+        ("--config.train.learning_rate=1", "train.learning_rate", 1.0),
+        ("--config.data.flip=true", "data.flip", True),
+        ("--config.data.flip", "data.flip", True),
+        ("--noconfig.data.flip", "data.flip", False),
+        ("--config.eval.points=5", "eval.points", "5"),
+        ("--config.weights=", "weights", ""),
+        (
+            "--config.data.train=voc:trainaug:class*2, coco:train2017",
+            "data.train",
+            "voc:trainaug:class*2, coco:train2017",
+        ),
+        ("--config.train.freeze=trunk, neck/.*=x", "train.freeze", "trunk, neck/.*=x"),
+    ],
+)
+def test_override(read, word, name, value):
+    node = read(word).config
+    for part in name.split("."):
+        node = getattr(node, part)
+    assert node == value
+    assert type(node) is type(value)
+
+
+def test_only_the_overridden_field_changes(read):
+    before, after = to_dict(read().config), to_dict(read("--config.train.momentum=0.5").config)
+    assert differences(before, after) == ["train.momentum: 0.99 (workdir) != 0.5 (now)"]
+
+
+def test_words_in_any_order_and_form(experiment, tmp_path):
+    words = ["--config.train.steps", "5", "--workdir", str(tmp_path), "--config.train.weight_decay", "-1"]
+    config, workdir, mode, parallel, distributed = parse(
+        ["prog", *words, "--config", f"{experiment}:dense", "--mode=eval", "--parallel=jit", "--distributed"]
+    )
+    assert (config.name, config.train.steps, config.train.weight_decay) == ("dense", 5, -1.0)
+    assert (workdir, mode, parallel, distributed) == (tmp_path, "eval", "jit", True)
+
+
+def test_the_last_of_two_overrides_wins(read):
+    assert read("--config.train.steps=5", "--config.train.steps=6").config.train.steps == 6
+
+
+def test_flagfile(read, tmp_path):
+    (tmp_path / "flags").write_text("--config.train.steps=9\n--mode=train\n")
+    config, _, mode, *_ = read(f"--flagfile={tmp_path / 'flags'}")
+    assert (config.train.steps, mode) == (9, "train")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--config.train.learning_rat=1", r"train\.learning_rat: no such field; did you mean train\.learning_rate\?"),
+        ("--config.learning_rate=1", r"did you mean train\.learning_rate\?"),
+        ("--config.trian.steps=1", r"did you mean train\.steps\?"),
+        ("--config.zzz=1", r"--config\.zzz: no such field \(--fields"),
+        ("--config.train[0]=1", "no such field"),
+        ("--config.train.steps=many", r"--config\.train\.steps=many: expects an int"),
+        ("--config.train.steps=1e5", r"expects an int"),
+        ("--config.train.learning_rate=fast: very", r"learning_rate=fast: very: expects a float"),
+        ("--config.train.learning_rate=nan", r"train\.learning_rate=nan is not a finite number"),
+        ("--config.data.flip=maybe", r"--config\.data\.flip=maybe: expects a bool"),
+        ("--config.data=voc", r"--config\.data: cannot be set as a whole; set its fields: data\.root,"),
+        ("--config.train.steps", r"Missing value for flag --config\.train\.steps"),
+        ("--workdr=x", r"--workdr: no such flag; did you mean workdir\?"),
+        ("--noconfig.train.steps", r"--noconfig\.train\.steps: no such flag"),
+        ("--mode=test", r"--mode=test: value should be one of <train\|eval\|train_and_eval>"),
+        ("--parallel=xmap", r"--parallel=xmap: value should be one of <pmap\|jit>"),
+        ("train", r"'train': a flag was expected"),
+    ],
+)
+def test_mistakes(read, word, message):
+    with pytest.raises(UserError, match=message):
+        read(word)
+
+
+def test_missing_flags(experiment):
+    with pytest.raises(UserError, match="--workdir=DIR is missing"):
+        parse(["prog", f"--config={experiment}"])
+    with pytest.raises(UserError, match=r"--config=FILE\.py is missing"):
+        parse(["prog", "--workdir=x"])
+    with pytest.raises(UserError, match="gs://bucket/run: must be a folder of a mounted file system"):
+        parse(["prog", f"--config={experiment}", "--workdir=gs://bucket/run"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", r"has no function get_config\(\)"),
+        ("def get_config(): return {}", r"get_config\(\) gives a dict, not a Config"),
+        ("def get_config(): pass", r"get_config\(\) gives a NoneType, not a Config"),
+        (CONFIG.replace("50", "1e5"), r"train\.steps=100000\.0 is not of type int"),
+    ],
+)
+def test_bad_config_files(tmp_path, text, message):
+    file = tmp_path / "bad.py"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_config(str(file))
+
+
+def test_config_files_that_cannot_be_called_so(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere\.py: no such file"):
+        load_config("nowhere.py")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="not a Python file"):
+        load_config(str(tmp_path / "config.json"))
+    (tmp_path / "fixed.py").write_text("def get_config(): raise AssertionError")
+    with pytest.raises(UserError, match="does not take what follows the colon: too many"):
+        load_config(f"{tmp_path / 'fixed.py'}:text")
+
+
+def test_an_int_in_a_config_file_becomes_a_float(tmp_path):
+    (tmp_path / "int.py").write_text(CONFIG.replace("train.steps", "train.learning_rate"))
+    assert type(load_config(str(tmp_path / "int.py")).train.learning_rate) is float
+
+
+def test_main_gets_what_was_asked_for(experiment, tmp_path, capsys):
+    seen = []
+    assert run_app(lambda *given: seen.append(given), ["prog", f"--config={experiment}", f"--workdir={tmp_path}"]) == 0
+    [(config, workdir, mode, parallel)] = seen
+    assert isinstance(config, Config)
+    assert (workdir, mode, parallel) == (tmp_path, "train_and_eval", "pmap")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [UserError("batch\nsize"), DatasetError("batch  size")])
+def test_user_errors_are_one_line(experiment, tmp_path, capsys, error):
+    def main(*given):
+        raise error
+
+    assert run_app(main, ["prog", f"--config={experiment}", f"--workdir={tmp_path}"]) == 2
+    assert capsys.readouterr() == ("", "error: batch size\n")
+
+
+def test_other_errors_keep_their_traceback(experiment, tmp_path):
+    def main(*given):
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        run_app(main, ["prog", f"--config={experiment}", f"--workdir={tmp_path}"])
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), OSError("wrong"), DatasetError("wrong")])
+def test_user_mistakes(error):
+    with pytest.raises(UserError, match="wrong"), user_mistakes():
+        raise error
+    with pytest.raises(TypeError), user_mistakes():
+        raise TypeError
+
+
+def test_help_and_fields(experiment, capsys):
+    assert run_app(print, ["prog", "--help"]) == 0
+    assert "--workdir=DIR" in capsys.readouterr().out
+    assert run_app(print, ["prog", "--fields", f"--config={experiment}", "--config.train.warmup=3"]) == 0
+    shown = capsys.readouterr().out
+    assert "--config.train.steps=50\n    int: number of updates." in shown
+    assert "--config.train.warmup=3\n" in shown
+
+
+def test_a_process_ends_with_one_line_and_code_2(experiment, tmp_path):
+    program = "import sys; from experiments.settings.command_line import run_app; sys.exit(run_app(print))"
+    words = [f"--config={experiment}", f"--workdir={tmp_path}", "--config.train.step=1"]
+    ended = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert (
+        ended.stderr == "error: --config.train.step: no such field; did you mean train.steps? (--fields lists them)\n"
+    )

@@ -1,0 +1,110 @@
+"""kill -9 in the middle, the same command again: to the bit what an uninterrupted run gives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from experiments.experiment import run
+from experiments.runs.metrics import read_metrics
+from experiments.settings.command_line import run_app
+
+STEPS = 60
+# Numbers to the bit need this process's compiler settings and devices in the others.
+SETTINGS = {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
+def start(words) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.run", *words[1:]],
+        env={**os.environ, **SETTINGS},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process) -> str:
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 0, messages
+    return messages
+
+
+def saved_steps(workdir) -> list[int]:
+    return sorted(int(path.name) for path in workdir.glob("checkpoints/*") if path.name.isdigit())
+
+
+def kill_once_saved(process, workdir, step) -> None:
+    deadline = time.monotonic() + 120
+    while max(saved_steps(workdir), default=0) < step:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def read_state(workdir, step) -> dict[str, np.ndarray]:
+    """All arrays of a checkpoint, by path."""
+    with ocp.PyTreeCheckpointer() as reader:
+        folder = workdir / "checkpoints" / str(step) / "state"
+        leaves = jax.tree.map(
+            lambda _: ocp.RestoreArgs(restore_type=np.ndarray), reader.metadata(folder).item_metadata.tree
+        )
+        tree = reader.restore(folder, restore_args=leaves)
+    return {jax.tree_util.keystr(path): value for path, value in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+@pytest.fixture(scope="module")
+def workdirs(command, tmp_path_factory):
+    """Of an uninterrupted run, and of one that was killed; and the step from which that one went on."""
+    root = tmp_path_factory.mktemp("resume")
+    fields = {"train.steps": STEPS, "train.checkpoint_every": 5, "train.keep_last": 99}
+    whole, killed = (command(root / name, "--mode=train", **fields) for name in ("whole", "killed"))
+    kill_once_saved(start(killed), root / "killed", 10)
+    stopped = saved_steps(root / "killed")[-1]
+    assert 10 <= stopped < STEPS
+    again = start(killed)
+    assert run_app(run, whole) == 0  # meanwhile
+    assert f"going on from the checkpoint of step {stopped}" in end(again)
+    return root / "whole", root / "killed", stopped
+
+
+def test_every_checkpoint_is_the_same_to_the_bit(workdirs):
+    whole, killed, stopped = workdirs
+    steps = saved_steps(whole)
+    assert steps == saved_steps(killed) == list(range(5, STEPS + 1, 5))
+    for step in (stopped, stopped + 5, STEPS):
+        expected, got = read_state(whole, step), read_state(killed, step)
+        assert expected.keys() == got.keys() and len(expected) > 20
+        for path, value in expected.items():
+            assert value.dtype == got[path].dtype
+            np.testing.assert_array_equal(got[path], value, err_msg=f"{path} at step {step}")
+    first, last = read_state(whole, 5), read_state(whole, STEPS)
+    assert any(not np.array_equal(first[path], value) for path, value in last.items())
+
+
+def test_metrics_are_those_of_one_run(workdirs):
+    whole, killed, _ = workdirs
+
+    def numbers(workdir):
+        times = ("seconds", "episodes_per_second", "wait")
+        return [{name: value for name, value in line.items() if name not in times} for line in read_metrics(workdir)]
+
+    assert numbers(killed) == numbers(whole)
+    assert [line["step"] for line in numbers(whole) if "loss" in line] == list(range(1, STEPS + 1))
+    assert "eval/pos_iu" in numbers(whole)[-1]
+    seconds = [line["seconds"] for line in read_metrics(killed)]
+    assert seconds == sorted(seconds)
+
+
+def test_both_starts_are_on_record(workdirs):
+    _, killed, _ = workdirs
+    assert len(json.loads((killed / "run.json").read_text())) == 2
