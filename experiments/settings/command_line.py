@@ -21,7 +21,6 @@ from ml_collections import config_flags
 
 import experiments
 from data_pipelines.datasets.record import DatasetError
-from experiments import configs
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import FieldError, describe_fields, field_types, from_dict, nearest, to_dict
@@ -315,7 +314,7 @@ def show_messages() -> None:
 
 def shipped_configs() -> dict[str, Path]:
     """The experiments that ship, by name: the modules of `experiments.configs` that give a config."""
-    files = sorted(Path(configs.__file__).parent.glob("*.py"))
+    files = sorted((Path(experiments.__file__).parent / "configs").glob("*.py"))
     return {file.stem: file for file in files if "\ndef get_config(" in file.read_text("utf-8")}
 
 
