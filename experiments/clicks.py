@@ -1,6 +1,6 @@
-"""Interactive segmentation by clicks (paper 5.1): the field's simulated user, and the number of clicks it needs.
+"""Clicks on objects as the field's simulated user does, and counts the clicks that they need (paper 5.1).
 
-    python -m experiments.clicks --workdir=RUN --source=voc:val:class --config.data.root=DATA
+    guided_jax clicks --workdir=RUN --source=voc:val:class --config.data.root=DATA
 
 The model of a run segments every object of a source again and again, each time with the user's next click
 (`guided_jax.scoring.clicks`): NoC@80, 85 and 90, the mean IoU after every click, and the time that a click takes.
@@ -14,41 +14,26 @@ from typing import Any
 
 from absl import flags
 
-from experiments.evaluation.clicks import Asked, click_objects, describe, report, save_mask
-from experiments.evaluation.result_files import own_config, write_result
-from experiments.runs.data import open_sources
-from experiments.runs.load import Trained, load_model
+from experiments.evaluation.clicks import ClickOptions, click_objects, describe, report, save_mask
+from experiments.evaluation.scoring_command import FIELDS, define_run, load_run, show_and_write
+from experiments.runs.data import open_evaluation
+from experiments.runs.load import Trained
 from experiments.runs.unseen import check_evaluation
-from experiments.settings.command_line import (
-    Answered,
-    UserError,
-    guarded,
-    own_flags,
-    read_flags,
-    show_messages,
-    user_mistakes,
-    workdir_of,
-)
+from experiments.settings.checks import check_new
+from experiments.settings.command_flags import own_flags, read_flags, workdir_of
+from experiments.settings.command_line import start
 from experiments.settings.config import Config
+from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.help_texts import Command
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.scoring.clicks import LIMIT
 
-USAGE = """\
-usage: python -m experiments.clicks --workdir=RUN [--source=SOURCE] [--config.FIELD=VALUE ...]
-
-  --workdir=RUN           of a trained run; the result is written there
-  --source=SOURCE         whose class or instance masks are the objects, as voc:val:class (the run's eval.source)
-  --targets=80,85,90      of the IoU, in per cent, for the number of clicks (NoC)
-  --clicks=20             clicks an object at most
-  --limit=N               only so many objects, drawn once by the seed
-  --best                  the best checkpoint by the evaluations during training, not the newest
-  --save=DIR              writes the mask after the last click of every object as DIR/IMAGE/OBJECT.png, 0 and 1, which
-                          a report shows
-  --config.FIELD=VALUE    of data, eval and seed, as --config.data.root=DATA or --config.data.buckets=480x854
-
-A fold (--config.eval.classes=fold:K) is refused for a model that learnt its classes; with --config.eval.force_seen=True
-it is clicked on all the same, and the result says so.
-"""
+COMMAND = Command(
+    "guided_jax clicks",
+    __doc__,
+    fields=f"{FIELDS} A fold (--config.eval.classes=fold:K) is refused for a model that learnt its classes; with "
+    "--config.eval.force_seen=True it is clicked on all the same, and the result says so.",
+)
 
 
 def learnt(workdir: Path, step: int) -> dict[str, Any]:
@@ -58,38 +43,47 @@ def learnt(workdir: Path, step: int) -> dict[str, Any]:
     return {name: about.get(name) for name in ("trained_classes", "trained_on")}
 
 
-def parse(argv: Sequence[str]) -> tuple[Trained, Config, Asked]:
+def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
     """Reads a command line, the first word of which is the program's name, and the run that it names.
 
     Raises:
         UserError: it is not as it should be, or the run has no checkpoint.
     """
     values = own_flags()
-    flags.DEFINE_string("source", "", "whose objects", flag_values=values)
-    flags.DEFINE_list("targets", ["80", "85", "90"], "of the IoU, in per cent", flag_values=values)
-    flags.DEFINE_integer("clicks", LIMIT, "an object at most", flag_values=values)
-    flags.DEFINE_integer("limit", 0, "number of objects", flag_values=values)
-    flags.DEFINE_bool("best", False, "the best checkpoint, not the newest", flag_values=values)
-    flags.DEFINE_string("save", "", "folder for masks", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(USAGE)
+    define_run(values)
+    flags.DEFINE_string(
+        "source",
+        "",
+        "The `SOURCE` whose class or instance masks are the objects, as voc:val:class; without it the run's "
+        "eval.source.",
+        flag_values=values,
+    )
+    text = "IoU targets in per cent, for the number of clicks that reach them (NoC)."
+    flags.DEFINE_list("targets", ["80", "85", "90"], f"`P,...`: {text}", flag_values=values)
+    flags.DEFINE_integer("clicks", LIMIT, "At most `N` clicks an object.", flag_values=values)
+    text = "Only `N` objects, drawn once by the seed; 0 is all."
+    flags.DEFINE_integer("limit", 0, text, flag_values=values)
+    flags.DEFINE_string(
+        "save",
+        "",
+        "New folder `DIR` for the mask after the last click of every object, as DIR/IMAGE/OBJECT.png with 0 and 1, "
+        "which a report shows.",
+        flag_values=values,
+    )
+    _, overrides = read_flags(argv, values, COMMAND)
     targets = [text.strip() for text in values.targets]
     if not targets or any(not text.isdigit() or not 1 <= int(text) <= 100 for text in targets):
         raise UserError(f"--targets={','.join(values.targets)}: expects whole per cent of IoU, as 80,85,90")
     if values.clicks < 1 or values.limit < 0:
         raise UserError(f"--clicks={values.clicks}: at least 1; --limit={values.limit}: at least 0, which is all")
     save = Path(values.save) if values.save else None
-    if save is not None and save.exists() and (not save.is_dir() or any(save.iterdir())):
-        raise UserError(f"--save={save}: is not empty; give a new folder")
+    if save is not None:
+        check_new(save, "--save")
     workdir = workdir_of(values)
-    trained = load_model(workdir, best=values.best)
     if values.source:
-        words = [*words, f"--config.eval.source={values.source}"]
-    config = own_config(trained.config, words, list(values))
-    if trained.config.model.way != 2:
-        raise UserError(f"{workdir}: the model has {trained.config.model.way} labels, and an object has two")
-    return trained, config, Asked(workdir, tuple(int(text) for text in targets), values.clicks, values.limit, save)
+        overrides = [*overrides, f"--config.eval.source={values.source}"]
+    trained, config = load_run(workdir, values, overrides, two_labels=True)
+    return trained, config, ClickOptions(workdir, tuple(map(int, targets)), values.clicks, values.limit, save)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -100,21 +94,17 @@ def main(argv: Sequence[str]) -> None:
     """
     trained, config, asked = parse(argv)
     with user_mistakes():
-        opened = open_sources(config, "eval")
-        if len(opened) != 1:
-            raise UserError(f"--source={config.eval.source}: one source was expected")
+        opened = open_evaluation(config)
         about = learnt(asked.workdir, trained.step)
-        seen = check_evaluation(config, opened[0], about["trained_classes"])
+        seen = check_evaluation(config, opened, about["trained_classes"])
         objects = []
-        for each in click_objects(trained, config, opened[0], asked):
+        for each in click_objects(trained, config, opened, asked):
             if asked.save:
                 save_mask(asked.save, each)
             objects.append(each._replace(mask=each.mask[:0]))
-        result = report(trained, config, opened[0], objects, asked, seen=seen, about=about)
-    print(describe(result))
-    print(f"written to {write_result(asked.workdir, ['clicks', config.eval.source], result)}")
+        result = report(trained, config, opened, objects, asked, seen=seen, about=about)
+    show_and_write(describe(result), asked.workdir, ["clicks", config.eval.source], result)
 
 
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from data_pipelines.compose import CachedFeatures
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.views import View
@@ -23,6 +24,7 @@ from experiments.runs.data import (
     data_versions,
     evaluation_episodes,
     host_batches,
+    open_evaluation,
     open_sources,
     training_stream,
     training_views,
@@ -32,9 +34,8 @@ from experiments.runs.metrics import MetricWriter, Progress, RunLog
 from experiments.runs.unseen import check_evaluation, trained_classes
 from experiments.runs.workdir import open_workdir, record_start
 from experiments.settings.checks import check_config, headline_draw
-from experiments.settings.command_line import user_mistakes
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from experiments.settings.hosts import from_first, together
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
@@ -110,8 +111,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best
             )
             stack.callback(kept.close)
-            best = mode == "eval" and config.eval.checkpoint == "best"
-            step = kept.best() if best else kept.newest()
+            step = kept.best() if scores_best(config, mode) else kept.newest()
             if mode == "eval" and step is None and first:
                 raise ValueError(f"--workdir={workdir}: holds no checkpoint to evaluate; train first")
             if mode == "eval" and step is not None:
@@ -154,30 +154,41 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
         return result
 
 
+def scores_best(config: Config, mode: str) -> bool:
+    """Whether a run scores its best checkpoint, and not what was trained last."""
+    return mode == "eval" and config.eval.checkpoint == "best"
+
+
 def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[Experiment, dict]:
     """Opens data sets, model and features; returns the experiment and its initial parameters.
 
     Raises:
         ValueError, DatasetError: what a user can mend.
     """
-    eval_sources = open_sources(config, "eval")
-    if len(eval_sources) > 1:
-        raise ValueError(f"eval.source={config.eval.source!r}: one source, not a mixture")
+    eval_source = open_evaluation(config)
     train_sources = open_sources(config, "data") if training else []
     model, params = initial_parameters(config)
-    features = None
-    if config.train.cache_features:
-        features = cache_features(config, model, params, eval_sources, [View(config.data.max_side)])
-        if train_sources:
-            features = cache_features(config, model, params, train_sources, training_views(config.data))
+    features = open_features(config, model, params, train_sources, eval_source)
     stream = training_stream(config, train_sources, features) if training else None
-    tasks = partial(evaluation_episodes, config, eval_sources[0], features, devices=jax.device_count())
+    tasks = partial(evaluation_episodes, config, eval_source, features, devices=jax.device_count())
     tasks_during = tasks(limit=config.eval.during) if training else None
     whole, *more = (tasks(limit=config.eval.limit, draw=draw) for draw in range(count_draws(config.eval)))
     experiment = Experiment(
-        config, parallel, model, train_sources, eval_sources[0], stream, whole, tasks_during, tuple(more)
+        config, parallel, model, train_sources, eval_source, stream, whole, tasks_during, tuple(more)
     )
     return experiment, params
+
+
+def open_features(
+    config: Config, model: Segmentor, params: dict, train_sources: list[OpenSource], eval_source: OpenSource
+) -> CachedFeatures | None:
+    """Fills the cache of features where `train.cache_features` asks for one, and opens it; else None."""
+    if not config.train.cache_features:
+        return None
+    features = cache_features(config, model, params, [eval_source], [View(config.data.max_side)])
+    if train_sources:
+        features = cache_features(config, model, params, train_sources, training_views(config.data))
+    return features
 
 
 def initial_parameters(config: Config) -> tuple[Segmentor, dict]:

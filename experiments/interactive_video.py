@@ -1,6 +1,6 @@
-"""Interactive video (paper 5.4): a simulated annotator adds dots to frames, every frame follows at once.
+"""Lets simulated annotators add dots to frames of videos, and scores all frames (paper 5.4).
 
-    python -m experiments.interactive_video --workdir=RUN --source=davis:val --config.data.root=DATA
+    guided_jax interactive-video --workdir=RUN --source=davis:val --config.data.root=DATA
 
 Two annotators. *Random dots*: P points per label on each of S frames, S x P within a budget; frames and points are
 drawn once, smaller numbers of either are parts of the larger ones. *Corrections*: one dot at a time, in the middle of
@@ -10,7 +10,6 @@ costs its own guidance and the head.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,44 +17,23 @@ from absl import flags
 from tqdm import tqdm
 
 from data_pipelines.canvas import scaled_size
-from data_pipelines.datasets.sources import open_source, parse_sources
-from data_pipelines.videos import list_videos
-from experiments.evaluation.annotators import Asked, Times, measure_update, run_video
+from experiments.evaluation.annotators import AnnotatorOptions, Times, measure_update, run_video
 from experiments.evaluation.interactive_videos import describe, report
-from experiments.evaluation.result_files import own_config, write_result
-from experiments.runs.load import Trained, load_model
-from experiments.settings.command_line import (
-    Answered,
-    UserError,
-    guarded,
-    own_flags,
-    read_flags,
-    show_messages,
-    user_mistakes,
-    workdir_of,
-)
+from experiments.evaluation.scoring_command import FIELDS, define_run, define_videos, load_run, show_and_write
+from experiments.evaluation.videos import Choice, open_videos
+from experiments.runs.load import Trained
+from experiments.settings.command_flags import own_flags, read_flags, workdir_of
+from experiments.settings.command_line import start
 from experiments.settings.config import Config
+from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.help_texts import Command
 from guided_jax.model_config import check_mode
 from guided_jax.session import Session
 
-USAGE = """\
-usage: python -m experiments.interactive_video --workdir=RUN [--source=davis:val] [--config.FIELD=VALUE ...]
-
-  --workdir=RUN           of a trained run; the result is written there
-  --source=SOURCE         davis:SPLIT (train, val, val2016, ...), or your own: frames@PATH:all
-  --frames=1,2,4,8        numbers of annotated frames S
-  --points=1,5,20         points per label and annotated frame P
-  --budget=N              only S x P up to N; 0: all
-  --draws=1               of frames and points; scores are means over them
-  --corrections=20        dots of the annotator who corrects; 0: none
-  --videos=NAME,...       only these
-  --every=N               only every so many frames: for a quick look
-  --best                  the best checkpoint by the evaluations during training, not the newest
-  --config.FIELD=VALUE    of data, eval and seed, as --config.data.root=DATA
-"""
+COMMAND = Command("guided_jax interactive-video", __doc__, fields=FIELDS)
 
 
-def evaluate(trained: Trained, config: Config, asked: Asked) -> dict[str, Any]:
+def evaluate(trained: Trained, config: Config, asked: AnnotatorOptions) -> dict[str, Any]:
     """Runs the annotators over all videos of a source; the result as JSON.
 
     Raises:
@@ -63,11 +41,7 @@ def evaluate(trained: Trained, config: Config, asked: Asked) -> dict[str, Any]:
         ValueError: the model segments the annotated image alone.
     """
     check_mode(config.model, "video", "interactive video: mode")
-    sources = parse_sources(asked.source)
-    if len(sources) != 1:
-        raise UserError(f"--source={asked.source}: one source was expected")
-    split = open_source(sources[0], Path(config.data.root), Path(config.data.prepared) / "datasets")
-    videos = list_videos(split, every=asked.every, names=asked.videos)
+    split, videos = open_videos(config, Choice(asked.source, names=asked.videos, every=asked.every))
     opened, warm, times, results = Session(trained.model, trained.params), set(), Times([], [], []), []
     for video in tqdm(videos, desc="videos", disable=None, leave=False):
         session, size = opened.fresh(), scaled_size(video.height, video.width, config.data.max_side)
@@ -86,30 +60,31 @@ def _warm(session: Session, size: tuple[int, int]) -> None:
     session.mask(0)
 
 
-def parse(argv: Sequence[str]) -> tuple[Trained, Config, Asked]:
+def parse(argv: Sequence[str]) -> tuple[Trained, Config, AnnotatorOptions]:
     """Reads a command line, the first word of which is the program's name, and the run that it names.
 
     Raises:
         UserError: it is not as it should be, or the run has no checkpoint.
     """
     values = own_flags()
-    flags.DEFINE_string("source", "davis:val", "of the videos", flag_values=values)
-    flags.DEFINE_list("frames", ["1", "2", "4", "8"], "annotated frames", flag_values=values)
-    flags.DEFINE_list("points", ["1", "5", "20"], "per label and annotated frame", flag_values=values)
-    flags.DEFINE_integer("budget", 0, "of S x P", flag_values=values)
-    flags.DEFINE_integer("draws", 1, "of frames and points", flag_values=values)
-    flags.DEFINE_integer("corrections", 20, "dots of the correcting annotator", flag_values=values)
-    flags.DEFINE_list("videos", [], "only these", flag_values=values)
-    flags.DEFINE_integer("every", 1, "only every so many frames", flag_values=values)
-    flags.DEFINE_bool("best", False, "the best checkpoint, not the newest", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(USAGE)
+    define_run(values)
+    define_videos(values)
+    text = "`S,...` numbers of annotated frames."
+    flags.DEFINE_list("frames", ["1", "2", "4", "8"], text, flag_values=values)
+    text = "`P,...` points per label and annotated frame."
+    flags.DEFINE_list("points", ["1", "5", "20"], text, flag_values=values)
+    text = "Only S x P up to `N` points per label, as 20; 0 is all."
+    flags.DEFINE_integer("budget", 0, text, flag_values=values)
+    text = "How often, `D`, frames and points are drawn; scores are means over the draws."
+    flags.DEFINE_integer("draws", 1, text, flag_values=values)
+    text = "At most `N` dots of the annotator who corrects; 0 is none."
+    flags.DEFINE_integer("corrections", 20, text, flag_values=values)
+    _, overrides = read_flags(argv, values, COMMAND)
     frames, points = (_numbers(name, values[name].value) for name in ("frames", "points"))
-    for name, least in {"budget": 0, "draws": 1, "corrections": 0, "every": 1}.items():
+    for name, least in {"budget": 0, "draws": 1, "corrections": 0}.items():
         if values[name].value < least:
             raise UserError(f"--{name}={values[name].value}: at least {least}")
-    asked = Asked(
+    asked = AnnotatorOptions(
         workdir_of(values),
         values.source,
         frames,
@@ -122,10 +97,8 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, Asked]:
     )
     if not asked.cells():
         raise UserError(f"--budget={asked.budget}: no S x P is that small; the least is {frames[0] * points[0]}")
-    trained = load_model(asked.workdir, best=values.best)
-    if trained.config.model.way != 2:
-        raise UserError(f"{asked.workdir}: the model has {trained.config.model.way} labels, and an object has two")
-    return trained, own_config(trained.config, words, list(values)), asked
+    trained, config = load_run(asked.workdir, values, overrides, two_labels=True)
+    return trained, config, asked
 
 
 def _numbers(name: str, texts: Sequence[str]) -> tuple[int, ...]:
@@ -144,10 +117,8 @@ def main(argv: Sequence[str]) -> None:
     trained, config, asked = parse(argv)
     with user_mistakes():
         result = evaluate(trained, config, asked)
-    print(describe(result))
-    print(f"written to {write_result(asked.workdir, ['interactive-video', asked.source], result)}")
+    show_and_write(describe(result), asked.workdir, ["interactive-video", asked.source], result)
 
 
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

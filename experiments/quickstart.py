@@ -1,12 +1,13 @@
-"""The quickstart: a guided network and its unguided twin learn on generated images, side by side.
+"""Trains a guided network and its unguided twin on generated images, side by side.
 
-    python -m experiments.quickstart --workdir=runs/quickstart
+    guided_jax quickstart --workdir=runs/quickstart
 
 Builds the data set, trains both, evaluates them on held-out images, and writes `result.json`, `curve.png`
 and `picture.png`. An interrupted run goes on by the same command.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -16,10 +17,13 @@ from experiments.drawing.pictures import draw_predictions, draw_results
 from experiments.experiment import run
 from experiments.runs.load import load_model
 from experiments.runs.workdir import write_json
-from experiments.settings.command_line import guarded, show_messages
+from experiments.settings.command_flags import define_parallel, own_flags, read_flags
+from experiments.settings.command_line import start
 from experiments.settings.config import unguided_twin
 from experiments.settings.errors import UserError
+from experiments.settings.help_texts import Command
 
+COMMAND = Command("guided_jax quickstart", __doc__)
 HEADLINE = "5"
 MODELS = ("guided", "unguided")
 
@@ -62,23 +66,22 @@ def quickstart(workdir: Path, *, parallel: str = "pmap", steps: int = 0) -> dict
 _FILES = {"results": "result.json", "curve": "curve.png", "picture": "picture.png"}
 
 
-def main() -> None:
-    """The command line."""
-    values = flags.FlagValues()
-    flags.DEFINE_string("workdir", "runs/quickstart", "folder for everything", flag_values=values)
-    flags.DEFINE_enum("parallel", "pmap", ["pmap", "jit"], "how to use the devices", flag_values=values)
-    flags.DEFINE_integer("steps", 0, "updates of each network; 0: as configured", flag_values=values)
+def main(argv: Sequence[str]) -> None:
+    """The command line, the first word of which is the program's name.
 
-    def program():
-        try:
-            values(sys.argv)
-        except flags.Error as error:
-            raise UserError(str(error)) from error
-        quickstart(Path(values.workdir), parallel=values.parallel, steps=values.steps)
-
-    show_messages()
-    sys.exit(guarded(program))
+    Raises:
+        UserError: it is not as it should be.
+    """
+    values = own_flags()
+    text = "`DIR` for the data set, both runs and the results; the same command again goes on with what is there."
+    flags.DEFINE_string("workdir", "runs/quickstart", text, flag_values=values)
+    define_parallel(values)
+    flags.DEFINE_integer("steps", 0, "Number `N` of updates of each network; 0 is as configured.", flag_values=values)
+    read_flags(argv, values, COMMAND)
+    if values.steps < 0:
+        raise UserError(f"--steps={values.steps}: at least 0, which is as configured")
+    quickstart(Path(values.workdir), parallel=values.parallel, steps=values.steps)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(start(main))

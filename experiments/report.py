@@ -1,9 +1,9 @@
 """Makes a report of runs from their result files: Markdown with PNGs, and one HTML file.
 
-    python -m experiments.report runs/a runs/b [--out=report]
+    guided_jax report runs/a runs/b [--out=report]
 
-RUN is the folder of a run (of experiments.run, quickstart, sweep, score, video, clicks, interactive_video), or a file
-of results in it. Those that differ in the seed alone become a mean with its deviation; those under one protocol share
+RUN is the folder of a run (of run, quickstart, sweep, score, video, clicks, interactive-video), or a file of results in
+it. Those that differ in the seed alone become a mean with its deviation; those under one protocol share
 tables and curves. Where a figure is published for the same task, it stands beside ours.
 """
 
@@ -25,34 +25,24 @@ from experiments.reports.pages import to_html, to_markdown
 from experiments.reports.sweeps import sweep_section
 from experiments.reports.video_cases import video_case_blocks
 from experiments.reports.videos import video_sections
-from experiments.settings.command_line import (
-    Answered,
-    guarded,
-    override,
-    own_flags,
-    read_flags,
-    show_messages,
-    user_mistakes,
-)
+from experiments.settings.command_flags import override, own_flags, read_flags
+from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differing, to_dict
+from experiments.settings.help_texts import Command
 
-USAGE = """\
-usage: python -m experiments.report RUN ... [--out=DIR] [--title=TEXT] [--cases=2] [--points=P]
-
-  RUN                  folder of a run, or one of its result files
-  --out=DIR            for report.md, its pictures, and report.html (report)
-  --title=TEXT         of the report
-  --cases=N            shows N best, N median and N worst tasks or objects; 0: none, and no model and no data are needed
-  --points=P           points per label that they are chosen and shown by (the headline of the evaluation)
-  --config.data.root=DIR, --config.data.prepared=DIR   where the data are now, for these pictures
-"""
 WHERE = ("data.root", "data.prepared")
+COMMAND = Command(
+    "guided_jax report",
+    __doc__,
+    words="RUN ...",
+    fields=f"Where the data are now, for pictures of single tasks: {' and '.join(WHERE)}, as --config.data.root=DATA.",
+)
 
 
-class Asked(NamedTuple):
-    """What the command line asks for.
+class ReportOptions(NamedTuple):
+    """What a report is made of, and where it goes.
 
     Attributes:
         runs: folders or files.
@@ -71,34 +61,42 @@ class Asked(NamedTuple):
     where: dict[str, str]
 
 
-def parse(argv: Sequence[str]) -> Asked:
+def parse(argv: Sequence[str]) -> ReportOptions:
     """Reads a command line, the first word of which is the program's name.
 
     Raises:
         UserError: it is not as it should be.
     """
     values = own_flags()
-    flags.DEFINE_string("out", "report", "folder of the report", flag_values=values)
-    flags.DEFINE_string("title", "Report", "of the report", flag_values=values)
-    flags.DEFINE_integer("cases", 2, "tasks of each kind", flag_values=values)
-    flags.DEFINE_string("points", "", "points per label of the cases", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(USAGE)
-    runs = tuple(Path(word) for word in words if not word.startswith("-"))
+    flags.DEFINE_string("out", "report", "`DIR` for report.md, its pictures, and report.html.", flag_values=values)
+    flags.DEFINE_string("title", "Report", "`TEXT` for the title of the report.", flag_values=values)
+    flags.DEFINE_integer(
+        "cases",
+        2,
+        "Shows the `N` best, N median and N worst tasks or objects; with 0 no model and no data are needed.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "points",
+        "",
+        "Number `P` of points per label that these are chosen and shown by, as 5; without it the headline of the "
+        "evaluation.",
+        flag_values=values,
+    )
+    runs, overrides = read_flags(argv, values, COMMAND)
     if not runs:
-        raise UserError("no run is named: python -m experiments.report RUN ... [--out=DIR]")
+        raise UserError("no run is named: guided_jax report RUN ... [--out=DIR]")
     if values.cases < 0:
         raise UserError(f"--cases={values.cases}: at least 0")
-    config = override(Config(), [word for word in words if word.startswith("-")], list(values))
+    config = override(Config(), overrides, list(values))
     changed = differing(to_dict(Config()), to_dict(config))
     if other := [name for name in changed if name not in WHERE]:
         raise UserError(f"--config.{other[0]}: is the run's own; to be set here are {', '.join(WHERE)}")
     where = {name: getattr(config.data, name.partition(".")[2]) for name in changed}
-    return Asked(runs, Path(values.out), values.title, values.cases, values.points, where)
+    return ReportOptions(tuple(map(Path, runs)), Path(values.out), values.title, values.cases, values.points, where)
 
 
-def make_sections(found: Sequence[Found], canvas: Canvas, asked: Asked) -> list[Section]:
+def make_sections(found: Sequence[Found], canvas: Canvas, asked: ReportOptions) -> list[Section]:
     """The sections of a report: one for what can be compared."""
     kinds = {kind: [each for each in found if each.kind == kind] for kind in dict.fromkeys(e.kind for e in found)}
     sections, chosen = [], {"rows": asked.cases, "points": asked.points, "where": asked.where}
@@ -117,7 +115,7 @@ def make_sections(found: Sequence[Found], canvas: Canvas, asked: Asked) -> list[
     return sections
 
 
-def write_report(asked: Asked) -> list[Section]:
+def write_report(asked: ReportOptions) -> list[Section]:
     """Writes `report.md`, the pictures and `report.html`; returns what is in them.
 
     Raises:
@@ -150,5 +148,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

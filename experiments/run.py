@@ -1,37 +1,40 @@
 """Trains and evaluates an experiment.
 
-python -m experiments.run --config=experiments/<module>.py --workdir=DIR [--config.train.learning_rate=1e-5 ...]
+guided_jax run --config=NAME --workdir=DIR [--config.train.learning_rate=1e-5 ...]
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from experiments.drawing.pictures import draw_predictions, draw_results
-from experiments.experiment import run
-from experiments.runs.load import load_model
-from experiments.settings.command_line import run_app, show_messages
+from experiments.experiment import run, scores_best
+from experiments.runs.load import Trained, load_model
+from experiments.settings.command_line import run_app, start
 from experiments.settings.config import Config, describe_model
 
 
-def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
-    """Runs an experiment and prints its scores."""
+def run_and_draw(config: Config, workdir: Path, mode: str, parallel: str) -> None:
+    """Runs an experiment, prints its scores, and draws them with some predictions."""
     result = run(config, workdir, mode, parallel)
     if result and jax.process_index() == 0:
         name = describe_model(config.model)
         print(table_of(result, name))
         draw_results(workdir / "curve.png", {name: result})
-        best = mode == "eval" and config.eval.checkpoint == "best"  # what was scored is what is shown
-        trained = load_model(workdir, best=best)._replace(config=config)
         points = config.eval.headline or next(iter(result["scores"]))
-        draw_predictions(workdir / "picture.png", {name: trained}, points=points)
+        draw_predictions(workdir / "picture.png", {name: load_scored(config, workdir, mode)}, points=points)
         end = f"-{config.eval.name}" if config.eval.name else ""
         print(f"written to {workdir}: result{end}.json, tasks{end}.jsonl, curve.png, picture.png")
         if config.eval.save:
             print(f"masks written to {config.eval.save}")
+
+
+def load_scored(config: Config, workdir: Path, mode: str) -> Trained:
+    """The model that a run has scored, under the configuration that it was scored by."""
+    return load_model(workdir, best=scores_best(config, mode))._replace(config=config)
 
 
 def table_of(result: dict[str, Any], name: str) -> str:
@@ -50,11 +53,10 @@ def _cells(values: Iterable[str]) -> str:
     return "".join(f" {value:>10}" for value in values)
 
 
-def console() -> None:
-    """The installed command."""
-    show_messages()
-    sys.exit(run_app(main))
+def main(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    return run_app(run_and_draw, argv)
 
 
 if __name__ == "__main__":
-    console()
+    sys.exit(start(main))

@@ -1,9 +1,9 @@
-"""Scores a folder of predicted masks without the model: our own (`--config.eval.save=DIR`), or someone else's.
+"""Scores a folder of predicted masks without the model: our own, or someone else's.
 
-    python -m experiments.score DIR [--config.data.root=DATA]
-    python -m experiments.score DIR --config=experiments/configs/few_shot.py:0 --config.data.root=DATA
+    guided_jax score DIR [--config.data.root=DATA]
+    guided_jax score DIR --config=few_shot:0 --config.data.root=DATA
 
-`experiments.evaluation.predictions` tells how a folder is laid out.
+Our own are what `--config.eval.save=DIR` wrote. `experiments.evaluation.predictions` tells how a folder is laid out.
 """
 
 import sys
@@ -14,45 +14,43 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from data_pipelines.evaluation import EvaluationEpisodes
-from experiments.evaluation.predictions import INDEX, count_masks, draw_folder, find_points, name_masks, read_index
+from experiments.evaluation.predictions import (
+    INDEX,
+    UNUSED,
+    count_masks,
+    draw_folder,
+    find_points,
+    name_masks,
+    read_index,
+)
 from experiments.evaluation.task_rows import write_scores
 from experiments.evaluation.tasks import Scores, make_scores, report
 from experiments.run import table_of
-from experiments.runs.data import OpenSource, count_draws, evaluation_episodes, open_sources
+from experiments.runs.data import OpenSource, count_draws, evaluation_episodes, open_evaluation
 from experiments.runs.workdir import environment
 from experiments.settings.checks import check_config
-from experiments.settings.command_line import (
-    Answered,
-    guarded,
-    load_config,
-    override,
-    own_flags,
-    read_flags,
-    show_messages,
-    user_mistakes,
-)
+from experiments.settings.command_flags import define_config, override, own_flags, read_flags
+from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.config_files import load_config
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differing, from_dict, to_dict, with_overrides
+from experiments.settings.help_texts import Command
 
-USAGE = """\
-usage: python -m experiments.score DIR [--config=FILE.py] [--config.FIELD=VALUE ...] [--out=DIR]
-
-  DIR                   of masks: DIR/POINTS/IMAGE__CLASS.png, or DIR/IMAGE__CLASS.png; see --list
-  --config=FILE.py      the evaluation; a folder that --config.eval.save wrote knows its own
-  --config.FIELD=VALUE  overrides a field of it, as --config.data.root=DATA
-  --out=DIR             for result.json and tasks.jsonl; without it they are written to DIR
-  --list                prints the file name of every task's mask, and ends
-"""
 FREE = ("data.root", "data.prepared")
 """Fields that may differ from those that a folder was written under; another evaluation has other masks."""
 
-UNUSED = {"eval.save": "", "weights": "", "train.cache_features": False}
-"""Neither the weights nor the folder that the masks were written to are needed."""
+COMMAND = Command(
+    "guided_jax score",
+    __doc__,
+    words="DIR",
+    fields="Another value for a field of the evaluation, as --config.data.root=DATA; of a folder that "
+    f"--config.eval.save wrote {' and '.join(FREE)} alone.",
+)
 
 
-class Asked(NamedTuple):
-    """What the command line asks for.
+class MasksToScore(NamedTuple):
+    """A folder of masks, and the evaluation that it is scored by.
 
     Attributes:
         folder: of masks.
@@ -67,41 +65,47 @@ class Asked(NamedTuple):
     out: Path
 
 
-def parse(argv: Sequence[str]) -> tuple[Asked, bool]:
+def parse(argv: Sequence[str]) -> tuple[MasksToScore, bool]:
     """Reads a command line, the first word of which is the program's name; tells, too, whether a list is asked for.
 
     Raises:
         UserError: it is not as it should be.
     """
     values = own_flags()
-    flags.DEFINE_string("out", "", "folder for the result", flag_values=values)
-    flags.DEFINE_bool("list", False, "prints the file names", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(USAGE)
-    folders = [word for word in words if not word.startswith("-")]
+    define_config(
+        values, "The evaluation, for masks from elsewhere (a folder that --config.eval.save wrote knows its own):"
+    )
+    flags.DEFINE_string(
+        "out",
+        "",
+        "`DIR` for result.json and tasks.jsonl; without it they are written to the masks.",
+        flag_values=values,
+    )
+    text = "Prints the file name of every task's mask, DIR/POINTS/IMAGE__CLASS.png or DIR/IMAGE__CLASS.png, and ends."
+    flags.DEFINE_bool("list", False, text, flag_values=values)
+    folders, overrides = read_flags(argv, values, COMMAND)
     if values.list and values.config:
         folders = folders or ["."]
     if len(folders) != 1:
-        raise UserError(f"one folder of masks is expected, not {len(folders)}: python -m experiments.score DIR")
-    words, folder = [word for word in words if word.startswith("-")], Path(folders[0])
+        raise UserError(f"one folder of masks is expected, not {len(folders)}: guided_jax score DIR")
+    folder = Path(folders[0])
     if not folder.is_dir() and not values.list:
         raise UserError(f"{folder}: no such folder")
     index = None if values.config else read_index(folder)
     if values.config:
-        config = override(load_config(values.config), words, list(values))
+        config = override(load_config(values.config), overrides, list(values))
     elif index is None:
         raise UserError(f"{folder}: holds no {INDEX}; name the evaluation: --config=FILE.py --config.eval.source=...")
     else:
         with user_mistakes():
             written = from_dict(index["config"], str(folder / INDEX))
-        config = override(written, words, list(values))
+        config = override(written, overrides, list(values))
         other = [name for name in differing(index["config"], to_dict(config)) if name not in FREE]
         if other:
             raise UserError(
                 f"--config.{other[0]}: {folder} was written under another; to be set here are {', '.join(FREE)}"
             )
-    return Asked(folder, config, index, Path(values.out or folder)), values.list
+    return MasksToScore(folder, config, index, Path(values.out or folder)), values.list
 
 
 def open_tasks(config: Config) -> tuple[OpenSource, list[EvaluationEpisodes]]:
@@ -112,17 +116,14 @@ def open_tasks(config: Config) -> tuple[OpenSource, list[EvaluationEpisodes]]:
     """
     with user_mistakes():
         check_config(config, training=False)
-        opened = open_sources(config, "eval")
-        if len(opened) > 1:
-            raise UserError(f"eval.source={config.eval.source!r}: one source, not a mixture")
+        opened = open_evaluation(config)
         draws = range(count_draws(config.eval))
-        return opened[0], [
-            evaluation_episodes(config, opened[0], None, limit=config.eval.limit, devices=1, draw=draw)
-            for draw in draws
+        return opened, [
+            evaluation_episodes(config, opened, None, limit=config.eval.limit, devices=1, draw=draw) for draw in draws
         ]
 
 
-def score_folder(asked: Asked) -> tuple[dict[str, Any], list[Scores], list[EvaluationEpisodes]]:
+def score_folder(asked: MasksToScore) -> tuple[dict[str, Any], list[Scores], list[EvaluationEpisodes]]:
     """Scores the masks; returns the result as JSON, the scores of each draw, and its tasks.
 
     Raises:
@@ -175,5 +176,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

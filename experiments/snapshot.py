@@ -1,7 +1,7 @@
-"""Snapshots in and out: the reference's `.pth` files, and `.safetensors` of any model here.
+"""Takes in and gives out models: the reference's .pth files, and .safetensors of any model here.
 
-    python -m experiments.snapshot import FILE.pth --model=cofeat-late --workdir=runs/cofeat-late
-    python -m experiments.snapshot export FILE.pth --workdir=runs/cofeat-late
+    guided_jax snapshot import FILE.pth --model=cofeat-late --workdir=runs/cofeat-late
+    guided_jax snapshot export FILE.pth --workdir=runs/cofeat-late
 
 `import` makes a workdir with a checkpoint of step 0, to evaluate, to train on, or for `experiments.runs.load`.
 """
@@ -9,7 +9,6 @@
 import contextlib
 import math
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +19,12 @@ from absl import flags
 from experiments.configs.snapshot import PREFIX, get_config
 from experiments.runs.load import Trained, load_model
 from experiments.runs.workdir import open_workdir, record_start
-from experiments.settings.command_line import guarded, show_messages, user_mistakes
+from experiments.settings.command_flags import define_best, own_flags, read_flags
+from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
+from experiments.settings.help_texts import Command
 from guided_jax.backbones.weight_files import checksum
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
@@ -31,20 +32,7 @@ from guided_jax.learning.step import create_state
 from guided_jax.snapshots.files import read_parameters, read_snapshot, write_parameters, write_snapshot
 from guided_jax.snapshots.models import MODELS, PREPROCESSING, canonical_name, find_model, matching_names
 
-USAGE = """\
-usage: python -m experiments.snapshot import FILE --workdir=DIR [--model=NAME] [--way=2]
-       python -m experiments.snapshot export FILE --workdir=DIR [--model=NAME] [--best] [--numbered]
-
-  import            makes a workdir of a file: a .pth of the reference, or a .safetensors that export wrote
-  export            writes the newest checkpoint of a workdir: as .pth for the reference, or as .safetensors
-  --model=NAME      which of the reference's models a .pth is of
-  --way=K           import: number of labels; the shared models take any
-  --best            export: the best checkpoint by the evaluations during training
-  --numbered        export: recent torch's names of a cut encoder, as encoder.0.weight
-
-
-models:
-"""
+COMMAND = Command("guided_jax snapshot", __doc__, words="import|export FILE")
 
 
 def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2) -> Config:
@@ -156,21 +144,22 @@ def main(argv: Sequence[str]) -> None:
     Raises:
         UserError: it is not as it should be.
     """
-    values = flags.FlagValues()
-    values.set_gnu_getopt(True)
-    flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
-    flags.DEFINE_string("model", "", "name of the reference's model", flag_values=values)
-    flags.DEFINE_integer("way", 2, "number of labels", flag_values=values)
-    flags.DEFINE_bool("best", False, "the best checkpoint, not the newest", flag_values=values)
-    flags.DEFINE_bool("numbered", False, "recent torch's names of a cut encoder", flag_values=values)
-    flags.DEFINE_bool("help", False, "shows the usage", short_name="h", flag_values=values)
-    try:
-        words = values(list(argv))[1:]
-    except flags.Error as error:
-        raise UserError(str(error).removeprefix("flag ")) from error
-    if values.help:
-        print(USAGE + textwrap.fill(", ".join(MODELS), 110, break_on_hyphens=False))
-        return
+    values = own_flags()
+    flags.DEFINE_string(
+        "workdir",
+        "",
+        "`DIR` of the run: import makes it of a .pth of the reference, or of a .safetensors that export wrote; export "
+        "writes its newest checkpoint as .pth for the reference, or as .safetensors.",
+        flag_values=values,
+    )
+    text = f"`NAME` of the reference's model that a .pth is of: {', '.join(MODELS)}."
+    flags.DEFINE_string("model", "", text, flag_values=values)
+    text = "import: number `K` of labels; the shared models take any."
+    flags.DEFINE_integer("way", 2, text, flag_values=values)
+    define_best(values, "export: ")
+    text = "export: recent torch's names of a cut encoder, as encoder.0.weight."
+    flags.DEFINE_bool("numbered", False, text, flag_values=values)
+    words, _ = read_flags(argv, values, COMMAND)
     if len(words) != 2 or words[0] not in ("import", "export"):
         raise UserError("import FILE or export FILE was expected (--help shows the usage)")
     if not values.workdir:
@@ -182,7 +171,7 @@ def main(argv: Sequence[str]) -> None:
     if action == "import":
         import_snapshot(file, workdir, values.model, way=values.way)
         way = f" --config.model.way={values.way}" if values["way"].present else ""
-        print(f"{file} is in {workdir}: a checkpoint of step 0. Evaluate it by experiments.run --mode=eval with")
+        print(f"{file} is in {workdir}: a checkpoint of step 0. Evaluate it by guided_jax run --mode=eval with")
         print(f"--workdir={workdir} --config=snapshot:{values.model or file}{way}")
         return
     departures = export_snapshot(file, workdir, values.model, best=values.best, numbered=values.numbered)
@@ -190,5 +179,4 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

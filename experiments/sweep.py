@@ -1,6 +1,6 @@
 """Runs the variants of experiments under several seeds, and makes one table of them.
 
-python -m experiments.sweep --config=early_late[,experiments/other.py,...] --workdir=runs/early_late
+guided_jax sweep --config=early_late[,experiments/other.py,...] --workdir=runs/early_late
 
 Each variant under each seed is an ordinary run in `WORKDIR/VARIANT/seed-S`, resumed where it was interrupted and
 skipped where it is done. The workdir gets `table.json` and `curve.png`, made of the results that are there.
@@ -14,47 +14,40 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from absl import flags, logging
+from absl import flags
 
 from data_pipelines.canvas import parse_buckets
 from experiments.benchmarks.click import measure_click
 from experiments.experiment import run
 from experiments.runs.workdir import environment, write_json
-from experiments.settings.command_line import (
+from experiments.settings.command_flags import (
     Answered,
-    guarded,
+    define_config,
+    define_parallel,
     own_flags,
     read_flags,
-    show_messages,
-    user_mistakes,
     workdir_of,
 )
+from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.help_texts import Command
 from experiments.sweeping.parameters import count_parameters
 from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
 from experiments.sweeping.tables import draw_table, make_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 
-USAGE = """\
-usage: python -m experiments.sweep --config=FILE.py[,FILE.py,...] --workdir=DIR [--config.FIELD=VALUE ...]
-
-  --config=FILE.py,...    experiments: files with get_config() and get_sweep(); FILE.py:interactive on real images
-  --config.FIELD=VALUE    overrides a field of every variant, but for what the variant itself sets
-  --workdir=DIR           for the runs, table.json and curve.png; the same command goes on with what is there
-  --seeds=N               seeds of each variant (3)
-  --only=NAME,...         runs these variants only; the table is still of all
-  --part=I/N              runs share I of N, counted from 1: start it N times, in a Slurm array as
-                          --part=$SLURM_ARRAY_TASK_ID/N with --array=1-N; the last to end makes the whole table
-  --list                  lists the variants with what they change and which runs are done, and ends
-  --parallel=WAY          over devices: pmap (the default) or jit
-"""
-
+COMMAND = Command(
+    "guided_jax sweep",
+    __doc__,
+    fields="Another value for a field of every variant, but for what the variant itself sets, as "
+    "--config.train.steps=600.",
+)
 MEASURED = "measured.json"
 
 
-class Invocation(NamedTuple):
-    """What the command line asks for.
+class PlannedSweep(NamedTuple):
+    """The runs of a sweep, and those that this process does.
 
     Attributes:
         runs: all of the sweep.
@@ -69,31 +62,46 @@ class Invocation(NamedTuple):
     parallel: str
 
 
-def parse_sweep(argv: Sequence[str]) -> Invocation:
+def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
     """Reads a command line and checks all that it asks for, before anything is run.
 
     Raises:
         UserError: the command line, an experiment or a variant is not what it should be.
     """
     values = own_flags()
-    flags.DEFINE_integer("seeds", 3, "seeds of each variant", flag_values=values)
-    flags.DEFINE_string("only", "", "variants to run", flag_values=values)
-    flags.DEFINE_string("part", "", "share of the runs", flag_values=values)
-    flags.DEFINE_bool("list", False, "lists the variants", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(USAGE)
+    define_config(
+        values,
+        "The experiments, comma-separated, each with get_sweep() beside get_config(): early_late,prototypes, or "
+        "early_late:interactive on real images. Of each:",
+    )
+    text = "`DIR` for the runs, table.json and curve.png; the same command again goes on with what is there."
+    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    text = "Number `N` of seeds of each variant, from the one of its configuration on."
+    flags.DEFINE_integer("seeds", 3, text, flag_values=values)
+    text = "Runs the variants `NAME,...` alone; the table is still of all."
+    flags.DEFINE_string("only", "", text, flag_values=values)
+    flags.DEFINE_string(
+        "part",
+        "",
+        "Runs the share `I/N`, I counted from 1: start the command N times, in a Slurm array as "
+        "--part=$SLURM_ARRAY_TASK_ID/N with --array=1-N; the last to end makes the whole table.",
+        flag_values=values,
+    )
+    text = "Lists the variants with what they change and which of their runs are done, and ends."
+    flags.DEFINE_bool("list", False, text, flag_values=values)
+    define_parallel(values)
+    _, overrides = read_flags(argv, values, COMMAND)
     if not values.config:
         raise UserError("--config=FILE.py is missing: one or several experiments, as early_late")
     arguments = [argument.strip() for argument in values.config.split(",")]
-    variants = read_variants(arguments, words, list(values))
+    variants = read_variants(arguments, overrides, list(values))
     workdir = Path(values.workdir or ".") if values.list else workdir_of(values)
     runs = plan_runs(variants, values.seeds, workdir)
     chosen = choose_runs(runs, values.only, values.part)
     if values.list:
         raise Answered(describe(chosen))
     check_variants(variants)
-    return Invocation(runs, chosen, workdir, values.parallel)
+    return PlannedSweep(runs, chosen, workdir, values.parallel)
 
 
 def describe(runs: Sequence[Run]) -> str:
@@ -108,7 +116,7 @@ def describe(runs: Sequence[Run]) -> str:
     return "\n".join(lines)
 
 
-def sweep(asked: Invocation) -> dict[str, str]:
+def sweep(asked: PlannedSweep) -> dict[str, str]:
     """Runs what is not done yet, then makes the table; returns why runs failed, by name.
 
     A run whose loss is no longer finite does not stop the others.
@@ -138,7 +146,7 @@ def sweep(asked: Invocation) -> dict[str, str]:
     return failures
 
 
-def _write_table(asked: Invocation, failures: dict[str, str]) -> dict:
+def _write_table(asked: PlannedSweep, failures: dict[str, str]) -> dict:
     variants = {run.variant.name: run.variant for run in asked.runs}
     measured = {name: _measured(asked.workdir, variant) or {} for name, variant in variants.items()}
     table = make_table(asked.runs, measured, failures)
@@ -175,14 +183,14 @@ def _measured_of(config: Config) -> dict:
     }
 
 
-def sweep_app(argv: Sequence[str]) -> int:
-    """The command line; returns the exit code: 0, or 2 after a mistake of the user or where a run failed."""
-    logging.use_absl_handler()
-    failures: dict[str, str] = {}
-    code = guarded(lambda: failures.update(sweep(parse_sweep(argv))))
-    return code or (2 if failures else 0)
+def main(argv: Sequence[str]) -> int:
+    """The command line, the first word of which is the program's name; returns the exit code: 2 where a run failed.
+
+    Raises:
+        UserError: what a user can mend.
+    """
+    return 2 if sweep(parse_sweep(argv)) else 0
 
 
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(sweep_app(sys.argv))
+    sys.exit(start(main))

@@ -1,14 +1,9 @@
-"""Writes PASCAL-5i's lists of tasks from the masks of VOC and SBD.
+"""Which tasks PASCAL-5i's lists take, from the masks of VOC and SBD, and the files; `guided_jax lists` writes them.
 
-    python -m data_pipelines.selection.pascal_lists --root=DATA --out=lists/pascal [--check=THEIRS]
-
-writes `trn/foldK.txt` and `val/foldK.txt`, which hold the tasks of fold K's own classes: lines `IMAGE__CC`, CC the
-class from 01 to 20. `--train=sbd:trainaug` takes the originals of VOC and SBD instead of `SegmentationClassAug`.
-`--check` compares with a folder of such lists, as HSNet's repository has one, over the images at hand.
+A list holds the tasks of a fold's own classes: lines `IMAGE__CC`, CC the class from 01 to 20. Compared with the
+community's own, as HSNet's repository has them, ours are over the images at hand.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
-from data_pipelines.datasets.record import DatasetError, decode_layer, to_record
-from data_pipelines.datasets.sources import Split, open_source, parse_sources
+from data_pipelines.datasets.record import decode_layer, to_record
+from data_pipelines.datasets.sources import Split
 from data_pipelines.datasets.voc import CLASSES
 from data_pipelines.selection.classes import FOLDS
-from data_pipelines.selection.lists import Listed, read_lists
+from data_pipelines.selection.lists import Listed
 
 STRIDE, LEAST = 32, 3
 
@@ -89,39 +84,3 @@ def compare(verdicts: dict[Listed, Verdict], theirs: Sequence[Listed]) -> dict[L
     there = {line for line in theirs if line.image_id in images}
     ours = {line for line, verdict in verdicts.items() if verdict.taken}
     return {line: line in verdicts and verdicts[line].rounding for line in sorted(there ^ ours)}
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="data_pipelines.selection.pascal_lists", description="Writes PASCAL-5i's lists."
-    )
-    parser.add_argument("--root", type=Path, default=Path("data"), help="folder of the data sets")
-    parser.add_argument("--prepared", type=Path, default=Path("prepared"), help="folder for what is made of them")
-    parser.add_argument("--train", default="voc:trainaug", help="voc:trainaug or sbd:trainaug")
-    parser.add_argument("--val", default="voc:val")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the lists")
-    parser.add_argument("--check", type=Path, help="folder of lists to compare with")
-    arguments = parser.parse_args(argv)
-    held_out = set()
-    for name, source in (("val", arguments.val), ("trn", arguments.train)):
-        (parsed,) = parse_sources(source)
-        verdicts = judge_split(open_source(parsed, arguments.root, arguments.prepared / "datasets"))
-        verdicts = {line: verdict for line, verdict in verdicts.items() if line.image_id not in held_out}
-        held_out |= {line.image_id for line in verdicts}
-        taken = [line for line, verdict in verdicts.items() if verdict.taken]
-        numbers = write_lists(arguments.out / name, sorted(taken, key=by_class if name == "trn" else None))
-        print(f"{arguments.out / name}: {len(taken)} of {len(verdicts)} tasks; by fold {numbers}")
-        if arguments.check:
-            found = compare(verdicts, read_lists(str(arguments.check / name)))
-            print(f"{arguments.check / name}: {len(found)} lines of these images differ")
-            for line, rounding in found.items():
-                side = "only ours" if verdicts.get(line, Verdict(False, False)).taken else "only theirs"
-                print(f"  {line} {side}{', by rounding half a pixel' if rounding else ''}")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except DatasetError as error:
-        sys.exit(f"error: {error}")

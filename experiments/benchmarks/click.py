@@ -24,28 +24,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from jaxtyping import UInt8
 
 from experiments.configs import interactive
 from experiments.runs.workdir import environment, write_json
-from experiments.settings.command_line import (
-    Answered,
-    guarded,
-    load_config,
-    override,
-    own_flags,
-    read_flags,
-    user_mistakes,
-    workdir_of,
-)
-from experiments.settings.errors import UserError
+from experiments.settings.command_flags import define_config, override, own_flags, read_flags, workdir_of
+from experiments.settings.command_line import start
+from experiments.settings.config_files import load_config
+from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.help_texts import Command
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.learning.step import predict_labels
 from guided_jax.model_config import ModelConfig, check_model, guides_early
 from guided_jax.segmentor import Segmentor
 from guided_jax.session import Session
+
+COMMAND = Command(
+    "python -m experiments.benchmarks.click",
+    __doc__,
+    fields="Another value for a field of the model, as --config.model.stride=16.",
+)
 
 POINTS = 5
 """Annotated pixels per label; the cost does not depend on them."""
@@ -207,12 +207,16 @@ def prepare_session_click(
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
-    flags.DEFINE_string("size", SIZE, "height x width of the image", flag_values=values)
-    flags.DEFINE_integer("rounds", 9, "whole passes that are timed", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(__doc__)
-    config = override(load_config(values.config) if values.config else interactive.get_config(), words, list(values))
+    define_config(values, "The experiment whose model is timed, interactive where none is named:")
+    flags.DEFINE_string("size", SIZE, "`HEIGHTxWIDTH` of the image in pixels.", flag_values=values)
+    text = "Number `N` of whole passes that are timed, each followed by some clicks."
+    flags.DEFINE_integer("rounds", 9, text, flag_values=values)
+    text = "`DIR` for click.json; without it the result is printed alone."
+    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    _, overrides = read_flags(argv, values, COMMAND)
+    config = override(
+        load_config(values.config) if values.config else interactive.get_config(), overrides, list(values)
+    )
     found = re.fullmatch(r"(\d+)x(\d+)", values.size)
     if not found:
         raise UserError(f"--size={values.size}: expects height x width in pixels, as {SIZE}")
@@ -239,5 +243,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    logging.use_absl_handler()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

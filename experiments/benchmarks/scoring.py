@@ -17,14 +17,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from jaxtyping import Float64, UInt8
 
 from experiments.runs.workdir import environment, write_json
-from experiments.settings.command_line import Answered, guarded, own_flags, read_flags, user_mistakes, workdir_of
-from experiments.settings.errors import UserError
+from experiments.settings.command_flags import own_flags, read_flags, workdir_of
+from experiments.settings.command_line import start
+from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.help_texts import Command
 from guided_jax.scoring.davis import boundary_radius, score_frame
 
+COMMAND = Command("python -m experiments.benchmarks.scoring", __doc__)
 SIZE = "480x854"
 
 
@@ -120,14 +123,12 @@ def _milliseconds(function: Callable[[], object]) -> float:
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
-    flags.DEFINE_string("size", SIZE, "height x width of the frame", flag_values=values)
-    flags.DEFINE_integer("objects", 2, "number of objects", flag_values=values)
-    flags.DEFINE_integer("rounds", 9, "timings of each", flag_values=values)
-    words = read_flags(argv, values)
-    if values.help:
-        raise Answered(__doc__)
-    if words or values.config:
-        raise UserError(f"{(words or ['--config'])[0]}: the flags are --size, --objects, --rounds and --workdir")
+    flags.DEFINE_string("size", SIZE, "`HEIGHTxWIDTH` of the frame in pixels.", flag_values=values)
+    flags.DEFINE_integer("objects", 2, "Number `N` of objects in the frame, from 1 to 254.", flag_values=values)
+    flags.DEFINE_integer("rounds", 9, "Number `N` of timings of each way.", flag_values=values)
+    text = "`DIR` for scoring.json; without it the result is printed alone."
+    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    read_flags(argv, values, COMMAND)
     found = re.fullmatch(r"(\d+)x(\d+)", values.size)
     if not found or not int(found[1]) or not int(found[2]):
         raise UserError(f"--size={values.size}: expects height x width in pixels, as {SIZE}")
@@ -150,5 +151,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    logging.use_absl_handler()
-    sys.exit(guarded(lambda: main(sys.argv)))
+    sys.exit(start(main))

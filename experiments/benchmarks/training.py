@@ -1,6 +1,6 @@
 """How fast an experiment trains: its loader, its step, both together, with and without cached features.
 
-    python -m experiments.benchmarks.training --config=experiments/configs/interactive.py --workdir=DIR [--config....]
+    python -m experiments.benchmarks.training --config=interactive --workdir=DIR [--config....]
 
 Prints, and writes to `benchmark.json`, episodes per second of the loader alone, of the step alone (on
 batches that already lie on the device), and of the two together, with the share of the time in which the device
@@ -10,7 +10,7 @@ trunk in each step) stands beside it.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +19,20 @@ import jax
 from experiments.experiment import open_experiment
 from experiments.runs.data import host_batches
 from experiments.runs.workdir import environment, write_json
-from experiments.settings.command_line import run_app, show_messages, user_mistakes
+from experiments.settings.command_line import run_app, start
 from experiments.settings.config import Config
+from experiments.settings.errors import user_mistakes
+from experiments.settings.help_texts import Command
 from guided_jax.learning.loop import Window
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, place_batch, prefetch, replicate
 from guided_jax.learning.step import create_state, train_step
+
+COMMAND = Command(
+    "python -m experiments.benchmarks.training",
+    __doc__,
+    fields="Another value for a field of the configuration, as --config.data.workers=4.",
+)
 
 BATCHES = 10
 """Number of batches that are timed, the same ones each time."""
@@ -79,7 +87,7 @@ def measure(config: Config, parallel: str) -> dict[str, float]:
     }
 
 
-def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
+def measure_variants(config: Config, workdir: Path, mode: str, parallel: str) -> None:
     """Measures, prints and writes."""
     del mode
     with user_mistakes():
@@ -107,6 +115,10 @@ def main(config: Config, workdir: Path, mode: str, parallel: str) -> None:
     write_json(workdir / "benchmark.json", {"name": config.name, "rows": rows, "environment": environment()})
 
 
+def main(argv: Sequence[str]) -> int:
+    """The command line; returns the exit code."""
+    return run_app(measure_variants, argv, COMMAND)
+
+
 if __name__ == "__main__":
-    show_messages()
-    sys.exit(run_app(main))
+    sys.exit(start(main))

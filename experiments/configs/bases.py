@@ -37,7 +37,7 @@ def base_config(base: str) -> Config:
         return config
     if base == "interactive":
         return interactive.get_config()
-    raise UserError(f"{base!r} is no base; there are: generated, interactive (as --config=FILE.py:interactive)")
+    raise UserError(f"{base!r} is no base; there are: generated, interactive")
 
 
 def guided_width(base: str) -> int:

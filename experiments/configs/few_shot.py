@@ -3,19 +3,19 @@
 The paper's claims under test: two labelled pixels come close to the best dense results, and a guide that learnt
 from instances, though never from classes, improves with more pixels where one that learnt from classes hardly does.
 
-    python -m experiments.run --config=few_shot:0 --workdir=runs/few_shot-0 \
+    guided_jax run --config=few_shot:0 --workdir=runs/few_shot-0 \
         --config.data.root=DATA --config.weights=WEIGHTS
 
 holds PASCAL-5i's fold 0 out of training (5 of the 20 classes of VOC; their pixels stay, as negatives) and evaluates on
-these 5; the paper's figure is the mean over the folds 0 to 3. Variants, as `few_shot.py:0-instances`:
+these 5; the paper's figure is the mean over the folds 0 to 3. Variants, as `few_shot:0-instances`:
 
 - instances: learns in interactive mode from COCO's instances of all classes but the fold's, evaluated as it is on
   semantic supports ("cross-mode");
 - unguided: does not see the support, the floor;
 - oracle: learns the fold's classes, too; its result is marked as forced.
 
-By the community's protocols: `--mode=eval --config.eval.protocol=hsnet --config.eval.lists=lists/pascal/val` (see
-`data_pipelines.selection.pascal_lists`), with `--config.eval.shots=5` for five shots.
+By the community's protocols: `--mode=eval --config.eval.protocol=hsnet --config.eval.lists=lists/pascal/val` (which
+`guided_jax lists` writes), with `--config.eval.shots=5` for five shots.
 
 VGG-16 lite on cached features, as in `interactive.py`. The reference trains end to end for 100,000 updates and balances
 the classes: `--config.data.balance=True`.
@@ -33,7 +33,7 @@ def get_config(text: str = "0") -> Config:
     """Trained on VOC's class masks but a fold's, evaluated on every mask of the fold in VOC val under five draws."""
     fold, _, variant = text.partition("-")
     if fold not in map(str, range(FOLDS)) or variant not in VARIANTS:
-        raise UserError(f"few_shot.py:{text}: write a fold from 0 to 3, and one of {', '.join(VARIANTS[1:])}: 0-oracle")
+        raise UserError(f"write a fold from 0 to 3, and one of {', '.join(VARIANTS[1:])}: 0-oracle")
     config = interactive.get_config()
     config.name = f"few_shot-{text}"
     config.data.train, config.data.mode, config.data.buckets = "voc:trainaug:class", "semantic", "512x512"

@@ -3,12 +3,12 @@
 The paper's claim under test: guidance that is fused late and pooled globally segments what the dots point
 at, and improves with more of them; the foreground-background network sets the floor.
 
-    python -m experiments.run --config=interactive --workdir=runs/interactive \
+    guided_jax run --config=interactive --workdir=runs/interactive \
         --config.data.root=DATA --config.weights=WEIGHTS
 
 The floor, an unguided network: `--config=interactive:unguided`; the start: `--config.train.steps=0`.
-`interactive.py:unshared` has a metric for each of the two labels: better at a few points, and for two labels alone.
-`interactive.py:clicks` is for an annotator who corrects. It scores a pixel by its similarity to the prototype of each
+`interactive:unshared` has a metric for each of the two labels: better at a few points, and for two labels alone.
+`interactive:clicks` is for an annotator who corrects. It scores a pixel by its similarity to the prototype of each
 label and to the nearest click, and learns from clicks that are put where it errs. Guidance that is pooled alone, learnt
 from random dots, loses the object at the first negative that looks like it, and no further click brings it back.
 VGG-16 lite (fc6 256 wide) on a grid of stride 8 from conv4_3 and conv5_3, whose features are computed
@@ -25,7 +25,7 @@ from guided_jax.model_config import ModelConfig
 def get_config(variant: str = "") -> Config:
     """COCO instances, VOC classes and ECSSD figures in one mixture; evaluated on VOC's val classes."""
     if variant not in ("", "unshared", "clicks", "unguided"):
-        raise UserError(f"interactive.py:{variant}: the variants are unshared, clicks, unguided and none")
+        raise UserError("the variants are unshared, clicks, unguided and none")
     model = ModelConfig(grid="taps", stride=8, feature_width=256, fc6_kernel=3, init_std=0.0, dropout=0.0)
     if variant == "unshared":
         model.sharing = "unshared"

@@ -1,7 +1,7 @@
 """Models from elsewhere: the reference's snapshots by their model's name, or a `.safetensors` written here.
 
-    python -m experiments.snapshot import FILE.pth --model=cofeat-late --workdir=runs/cofeat-late
-    python -m experiments.run --config=snapshot:cofeat-late --workdir=runs/cofeat-late \
+    guided_jax snapshot import FILE.pth --model=cofeat-late --workdir=runs/cofeat-late
+    guided_jax run --config=snapshot:cofeat-late --workdir=runs/cofeat-late \
         --mode=eval --config.data.root=DATA
 
 `--config=FILE:NAME` is the configuration that `import` gives the workdir: the model, the episodes that it is
@@ -12,8 +12,8 @@ that of the model in the file.
 import dataclasses
 from pathlib import Path
 
-from experiments.settings.command_line import user_mistakes
 from experiments.settings.config import Config, DataConfig, EvalConfig
+from experiments.settings.errors import user_mistakes
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.learning.config import TrainConfig
 from guided_jax.snapshots.files import read_parameters

@@ -5,9 +5,9 @@ optimisation on it, so in seconds where fine-tuning takes minutes (the paper: ab
 minutes), and five points per label do most of what the dense mask does (the paper: 87 % of its accuracy). On the val
 split of DAVIS 2017, dense first frame, the paper's network reaches a positive IU of 33.3 %.
 
-    python -m experiments.run --config=video_davis --workdir=runs/video_davis \
+    guided_jax run --config=video_davis --workdir=runs/video_davis \
         --config.data.root=DATA --config.weights=WEIGHTS
-    python -m experiments.video --workdir=runs/video_davis --source=davis:val --points=1,5,dense --config.data.root=DATA
+    guided_jax video --workdir=runs/video_davis --source=davis:val --points=1,5,dense --config.data.root=DATA
 
 The first command trains, and scores positive IU object by object; the second one scores J and F as DAVIS does, all
 objects of a video at once. In a sweep (`experiments.sweep`), each variant is a run for the second one.
@@ -16,7 +16,7 @@ It trains on still images (COCO, VOC, ECSSD, as `interactive.py`), since few cli
 two views of an image, the whole or one of two random crops, which teaches it an object that has moved, grown or
 turned. The reference went on from an interactive network on the clips of DAVIS itself:
 `--config=video_davis:clips` trains on these alone, support and query frames of one clip, which takes the
-60 of the train split of 2017. `video_davis.py:same` trains on one view, annotated and segmented.
+60 of the train split of 2017. `video_davis:same` trains on one view, annotated and segmented.
 
 To read it: `late-global` against `unguided`, which finds what is salient (strong where a video shows one object); 5
 points against dense; `late-both`, which adds the similarity to the nearest annotated cell, gains where the annotation
@@ -38,7 +38,7 @@ CANVASES = "480x864, 480x928, 480x1152"
 def get_config(variant: str = "") -> Config:
     """Trained on pairs of views of still images; with `clips`, of frames of DAVIS; with `same`, on the images alone."""
     if variant not in ("", "clips", "same"):
-        raise UserError(f"video_davis.py:{variant}: the variants are clips, same, and none")
+        raise UserError("the variants are clips, same, and none")
     config = interactive.get_config()
     config.name = f"video-davis-{variant}" if variant else "video-davis"
     config.data.buckets += f", {CANVASES}"

@@ -23,8 +23,8 @@ from guided_jax.session import Session
 STREAM = 9
 
 
-class Asked(NamedTuple):
-    """What the command line asks for.
+class AnnotatorOptions(NamedTuple):
+    """What the annotators of a video do, and on which frames.
 
     Attributes:
         workdir: of the run.
@@ -95,7 +95,7 @@ class Times(NamedTuple):
 
 
 def run_video(
-    session: Session, split: Split, video: Video, config: Config, asked: Asked, times: Times
+    session: Session, split: Split, video: Video, config: Config, asked: AnnotatorOptions, times: Times
 ) -> list[ObjectResult]:
     """Encodes a video once, and lets the annotators at each of its objects."""
     max_side = config.data.max_side
@@ -159,7 +159,7 @@ def annotate_at_random(
     targets: list[UInt8[np.ndarray, "h w"]],
     seed: int,
     draw: int,
-    asked: Asked,
+    asked: AnnotatorOptions,
     look: Look,
 ) -> Iterator[tuple[tuple[int, int], Accuracy]]:
     """Random dots: accuracy of every (S, P), for which each frame is guided once a number of points.

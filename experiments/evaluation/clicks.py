@@ -32,12 +32,12 @@ RULE = (
 )
 
 
-class Asked(NamedTuple):
-    """What the command line asks for.
+class ClickOptions(NamedTuple):
+    """How objects are clicked on.
 
     Attributes:
         workdir: of the run.
-        targets: of the IoU, in per cent.
+        targets: IoU targets, in per cent.
         clicks: an object at most.
         limit: number of objects; 0: all.
         save: folder for masks, or None.
@@ -78,7 +78,7 @@ def choose_tasks(tasks: Tasks, limit: int, seed: int) -> list[Task]:
     return sorted((get_task(tasks, row) for row in rows.tolist()), key=lambda task: task.record)
 
 
-def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: Asked) -> Iterator[Object]:
+def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: ClickOptions) -> Iterator[Object]:
     """Clicks on every object; those of an image share its encoding.
 
     Raises:
@@ -144,7 +144,7 @@ def report(
     config: Config,
     opened: OpenSource,
     objects: Sequence[Object],
-    asked: Asked,
+    asked: ClickOptions,
     *,
     seen: Sequence[str] | None,
     about: Mapping[str, Any],

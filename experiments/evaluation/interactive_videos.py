@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.datasets.sources import Split
-from experiments.evaluation.annotators import Accuracy, Asked, ObjectResult, Times
+from experiments.evaluation.annotators import Accuracy, AnnotatorOptions, ObjectResult, Times
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.config import Config
@@ -16,7 +16,7 @@ SHOWN = (1, 2, 3, 5, 10, 15, 20, 30, 50, 100)
 
 
 def report(
-    trained: Trained, config: Config, split: Split, asked: Asked, results: list[ObjectResult], times: Times
+    trained: Trained, config: Config, split: Split, asked: AnnotatorOptions, results: list[ObjectResult], times: Times
 ) -> dict[str, Any]:
     """The result as JSON: scores in [0, 1], the protocol that gave them, and a row an object."""
     grid = []

@@ -3,31 +3,11 @@
 import json
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.workdir import FREE, FREE_IN_EVAL, write_json
-from experiments.settings.command_line import override
-from experiments.settings.config import Config
+from experiments.runs.workdir import write_json
 from experiments.settings.errors import UserError
-from experiments.settings.fields import differing, to_dict
-
-
-def own_config(trained: Config, words: list[str], known_flags: list[str]) -> Config:
-    """The configuration of a run with the fields that the words override: data, evaluation and seed alone.
-
-    Raises:
-        UserError: a word is wrong, or its field belongs to the trained model.
-    """
-    config = override(trained, words, known_flags)
-    free = (*FREE, *FREE_IN_EVAL)
-    for name in differing(to_dict(trained), to_dict(config)):
-        if not any(fnmatch(name, pattern) for pattern in free):
-            raise UserError(
-                f"--config.{name}: belongs to the trained run; to be set here are {', '.join(FREE_IN_EVAL)}"
-            )
-    return config
 
 
 def write_result(workdir: Path, words: Sequence[str], result: dict[str, Any]) -> Path:

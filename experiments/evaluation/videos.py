@@ -26,12 +26,12 @@ from experiments.evaluation.video_scores import (
     summarise,
     video_row,
 )
+from experiments.runs.data import the_only
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.checks import check_new
-from experiments.settings.command_line import user_mistakes
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from guided_jax.video import VideoGuidance, VideoSegmentor
 
 TIMED_CHUNKS = 3
@@ -70,12 +70,10 @@ def open_videos(config: Config, choice: Choice) -> tuple[Split, list[Video]]:
     """Opens the source, building it where that is not done yet.
 
     Raises:
-        UserError: what is wrong with the source or its videos.
+        DatasetError: what is wrong with the source or its videos.
     """
-    sources = parse_sources(choice.source)
-    if len(sources) > 1:
-        raise UserError(f"--source={choice.source}: one source was expected")
-    split = open_source(sources[0], Path(config.data.root), Path(config.data.prepared) / "datasets")
+    source = the_only(parse_sources(choice.source), f"--source={choice.source}")
+    split = open_source(source, Path(config.data.root), Path(config.data.prepared) / "datasets")
     return split, list_videos(split, choice.shots, every=choice.every, names=choice.names)
 
 

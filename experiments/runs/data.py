@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -52,6 +52,26 @@ class OpenSource(NamedTuple):
     tasks: Tasks
     lines: int = 0
     left_out: tuple[str, ...] = ()
+
+
+def open_evaluation(config: Config) -> OpenSource:
+    """Opens the source of the evaluation.
+
+    Raises:
+        DatasetError: as `open_sources`, or there are several.
+    """
+    return the_only(open_sources(config, "eval"), f"eval.source={config.eval.source!r}")
+
+
+def the_only(sources: Sequence[Any], given: str) -> Any:
+    """The source of a text that may name one alone; `given` is that text, for the message.
+
+    Raises:
+        DatasetError: there are several.
+    """
+    if len(sources) != 1:
+        raise DatasetError(f"{given}: one source was expected, not a mixture of {len(sources)}")
+    return sources[0]
 
 
 def open_sources(config: Config, section: str) -> list[OpenSource]:

@@ -78,7 +78,7 @@ class EvalConfig:
         during: the same limit, for the evaluations during training.
         checkpoint: which one `--mode=eval` scores: last, or best by the evaluations during training (never choose
             by scores of the test set).
-        save: new folder for the predicted masks, which `python -m experiments.score` scores again; empty: none.
+        save: new folder for the predicted masks, which `guided_jax score` scores again; empty: none.
         name: of the result, to keep several of a run: `result-NAME.json`; empty: `result.json`.
     """
 

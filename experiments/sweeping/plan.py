@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from data_pipelines.points import name_count, parse_counts
 from experiments.runs.workdir import refuse_other_config
 from experiments.settings.checks import check_config
-from experiments.settings.command_line import call_module, load_config, load_module, override, user_mistakes
+from experiments.settings.command_flags import override
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.config_files import call_module, load_config, load_module
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import FieldError, differences, nearest, to_dict, with_overrides
 from experiments.sweeping.parameters import count_parameters
 

@@ -82,6 +82,8 @@ def test_the_command(workdir, tmp_path, capsys):
         (["--config.data.buckets=64x64"], "fits none of the buckets 64x64"),
         (["--config.model.stride=8"], "--config.model.stride: belongs to the trained run"),
         (["--sauce=x"], "--sauce: no such flag"),
+        (["--save=."], "--save=.: is there already; give a new folder"),
+        (["--source=generated:val, generated:train"], "one source was expected, not a mixture of 2"),
     ],
 )
 def test_what_is_refused(workdir, words, message):
@@ -93,7 +95,7 @@ def test_no_run_and_help(tmp_path, capsys):
     assert guarded(lambda: main(["clicks", f"--workdir={tmp_path}"])) == 2
     assert "is not the workdir of a run" in capsys.readouterr().err
     assert guarded(lambda: main(["clicks", "--help"])) == 0
-    assert "usage: python -m experiments.clicks" in capsys.readouterr().out
+    assert "usage: guided_jax clicks" in capsys.readouterr().out
 
 
 def test_masks_in_the_workdir_are_found_from_it(workdir):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.videos import Video
-from experiments.evaluation.annotators import Accuracy, Asked, annotate_at_random, correct, measure
+from experiments.evaluation.annotators import Accuracy, AnnotatorOptions, annotate_at_random, correct, measure
 from experiments.interactive_video import main
 from experiments.settings.command_line import guarded
 from experiments.settings.errors import UserError
@@ -164,7 +164,9 @@ def test_random_dots_are_nested_in_frames_and_points():
     targets[4][:] = 0
 
     video = Video("clip", tuple(range(6)), ("",) * 6, 12, 12, (1,), (0,), (1,))
-    asked = Asked(Path(), "", frames=(1, 3, 9), points=(1, 4), budget=0, draws=1, corrections=0, videos=(), every=1)
+    asked = AnnotatorOptions(
+        Path(), "", frames=(1, 3, 9), points=(1, 4), budget=0, draws=1, corrections=0, videos=(), every=1
+    )
     session = Recorder()
     nothing = Accuracy((0, 0, 0), 0.0)
 

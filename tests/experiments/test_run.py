@@ -12,17 +12,20 @@ import pytest
 
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
-from experiments import run as runner
 from experiments.evaluation.tasks import report
 from experiments.experiment import make_scorer, open_experiment, run
-from experiments.run import main
+from experiments.run import load_scored, run_and_draw
 from experiments.runs.data import evaluation_episodes
-from experiments.runs.load import Trained
+from experiments.runs.load import load_model
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config
+from experiments.settings.fields import with_overrides
 from guided_jax.episode import UNKNOWN
-from guided_jax.learning.checkpoints import read_about
+from guided_jax.learning.checkpoints import Checkpoints, read_about
+from guided_jax.learning.optimizer import make_optimizer
+from guided_jax.learning.step import create_state
+from tests.experiments.tiny_run import make_run
 
 ALL_POINTS = {"eval.points": "1,5,dense"}
 
@@ -31,7 +34,7 @@ ALL_POINTS = {"eval.points": "1,5,dense"}
 def done(command, tmp_path_factory):
     """A finished run."""
     workdir = tmp_path_factory.mktemp("runs") / "done"
-    assert run_app(main, command(workdir, **ALL_POINTS)) == 0
+    assert run_app(run_and_draw, command(workdir, **ALL_POINTS)) == 0
     return workdir
 
 
@@ -242,22 +245,26 @@ def test_report_is_what_was_scored(untrained):
     assert result["about"] == {"a": 1}
 
 
+@pytest.fixture(scope="module")
+def best_then_newest(prepared, tmp_path_factory):
+    """A run whose best checkpoint is of step 1, and its newest of step 2."""
+    workdir = make_run(tmp_path_factory.mktemp("runs") / "two", prepared)
+    trained = load_model(workdir)
+    kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=1)
+    for step, score in ((1, 0.9), (2, 0.1)):
+        state = create_state(trained.params, make_optimizer(trained.config.train), "")
+        about = {"preprocessing": trained.model.preprocessing.to_dict()}
+        kept.save(state._replace(step=np.array(step, np.int32)), about, {"pos_iu": score})
+    kept.close()
+    return workdir
+
+
 @pytest.mark.parametrize(
-    ("mode", "checkpoint", "best"), [("eval", "best", True), ("eval", "last", False), ("train_and_eval", "best", False)]
+    ("mode", "checkpoint", "step"), [("eval", "best", 1), ("eval", "last", 2), ("train_and_eval", "best", 2)]
 )
-def test_the_picture_shows_the_checkpoint_that_was_scored(mode, checkpoint, best, monkeypatch, tmp_path):
-    config = Config()
-    config.eval.checkpoint = checkpoint
-    scores = {"1": {"pos_iu": 0.5, "class_mean": 0.5}}
-    loaded = []
-
-    def load(workdir, *, best):
-        loaded.append(best)
-        return Trained(config, None, {}, 0)
-
-    monkeypatch.setattr(runner, "run", lambda *_: {"protocol": {"data": "d", "tasks": 1}, "scores": scores})
-    monkeypatch.setattr(runner, "load_model", load)
-    monkeypatch.setattr(runner, "draw_results", lambda *_: None)
-    monkeypatch.setattr(runner, "draw_predictions", lambda *_, **__: None)
-    runner.main(config, tmp_path, mode, "jit")
-    assert loaded == [best]
+def test_the_picture_shows_the_checkpoint_that_was_scored(best_then_newest, mode, checkpoint, step):
+    config = with_overrides(load_model(best_then_newest).config, {"eval.checkpoint": checkpoint})
+    shown = load_scored(config, best_then_newest, mode)
+    assert shown.step == step and shown.config == config
+    if mode == "eval":
+        assert run(config, best_then_newest, mode)["protocol"]["step"] == step

@@ -14,8 +14,9 @@ from experiments import experiment
 from experiments.runs.load import Trained, load_model
 from experiments.runs.workdir import open_workdir, record_start
 from experiments.settings.checks import check_config
-from experiments.settings.command_line import guarded, load_config
+from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
+from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError
 from experiments.snapshot import export_snapshot, main
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, TORCHVISION, Preprocessing
@@ -94,7 +95,7 @@ def test_it_is_evaluated_by_the_configuration_of_its_name(workdir, prepared):
 def test_more_labels(file, tmp_path, capsys):
     main(["snapshot", "import", str(file), f"--model={NAME}", f"--workdir={tmp_path / 'run'}", "--way=4"])
     assert load_model(tmp_path / "run").config.model.way == 4
-    assert f"snapshot_config.py:{NAME} --config.model.way=4" in capsys.readouterr().out
+    assert f"--config=snapshot:{NAME} --config.model.way=4" in capsys.readouterr().out
 
 
 def test_back_to_pth(workdir, tmp_path, capsys):
@@ -211,7 +212,7 @@ def test_what_the_reference_has_not(tmp_path, capsys, preprocessing, model, mess
             "cofeat-early: is for 2 labels, not for 3",
         ),
         (["import", "a.pth", "--workdir=w", "--best"], "--best: is of no effect on import"),
-        (["import", "a.pth", "--wordkir=w"], "Unknown command line flag 'wordkir'"),
+        (["import", "a.pth", "--wordkir=w"], r"--wordkir: no such flag; did you mean workdir\?"),
         (["export", "a.npz", "--workdir=w"], r"a.npz: the name must end in .pth \(for the reference\) or .safetensors"),
         (["export", "a.pth", "--workdir=w"], r"w: is not the workdir of a run"),
         (["export", "a.pth", "--workdir=w", "--way=3"], "--way: is of no effect on export"),
@@ -247,7 +248,7 @@ def test_a_preprocessing_without_a_name(tmp_path):
 
 
 def test_help(capsys):
-    main(["snapshot", "--help"])
+    assert guarded(lambda: main(["snapshot", "--help"])) == 0
     assert "cofeat-late-lite-unshared" in capsys.readouterr().out
 
 

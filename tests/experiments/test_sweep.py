@@ -10,7 +10,7 @@ from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
-from experiments.sweep import parse_sweep, sweep_app
+from experiments.sweep import main, parse_sweep
 from experiments.sweeping.plan import read_result
 from experiments.sweeping.tables import make_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
@@ -224,7 +224,7 @@ def test_a_run_that_diverges_does_not_stop_the_others(ask, fake, experiment, tmp
     ran, wrong = fake
     wrong["fast"] = NonFiniteLoss("nan")
     words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
-    assert sweep_app(words) == 2
+    assert guarded(lambda: main(words)) == 2
     assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
     assert "Missing (the loss is nan): fast/seed-1337." in capsys.readouterr().out
     wrong["fast"] = ValueError("no data")  # any other mistake is the same for all
@@ -296,7 +296,7 @@ def test_the_list(experiment, fake, ask, tmp_path, capsys):
 def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module, "measure_click", lambda *_: CLICK)
     words = ["x", f"--config={experiment(SWEEP[:1])}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
-    assert sweep_app(words) == 0
+    assert guarded(lambda: main(words)) == 0
     folder = tmp_path / "runs" / "plain" / "seed-1337"
     result = json.loads((folder / "result.json").read_text())
     table = json.loads((tmp_path / "runs" / "table.json").read_text())
@@ -308,5 +308,5 @@ def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "runs" / "curve.png").stat().st_size > 1000
     assert "| plain | " in capsys.readouterr().out
     before = (folder / "run.json").read_text()
-    assert sweep_app(words) == 0
+    assert guarded(lambda: main(words)) == 0
     assert (folder / "run.json").read_text() == before

@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 
-from data_pipelines.selection.lists import Listed, read_lists
-from data_pipelines.selection.pascal_lists import Verdict, compare, judge, main, write_lists
+from data_pipelines.selection.lists import Listed
+from data_pipelines.selection.pascal_lists import Verdict, compare, judge, write_lists
 
 
 def test_more_than_two_of_the_cells_centres_are_needed():
@@ -46,29 +45,3 @@ def test_compare_looks_at_the_images_at_hand():
         Listed("b", 4): False,
         Listed("b", 5): False,
     }
-
-
-@pytest.mark.real_data
-def test_the_community_s_lists(real_data, tmp_path, capsys):
-    """Equal over the images at hand, but for five training masks that the rounding of half a pixel decides."""
-    theirs = real_data / "data" / "pascal5i_lists"
-    main([f"--root={real_data / 'data'}", f"--prepared={tmp_path}", f"--out={tmp_path / 'lists'}", f"--check={theirs}"])
-    voc = real_data / "data" / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation"
-    differing = {}
-    for split, images in (("val", "val"), ("trn", "trainaug")):
-        at_hand = set((voc / f"{images}.txt").read_text().split())
-        for fold in range(4):
-            file = f"{split}/fold{fold}.txt"
-            there = [line for line in read_lists(str(theirs / file)) if line.image_id in at_hand]
-            ours = read_lists(str(tmp_path / "lists" / file)) if there else ()
-            both = set(there) & set(ours)
-            assert [line for line in ours if line in both] == [line for line in there if line in both]
-            differing[file] = {*map(str, set(there) ^ set(ours))}
-    assert {file: lines for file, lines in differing.items() if lines} == {
-        "trn/fold0.txt": {"2007_009630__05"},
-        "trn/fold1.txt": {"2008_006753__08", "2009_002986__10", "2010_004030__10"},
-        "trn/fold2.txt": {"2007_008526__15"},
-    }
-    told = capsys.readouterr().out
-    assert "0 lines of these images differ" in told and "5 lines of these images differ" in told
-    assert told.count("by rounding half a pixel") == 5

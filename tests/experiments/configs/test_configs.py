@@ -8,8 +8,8 @@ import pytest
 
 from experiments import configs
 from experiments.settings.checks import check_config
-from experiments.settings.command_line import load_config
 from experiments.settings.config import Config, describe_model
+from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import differing, with_overrides
 from experiments.sweeping.parameters import count_parameters
@@ -100,11 +100,20 @@ def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "variants"), [("interactive_reference", "lite"), ("interactive", "unshared, clicks, unguided")]
+    ("name", "message"),
+    [
+        ("interactive_reference", "the variants are lite and none"),
+        ("interactive", "the variants are unshared, clicks, unguided and none"),
+        ("video_davis", "the variants are clips, same, and none"),
+        ("few_shot", "write a fold from 0 to 3, and one of instances, unguided, oracle: 0-oracle"),
+        ("snapshot", "'light': the reference has no such model; it has fgbg,"),
+    ],
 )
-def test_a_misspelt_variant_is_refused(file, variants):
-    with pytest.raises(Exception, match=f"the variants are {variants} and none"):
-        load_config(str(Path(configs.__file__).parent / f"{file}.py") + ":light")
+def test_a_misspelt_variant_is_refused_by_the_name_that_was_typed(name, message):
+    for typed in (name, str(Path(configs.__file__).parent / f"{name}.py")):
+        with pytest.raises(UserError) as error:
+            load_config(f"{typed}:light")
+        assert str(error.value).startswith(f"--config={typed}:light: {message}")
 
 
 @pytest.mark.parametrize("fields", [{"data.mode": "semantic", "eval.mode": "interactive"}, {"model.fusion": "none"}])

@@ -7,7 +7,7 @@ import pytest
 from data_pipelines.datasets.voc import CLASSES
 from data_pipelines.selection.classes import choose_classes, parse_classes
 from experiments.settings.checks import check_config
-from experiments.settings.command_line import load_config
+from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError
 
 

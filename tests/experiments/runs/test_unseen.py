@@ -6,7 +6,7 @@ import pytest
 
 from data_pipelines.datasets.record import DatasetError
 from experiments.experiment import run
-from experiments.run import main
+from experiments.run import run_and_draw
 from experiments.runs.data import evaluation_episodes, open_sources, task_classes
 from experiments.runs.unseen import check_unseen, seen_classes
 from experiments.settings.checks import check_config
@@ -208,7 +208,7 @@ def test_a_run_with_a_fold_held_out(line, tmp_path):
 
 
 def test_a_run_that_would_learn_what_it_evaluates(line, tmp_path, capsys):
-    assert run_app(main, line(tmp_path / "run", data__classes="all")) == 2
+    assert run_app(run_and_draw, line(tmp_path / "run", data__classes="all")) == 2
     told = capsys.readouterr().err
     assert "the model was trained on dog, horse; train with the fold held out" in told
     assert not (tmp_path / "run" / "config.json").exists()

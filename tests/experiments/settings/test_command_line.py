@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from data_pipelines.datasets.record import DatasetError
-from experiments.settings.command_line import load_config, parse, run_app, user_mistakes
+from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differences, to_dict
 
 CONFIG = """
@@ -112,6 +112,7 @@ def test_flagfile(read, tmp_path):
         ("--mode=test", r"--mode=test: value should be one of <train\|eval\|train_and_eval>"),
         ("--parallel=xmap", r"--parallel=xmap: value should be one of <pmap\|jit>"),
         ("train", r"'train': a flag was expected"),
+        ("workdir=x", r"'workdir=x': a flag was expected; did you mean --workdir\?"),
     ],
 )
 def test_mistakes(read, word, message):
@@ -126,38 +127,6 @@ def test_missing_flags(experiment):
         parse(["prog", "--workdir=x"])
     with pytest.raises(UserError, match="gs://bucket/run: must be a folder of a mounted file system"):
         parse(["prog", f"--config={experiment}", "--workdir=gs://bucket/run"])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("x = 1", r"has no function get_config\(\)"),
-        ("def get_config(): return {}", r"get_config\(\) gives a dict, not a Config"),
-        ("def get_config(): pass", r"get_config\(\) gives a NoneType, not a Config"),
-        (CONFIG.replace("50", "1e5"), r"train\.steps=100000\.0 is not of type int"),
-    ],
-)
-def test_bad_config_files(tmp_path, text, message):
-    file = tmp_path / "bad.py"
-    file.write_text(text)
-    with pytest.raises(UserError, match=message):
-        load_config(str(file))
-
-
-def test_config_files_that_cannot_be_called_so(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere\.py: no such file"):
-        load_config("nowhere.py")
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="not a Python file"):
-        load_config(str(tmp_path / "config.json"))
-    (tmp_path / "fixed.py").write_text("def get_config(): raise AssertionError")
-    with pytest.raises(UserError, match="does not take what follows the colon: too many"):
-        load_config(f"{tmp_path / 'fixed.py'}:text")
-
-
-def test_an_int_in_a_config_file_becomes_a_float(tmp_path):
-    (tmp_path / "int.py").write_text(CONFIG.replace("train.steps", "train.learning_rate"))
-    assert type(load_config(str(tmp_path / "int.py")).train.learning_rate) is float
 
 
 def test_main_gets_what_was_asked_for(experiment, tmp_path, capsys):

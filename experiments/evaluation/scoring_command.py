@@ -1,0 +1,86 @@
+"""What the commands that score a trained run do alike: its flags, the run with data of their own, the result."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments.evaluation.result_files import write_result
+from experiments.runs.load import Trained, load_model
+from experiments.runs.workdir import FREE, FREE_IN_EVAL
+from experiments.settings.command_flags import define_best, override
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import differing, to_dict
+
+FIELDS = "Another value for a field of data, eval or seed, as --config.data.root=DATA; the model's are the run's own."
+
+
+def define_run(values: flags.FlagValues) -> None:
+    """Adds the flags that say which trained model is scored: `--workdir` and `--best`."""
+    text = "`DIR` of a trained run, as runs/first, whose model is scored; the result is written there."
+    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    define_best(values)
+
+
+def define_videos(values: flags.FlagValues) -> None:
+    """Adds the flags that say on which frames of which videos: `--source`, `--videos` and `--every`."""
+    flags.DEFINE_string(
+        "source",
+        "davis:val",
+        "The `SOURCE` of the videos: davis:SPLIT (train, val, val2016, ...), or your own as frames@PATH:all.",
+        flag_values=values,
+    )
+    flags.DEFINE_list("videos", [], "Only the videos `NAME,...`, as bear,dogs.", flag_values=values)
+    text = "Takes every `N`-th frame alone, for a quick look."
+    flags.DEFINE_integer("every", 1, text, lower_bound=1, flag_values=values)
+
+
+def load_run(
+    workdir: Path, values: flags.FlagValues, overrides: list[str], *, two_labels: bool = False
+) -> tuple[Trained, Config]:
+    """The model of a run, and the configuration that it is scored by.
+
+    Args:
+        workdir: of the run.
+        values: the command's flags, of which `--best` counts.
+        overrides: words of the command line, see `read_flags`.
+        two_labels: refuses a model of more labels, for objects.
+
+    Raises:
+        UserError: there is no such run, it has no checkpoint, an override is wrong, or the model has other labels.
+    """
+    trained = load_model(workdir, best=values.best)
+    config = own_config(trained.config, overrides, list(values))
+    if two_labels and trained.config.model.way != 2:
+        raise UserError(f"{workdir}: the model has {trained.config.model.way} labels, and an object has two")
+    return trained, config
+
+
+def own_config(trained: Config, overrides: list[str], known_flags: list[str]) -> Config:
+    """The configuration of a run with other values of some fields: of data, evaluation and seed alone.
+
+    Raises:
+        UserError: an override is wrong, or its field belongs to the trained model.
+    """
+    config = override(trained, overrides, known_flags)
+    free = (*FREE, *FREE_IN_EVAL)
+    for name in differing(to_dict(trained), to_dict(config)):
+        if not any(fnmatch(name, pattern) for pattern in free):
+            raise UserError(
+                f"--config.{name}: belongs to the trained run; to be set here are {', '.join(FREE_IN_EVAL)}"
+            )
+    return config
+
+
+def show_and_write(text: str, workdir: Path | None, words: Sequence[str], result: dict[str, Any]) -> None:
+    """Prints what a result says, and writes it to a file that is named by the words; without a workdir to none.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    print(text)
+    if workdir:
+        print(f"written to {write_result(workdir, words, result)}")
