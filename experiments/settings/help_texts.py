@@ -59,7 +59,7 @@ def _describe_flag(flag: flags.Flag) -> tuple[str, str]:
     choices = getattr(flag.parser, "enum_values", None)
     value = named[1] if named else "|".join(choices) if choices else "VALUE"
     default = ",".join(flag.default) if isinstance(flag.default, list) else flag.default
-    told = f" (default: {default})" if default not in (None, "", False) else ""
+    told = "" if flag.boolean or default in (None, "") else f" (default: {default})"
     text = re.sub(r"^<.*?>: ", "", flag.help)  # absl's, of the choices
     return f"--{flag.name}" if flag.boolean else f"--{flag.name}={value}", text.replace("`", "") + told
 
