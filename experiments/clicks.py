@@ -29,8 +29,9 @@ from experiments.overrides import Answered, UserError, guarded, own_flags, read_
 from experiments.result_files import own_config, write_result
 from experiments.run import show_messages
 from experiments.unseen import check_evaluation
+from guided_jax.episode import Click
 from guided_jax.learning.checkpoints import Checkpoints
-from guided_jax.scoring.clicks import LIMIT, Click, Clicked, simulate_clicks
+from guided_jax.scoring.clicks import LIMIT, Clicked, simulate_clicks
 from guided_jax.session import Session
 
 USAGE = """\
@@ -106,7 +107,7 @@ def _click(session: Session, name: int, target: UInt8[np.ndarray, "h w"], limit:
 
     def segment(clicks: list[Click]) -> UInt8[np.ndarray, "h w"]:
         began = time.perf_counter()
-        session.click(name, clicks[-1].row, clicks[-1].column, int(clicks[-1].positive))
+        session.click(name, *clicks[-1])
         mask = session.mask(name)
         times.append(1000 * (time.perf_counter() - began))
         return mask

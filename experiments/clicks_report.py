@@ -124,7 +124,7 @@ def report(
             {
                 "image": each.image,
                 "object": each.name,
-                "clicks": [[click.row, click.column, int(click.positive)] for click in each.clicked.clicks],
+                "clicks": [list(click) for click in each.clicked.clicks],
                 "ious": each.clicked.ious,
                 "noc": {str(p): noc(each.clicked.ious, p / 100, asked.clicks) for p in asked.targets},
             }

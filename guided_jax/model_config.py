@@ -112,6 +112,24 @@ def guides_early(config: ModelConfig) -> bool:
     return config.fusion in ("stack", "mask") and config.inference != "direct"
 
 
+def query_sees_annotation(config: ModelConfig) -> bool:
+    """Whether the query's own encoder sees the annotation of the query itself, stacked at its input."""
+    return config.fusion == "stack" and config.inference == "direct"
+
+
+def keeps_positions(config: ModelConfig) -> bool:
+    """Whether guidance is a map over the cells of the image, so that support and query must be one image.
+
+    Nearest neighbours (`inference=distance`) are local, too, but forget where in the support they lay.
+    """
+    return config.locality == "local" and config.inference != "distance"
+
+
+def guides_by_coordinates(config: ModelConfig) -> bool:
+    """Whether clicks guide by their coordinates alone, without a pass over the annotation as a map."""
+    return config.fusion == "late" and config.mask == "fixed"
+
+
 def guidance_labels(config: ModelConfig) -> int:
     """Number of rows of the task representation: one a label in late fusion, one in all in early fusion."""
     return 0 if config.inference == "direct" else config.way if config.fusion == "late" else 1
@@ -137,18 +155,17 @@ def check_model(config: ModelConfig) -> None:
         raise ValueError(
             f"model.feature_width=0: the grid {config.grid!r} is made by fc6; the trunk's own maps need model.grid=taps"
         )
-    for reason in _senseless(config):
+    for reason in _conflicts(config):
         raise ValueError(reason)
     if config.support_grid != "same":
         _check_support_grid(config)
 
 
-def _senseless(config: ModelConfig) -> Iterator[str]:
-    """Why fields do not go together, one reason at a time."""
+def _conflicts(config: ModelConfig) -> Iterator[str]:
+    """The reasons why fields that are sound alone contradict each other."""
     early = config.fusion in ("stack", "mask")
     named = {name: f"model.{name}={getattr(config, name)}" for name in vars(config)}
     fusion, inference, locality = named["fusion"], named["inference"], named["locality"]
-    keeps_positions = config.locality == "local" and config.inference != "distance"
     if config.fusion == "none" and config.inference != "direct":
         yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
     if config.inference == "direct" and config.fusion not in ("stack", "none"):
@@ -180,7 +197,7 @@ def _senseless(config: ModelConfig) -> Iterator[str]:
         yield f"{named['mask']}: {named['pooling']} asks only where a mask is, so it would not learn; set fixed"
     if config.mask == "learned" and config.inference == "distance" and config.locality == "local":
         yield f"{named['mask']}: nearest neighbours are kept by the nearest cell, without a mask; leave it fixed"
-    if keeps_positions and config.support_grid != "same":
+    if keeps_positions(config) and config.support_grid != "same":
         yield f"{named['support_grid']}: {locality} lays the guidance on the query's cells; leave it same"
     if config.support_grid == "same" and config.support_stride:
         yield f"{named['support_stride']}: model.support_grid=same has the query's stride; leave it 0"
@@ -215,12 +232,12 @@ def check_mode(config: ModelConfig, mode: str, field: str) -> None:
     """
     if mode == "interactive":
         return
-    if config.fusion == "stack" and config.inference == "direct":
+    if query_sees_annotation(config):
         raise ValueError(
             f"{field}={mode}: model.fusion=stack with model.inference=direct segments the annotated image itself; "
             "where the query is another image set model.inference=feature-fusion (a support encoder of its own)"
         )
-    if config.locality == "local" and config.inference != "distance":
+    if keeps_positions(config):
         raise ValueError(
             f"{field}={mode}: model.locality=local keeps the positions of the support, which mean nothing in another "
             "query image (paper 4.1); set model.locality=global or both"

@@ -49,12 +49,12 @@ class Task(NamedTuple):
     """The task representation: all that inference needs of the support.
 
     Attributes:
-        z: global representation of each label; zeros where no shot annotates it.
+        z: global representation of each label; zeros where no shot annotates it; None where nothing guides.
         local: the same at each cell of the one image that is support and query; None where positions are forgotten.
         neighbours: representations kept for nearest neighbours, or None.
     """
 
-    z: Float[Array, "b k c"]
+    z: Float[Array, "b k c"] | None
     local: Float[Array, "b k n m c"] | None = None
     neighbours: Neighbours | None = None
 

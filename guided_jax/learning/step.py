@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.episode import Episode
+from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.corrections import correct, draw_clicks
 from guided_jax.learning.loss import cross_entropy
@@ -61,11 +62,6 @@ def create_state(params: dict, optimizer: optax.GradientTransformation, freeze: 
     return TrainState(jnp.zeros((), jnp.int32), learning, frozen, optimizer.init(learning))
 
 
-def predict_labels(logits: Float[Array, "*b k h w"]) -> UInt8[Array, "*b h w"]:
-    """The label of the greatest logit; on a tie the smallest, so the negative."""
-    return jnp.argmax(logits, axis=-3).astype(jnp.uint8)
-
-
 def _draw_totals(
     logits: Float[Array, "b k h w"], weights: Float[Array, "b r p"] | None, target: UInt8[Array, "b h w"]
 ) -> Totals:
@@ -107,7 +103,7 @@ def train_step(
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(part.index)
         if corrections:
             clicks = draw_clicks(seed, state.step, corrections)
-            part = correct(model, params, part, keys, clicks, predict_labels)
+            part = correct(model, params, part, keys, clicks)
         totals = model.apply({"params": params}, part, keys, partial(_draw_totals, target=part.target))
         totals = jax.tree.map(lambda leaf: leaf.sum(0), totals)
         return totals.loss, totals

@@ -14,7 +14,7 @@ from guided_jax.episode import UNKNOWN
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, place_batch, replicate
-from guided_jax.learning.step import create_state, predict_labels, train_step
+from guided_jax.learning.step import create_state, train_step
 from tests.guided_jax.small_models import make_batch, make_model
 
 SMALL = {"size": (20, 22), "canvas": (24, 24)}
@@ -214,8 +214,3 @@ def test_the_loss_goes_down_with_a_support_of_its_own():
     losses = descent(darkened(make_batch(count=4, shots=2, **SMALL)))
     assert losses[0] == pytest.approx(np.log(2), rel=2e-5)
     assert losses[-1] < 0.5 * losses[0]
-
-
-def test_predictions_take_the_negative_on_a_tie():
-    logits = jnp.asarray(np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0]], np.float32).reshape(2, 1, 3))
-    assert predict_labels(logits).tolist() == [[0, 0, 1]]

@@ -27,7 +27,7 @@ from guided_jax.model_config import ModelConfig, check_mode, check_model, geomet
 from guided_jax.resample import interpolate, label_planes
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.backbones.small_weights import LAYERS, only_convs
-from tests.guided_jax.graphs import equations, named
+from tests.guided_jax.model.graphs import equations, named
 from tests.guided_jax.small_models import SMALL, make_batch, shapes_of, small_model
 
 EXACT = geometry_of(ModelConfig())
