@@ -1,4 +1,4 @@
-"""Pretrained weights of VGG-16: read with the preprocessing that they expect, written with it, put into a model."""
+"""Pretrained weights of VGG-16: read with the preprocessing that they expect, and loaded into a model."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors.numpy import save_file
 
 from guided_jax.backbones.preprocessing import KERAS, Preprocessing, named_preprocessing
 from guided_jax.backbones.weight_files import WeightsError, checksum, identify, read_arrays
@@ -107,29 +106,6 @@ def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Pa
     if (stated.channels, stated.scale, stated.std) != (passed.channels, passed.scale, passed.std):
         raise WeightsError(f"{path}: its weights expect {stated.key()}, but the preprocessing passed is {passed.key()}")
     return passed
-
-
-def write_safetensors(path: str | Path, layers: Mapping[str, Mapping], preprocessing: Preprocessing) -> None:
-    """Writes weights and their preprocessing, for `read_weights`.
-
-    Args:
-        path: a file name that ends in `.safetensors`.
-        layers: as in `Pretrained`, in the dtype that the file shall have; arrays of numpy or JAX.
-        preprocessing: that the weights expect.
-
-    Raises:
-        WeightsError: another suffix, by which `read_weights` could not tell the format.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"{path}: the name must end in .safetensors")
-    # safetensors writes the memory of an array as it lies, also that of a transposed one.
-    flat = {
-        f"{layer}/{part}": np.ascontiguousarray(value)
-        for layer, parts in layers.items()
-        for part, value in parts.items()
-    }
-    save_file(flat, path, metadata={METADATA_KEY: json.dumps(preprocessing.to_dict())})
 
 
 TRUNKS, NECKS = ("trunk", "support_trunk"), ("neck", "support_neck")

@@ -27,6 +27,7 @@ from guided_jax.model_config import ModelConfig, check_mode, check_model, geomet
 from guided_jax.resample import interpolate, label_planes
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.backbones.small_weights import LAYERS, only_convs
+from tests.guided_jax.guides.sums import add
 from tests.guided_jax.model.graphs import equations, named
 from tests.guided_jax.small_models import SMALL, make_batch, shapes_of, small_model
 
@@ -582,7 +583,7 @@ def test_item_21_interaction():
     np.testing.assert_allclose(task.z, z, rtol=1e-4)
     cleared = guide(features, np.full_like(annotation, UNKNOWN), batch.support_size)
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(cleared))
-    again = guidance.add(cleared, whole)
+    again = add(cleared, whole)
     jax.tree.map(np.testing.assert_array_equal, again, whole)
     query = compiled("prepare")(compiled("encode")(batch.query, canvas=(48, 56), size=batch.query_size))
     logits = compiled("segment")(query, Task(task.z), canvas=(48, 56), size=batch.query_size)
