@@ -1,4 +1,4 @@
-"""The one place where models part: what is computed of an image once, and what its annotation makes of it.
+"""Where kinds of models part, once for all callers: what is computed of an image, and what its annotation makes of it.
 
 observed = observe(image)                        # the encoder, whatever the annotations
 guidance = guide_observed(observed, annotation)  # what the annotated image says of the task; None: nothing guides

@@ -14,7 +14,7 @@ from guided_jax.inference.labels import predict_labels
 from guided_jax.learning.config import TrainConfig, check_train
 from guided_jax.learning.corrections import LEVELS, add_click, correct, depth_level, draw_clicks
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_train_step, place_batch, replicate
+from guided_jax.learning.parallel import parallel_train_step, replicate, shard_batch
 from guided_jax.learning.step import create_state, train_step
 from tests.guided_jax.small_models import make_batch, make_model
 
@@ -121,7 +121,7 @@ def train():
         step = parallel_train_step(step, mode, devices)
         state = replicate(create_state(jax.tree.map(jnp.array, params), optimizer, ""), devices)
         for batch in batches:
-            state, totals = step(state, place_batch(batch, mode, devices))
+            state, totals = step(state, shard_batch(batch, mode, devices))
         return jax.device_get(state.opt_state), jax.device_get(totals)
 
     return run

@@ -16,7 +16,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from guided_jax.backbones.preprocessing import CAFFE_ILSVRC, normalise
-from guided_jax.backbones.pretrained import Pretrained, place
+from guided_jax.backbones.pretrained import Pretrained, load_into
 from guided_jax.backbones.vgg import Neck, he_normal
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
@@ -197,8 +197,8 @@ def test_item_05_input_channels_of_annotations():
     pretrained = LAYERS["conv1_1"]["kernel"]
     trunk = {name: jax.tree.map(jnp.zeros_like, layer) for name, layer in only_convs(LAYERS).items()}
     trunk["conv1_1"]["kernel"] = jnp.zeros((3, 3, 5, pretrained.shape[-1]))
-    placed, _ = place({"trunk": trunk}, Pretrained(only_convs(LAYERS), CAFFE_ILSVRC, "0" * 64, "a file"))
-    kernel = placed["trunk"]["conv1_1"]["kernel"]
+    loaded, _ = load_into({"trunk": trunk}, Pretrained(only_convs(LAYERS), CAFFE_ILSVRC, "0" * 64, "a file"))
+    kernel = loaded["trunk"]["conv1_1"]["kernel"]
     np.testing.assert_array_equal(kernel[:, :, :3], pretrained)
     for channel in (3, 4):
         np.testing.assert_allclose(kernel[:, :, channel], pretrained.mean(2), rtol=1e-5, atol=1e-7)
