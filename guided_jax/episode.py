@@ -34,7 +34,7 @@ class Episode(NamedTuple):
     counts. Where the trunk is frozen and its features are cached, the maps stand in place of the image.
 
     Attributes:
-        query: RGB image, 0 to 255, or its trunk maps.
+        query: RGB image, 0 to 255, or the maps of the trunk for it.
         query_size: true height and width of the query image in pixels.
         target: dense truth of the query: 0 negative, 1..K-1 the positives, 255 void or padding.
         support: the annotated images, or None where the support is the query image itself

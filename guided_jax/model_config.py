@@ -1,4 +1,4 @@
-"""What a user sets of the model, and which combinations make one."""
+"""The fields of a model's configuration, and which combinations of their values make a model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,30 +19,33 @@ class ModelConfig:
         feature_width: channels of fc6's features: 4096, or 256 for the "lite" models; 0: no fc6, the trunk's own maps,
             each scaled to unit length (for prototypes and nearest neighbours without training; grid taps).
         fc6_kernel: side of fc6's kernel.
-        fusion: how annotation and image meet: late (a mask on the features), stack (channels beside the image's
-            at the input), mask (the image times the positives), none (the foreground-background baseline).
-        encoding: of the annotation's channels under stack: discs (dilated points at +-128) or distance (truncated
+        fusion: how annotation and image meet: late (the annotation is a mask on the features), stack (it is channels
+            beside the image's at the input of an encoder), mask (the encoder sees the image where it is positive),
+            none (not at all: the foreground-background baseline).
+        encoding: what fusion=stack shows of an annotation: discs (dilated points at +-128) or distance (truncated
             distance maps, as DIOS).
-        mask: from annotation to feature grid under late fusion: fixed (interpolation) or learned.
-        support_grid: of the support alone under late fusion: same as the query's, interpolated (its features) or
-            dilated (its trunk) to `support_stride`.
-        support_stride: pixels between the cells of the support's grid where it is not the same; else 0.
-        locality: global (the guidance forgets positions), local (it keeps them: support and query are one image; with
-            inference=distance it keeps every representation), both (global, with the similarity to the nearest kept).
-        pooling: of the global guidance: average or maximum.
-        merge: of shots: annotating (mean over the shots that annotate the label), every (mean over all shots, the
-            reference's unshared form), pooled (over the cells of all shots, the reference's early form).
-        inference: feature-fusion, parameter-regression, distance (prototypes where guidance is global, nearest
-            neighbours where it is local), direct (the query's own features: stacked, or without any guidance).
+        mask: how late fusion brings an annotation to the feature grid: fixed (by interpolation) or learned.
+        support_grid: the feature grid of annotated images under late fusion: same as the query's, or finer, by
+            interpolated features (interpolated) or a dilated trunk (dilated).
+        support_stride: pixels between the cells of the support's grid where it is finer; else 0.
+        locality: what guidance keeps: global (no positions), local (a map over the image, so that support and query
+            are one image; with inference=distance every representation, for nearest neighbours), both (global, and
+            the head is told the similarity to the nearest representation).
+        pooling: how global guidance sums up features: average or maximum.
+        merge: how shots become one task: annotating (mean over the shots that annotate the label), every (mean over
+            all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form).
+        inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
+            guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
+            features, with which its annotation is stacked or not).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
-        metric: of inference=distance and locality=both: cosine or euclidean (squared).
-        head_width: channels behind the head's first layer; 0: the reference's: 2 x feature_width shared,
+        metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
+        head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
             (1 + way) x feature_width unshared, feature_width direct.
         way: number of labels, the negative included.
-        dropout: rate, of the features and in the head.
-        init_std: standard deviation of the new layers' normal initialisation; 0: He's, by the fan-in.
-        preprocessing: of the images where no pretrained weights bring their own: caffe, caffe-ilsvrc or torchvision.
-        dtype: of the computation: float32 or bfloat16; parameters are float32.
+        dropout: share of values dropped in training, of the features and in the head.
+        init_std: standard deviation of the normal distribution that new layers start from; 0: He's, by the fan-in.
+        preprocessing: how images are prepared where no pretrained weights say so: caffe, caffe-ilsvrc or torchvision.
+        dtype: type that is computed in: float32 or bfloat16; parameters are float32.
     """
 
     backbone: str = "vgg16"
@@ -88,13 +91,13 @@ CHOICES = {
 
 
 def geometry_of(config: ModelConfig) -> Geometry:
-    """The geometry of the query's grid."""
+    """Where the cells of the query's grid lie."""
     kernel = config.fc6_kernel if config.feature_width else 1
     return Geometry(config.grid, len(STAGES[config.backbone]), config.stride, kernel)
 
 
 def support_geometry_of(config: ModelConfig) -> Geometry:
-    """The geometry of the support's grid; that of interpolated features is laid out as taps are."""
+    """Where the cells of the support's grid lie; interpolated features lie as those of the grid `taps` do."""
     if config.support_grid == "same":
         return geometry_of(config)
     grid = "taps" if config.support_grid == "interpolated" else "dilated"

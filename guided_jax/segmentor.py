@@ -36,8 +36,8 @@ class Segmentor(nn.Module):
     """A guided network (or its unguided twin); every method is pure in the parameters.
 
     Attributes:
-        config: the model; sound by `check_model`.
-        preprocessing: of the pretrained weights; normalisation happens on the device.
+        config: the configuration of the model, which `check_model` accepts.
+        preprocessing: how images become the trunk's input, as its weights expect; it happens on the device.
     """
 
     config: ModelConfig
@@ -166,9 +166,9 @@ class Segmentor(nn.Module):
     ):
         """Features of support images under late fusion, on the support's own grid where it has one (paper 4.1).
 
-        The arguments are those of `encode`. For average pooling alone, interpolated features give nearly what the
-        fixed masks give: to weigh cells by bilinear masks is to read the interpolated map at the points. The finer
-        cells do not lie on the coarser ones, so that it is smoothed once more: a few percent of the guidance.
+        The arguments are those of `encode`. Under average pooling, interpolated features change the guidance by a few
+        per cent only: weighing cells by bilinear masks is reading the interpolated map at the points already, and the
+        finer grid, whose cells do not lie on the coarser ones, smoothes it once more.
         """
         if self.config.support_grid == "dilated":
             maps = self.trunk(self._normalised(image), size, self.support_geometry)
@@ -201,8 +201,8 @@ class Segmentor(nn.Module):
         """Guidance of each shot under late fusion; that of an image's annotation is the sum of that of its parts.
 
         Args:
-            features: of `encode_support`.
-            annotation: of the image; points on the padding are no points.
+            features: what `encode_support` gives.
+            annotation: labels of each image's pixels; points on the padding are no points.
             size: true height and width of each image.
             way: number of labels, where not the configuration's.
         """
@@ -227,8 +227,8 @@ class Segmentor(nn.Module):
         Masking shows the positives alone, so there a shot without any is one without annotation.
 
         Args:
-            image: of each shot.
-            annotation: of each shot; points on the padding are no points.
+            image: RGB, 0 to 255.
+            annotation: labels of each image's pixels; points on the padding are no points.
             size: true height and width of each image.
             keys: one for each entry of the first axis, for dropout in training.
         """
@@ -256,11 +256,11 @@ class Segmentor(nn.Module):
         """Features of image and annotation together (early fusion); points on the padding are no points.
 
         Args:
-            image: as stored.
-            annotation: of the image.
+            image: RGB, 0 to 255.
+            annotation: labels of each image's pixels.
             size: true height and width of each image.
             keys: one an image, for dropout in training.
-            of_support: by the support's own encoder; else by the only one (`inference=direct`).
+            of_support: whether by the support's own encoder; else by the only one (`inference=direct`).
         """
         config = self.config
         pixels, annotation = self._normalised(image), late.inside_only(annotation, size)

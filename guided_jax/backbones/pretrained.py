@@ -24,9 +24,9 @@ class Pretrained:
     Attributes:
         layers: `conv1_1` ... `conv5_3`, and `fc6`, `fc7` as convolutions where the file has them, each with
             `kernel` (height, width, in, out) and `bias`, float32.
-        preprocessing: of the input.
-        sha256: of the file.
-        source: whose weights they are, else the file's name.
+        preprocessing: preprocessing of images that the weights expect.
+        sha256: checksum of the file in hexadecimal.
+        source: whose weights they are in words, or else the file's name.
     """
 
     layers: Layers

@@ -42,13 +42,13 @@ def guide_clicks(
     """Guidance of the clicks on one image by the fixed masks; its `features` are left None.
 
     Args:
-        features: of the image; 0 on the padding, else not negative.
-        clicks: on the image.
-        size: true height and width of the image.
-        geometry: of the grid.
+        features: features of the image; 0 on the padding, else not negative.
+        clicks: clicks on the image.
+        size: true height and width of the image in pixels.
+        geometry: where the cells of the features lie.
         way: number of labels K.
         pooling: average or maximum.
-        keep: `weights` to keep: `masks` (local guidance), `points` (neighbours), or none.
+        keep: what the `weights` of the guidance are: `masks` (local guidance), `points` (neighbours), or nothing.
     """
     points, labels = clicks
     of_label = jax.nn.one_hot(labels, way)  # a row of zeros for NO_LABEL
