@@ -125,8 +125,8 @@ def test_a_head_on_two_labels_takes_objects_as_a_union_of_binary_tasks(fields):
 def test_a_head_on_three_labels():
     model, params = small_model(sharing="unshared", way=3)
     annotation = annotate(way=3)
-    check_labels(segment(one_device(model, params), annotation, 3)[1],
-                 episode_logits(model, params, FRAMES[1], annotation))  # fmt: skip
+    found = segment(one_device(model, params), annotation, 3)
+    check_labels(found[1], episode_logits(model, params, FRAMES[1], annotation))
     with pytest.raises(ValueError, match="one head on 3 labels, and takes no binary tasks"):
         VideoSegmentor(model, params, union=True).guide(FRAMES[:1], annotation, way=3)
 
