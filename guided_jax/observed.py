@@ -43,15 +43,23 @@ def as_shots(observed: Observed) -> Observed:
 
 def observe(model, image, canvas: tuple[int, int], size, keys, *, refined: bool) -> Observed:
     """See `Segmentor.observe`, which binds the model."""
+    return _with_query(model, *_encode(model, image, canvas, size, keys, refined=refined))
+
+
+def _encode(model, image, canvas, size, keys, *, refined):
+    """Features of images as queries, None where their annotation is needed for that, and all else of them."""
     config = model.config
     if query_sees_annotation(config):
-        return Observed(None, None, image, size)
+        return None, Observed(None, None, image, size)
     features = model.encode(image, canvas, size, keys)
-    query, pixels = model.prepare(features), image if guides_early(config) else None
     if config.fusion != "late":
-        return Observed(query, None, pixels, size)
+        return features, Observed(None, None, image if guides_early(config) else None, size)
     support = model.encode_support(image, canvas, size, keys) if config.support_grid == "dilated" else features
-    return Observed(query, model.refine_support(support, canvas, size) if refined else support, pixels, size)
+    return features, Observed(None, model.refine_support(support, canvas, size) if refined else support, None, size)
+
+
+def _with_query(model, features, observed: Observed) -> Observed:
+    return observed if features is None else observed._replace(query=model.prepare(features))
 
 
 def observe_episodes(model, episode: Episode, keys: Key[Array, " b"] | None) -> tuple[Observed, Observed]:
@@ -64,8 +72,10 @@ def observe_episodes(model, episode: Episode, keys: Key[Array, " b"] | None) -> 
     """
     config, canvas, size = model.config, episode.annotation.shape[-2:], episode.query_size
     if episode.support is None:
-        queries = model.observe(episode.query, canvas, size, keys)
-        return queries, as_shots(queries)
+        features, images = _encode(model, episode.query, canvas, size, keys, refined=True)
+        # Before the queries: gradients of the features are summed in this order, on which their last digit depends.
+        shots = as_shots(images)
+        return _with_query(model, features, images), shots
     if config.fusion != "late":
         shots = Observed(None, None, episode.support, episode.support_size)
         return model.observe(episode.query, canvas, size, keys), shots

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int32, PyTree, UInt8
 from guided_jax.compiled import CompiledMethod
 from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.guidance import Guidance, Task
+from guided_jax.model_config import guidance_labels
 from guided_jax.observed import Observed
 from guided_jax.resample import interpolate, valid_cells
 from guided_jax.segmentor import Segmentor
@@ -23,7 +24,7 @@ class Steps(NamedTuple):
         observe: the encoder, on an image.
         refine: support features of an observed image, as its annotation needs them.
         query: what the head sees of an image, where that depends on the image's annotation.
-        guide: guidance of an annotated image.
+        guide: guidance of an annotated image; None where nothing guides the model.
         labels: label map of a query.
         logits: logits of a query.
     """
@@ -31,7 +32,7 @@ class Steps(NamedTuple):
     observe: CompiledMethod
     refine: Callable
     query: CompiledMethod
-    guide: CompiledMethod
+    guide: Callable
     labels: CompiledMethod
     logits: CompiledMethod
 
@@ -43,12 +44,12 @@ class Steps(NamedTuple):
 def compile_steps(model: Segmentor, way: int) -> Steps:
     """Compiles the steps of sessions on a model, with a number of labels."""
     step = partial(CompiledMethod, model)
-    interpolates = model.config.support_grid == "interpolated"
+    interpolates, guided = model.config.support_grid == "interpolated", guidance_labels(model.config) > 0
     return Steps(
         observe=step(observe),
         refine=step(refine, "canvas") if interpolates else lambda _, observed, canvas: observed.support,
         query=step(Segmentor.query_observed),
-        guide=step(partial(guide, way=way)),
+        guide=step(partial(guide, way=way)) if guided else lambda *_: None,
         labels=step(segment_labels, "canvas"),
         logits=step(segment_logits, "canvas"),
     )
@@ -64,9 +65,7 @@ def refine(model: Segmentor, observed: Observed, canvas: tuple[int, int]) -> Flo
     return model.refine_observed(observed, canvas).support
 
 
-def guide(
-    model: Segmentor, observed: Observed, annotation: UInt8[Array, "1 h w"] | PaddedClicks, way: int
-) -> Guidance | None:
+def guide(model: Segmentor, observed: Observed, annotation: UInt8[Array, "1 h w"] | PaddedClicks, way: int) -> Guidance:
     """Guidance [1, k, ...] of an annotated image, without the features that `observed` holds, which are not copied."""
     shot = model.guide_observed(observed, annotation, way)
     return shot if observed.support is None else shot._replace(features=None)
