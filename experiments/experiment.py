@@ -39,12 +39,12 @@ from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from experiments.settings.hosts import from_first, together
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
-from guided_jax.backbones.pretrained import place, read_weights
+from guided_jax.backbones.pretrained import load_into, read_weights
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.loop import NonFiniteLoss, train
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, placement, prefetch, replicate
+from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel_train_step, prefetch, replicate
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
 from guided_jax.segmentor import Segmentor
 
@@ -128,7 +128,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             "trained_on": {name: learnt.get(name) for name in ("train", "mode", "classes", "shots", "points")},
             **start,
         }
-        state = replicate(from_first(state), placement(parallel))
+        state = replicate(from_first(state), devices_of(parallel))
         scores = None
         if mode != "eval":
             try:
@@ -204,8 +204,8 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
     model = Segmentor(config.model, preprocessing)
     params = jax.jit(model.init)(jax.random.key(config.seed), blank_batch(64))["params"]
     if pretrained:
-        params, placement = place(params, pretrained)
-        logger.info("weights of %s: %d layers in place", config.weights, len(placement.loaded))
+        params, report = load_into(params, pretrained)
+        logger.info("weights of %s: %d layers in place", config.weights, len(report.loaded))
     return model, jax.tree.map(jnp.asarray, params)
 
 
@@ -270,7 +270,7 @@ def _train(
     state = train(
         state,
         update,
-        prefetch(batches, experiment.parallel, placement(experiment.parallel)),
+        prefetch(batches, experiment.parallel, devices_of(experiment.parallel)),
         config.train,
         evaluate=evaluate,
         checkpoints=kept,

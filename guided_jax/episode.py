@@ -16,7 +16,15 @@ UNKNOWN = 255
 """Unannotated in an annotation, void in a target, padding in both."""
 
 TrunkMaps = tuple[Float[np.ndarray, "*batch _ _ _"], ...]
-"""Cached features of a frozen trunk, one map a tap, finest first; see `guided_jax.backbones.trunk`."""
+"""Cached features of a frozen trunk, one map a tap, finest first; see `guided_jax.backbones.vgg.Trunk`."""
+
+
+class Click(NamedTuple):
+    """One annotated pixel of an image, in pixels from the top left; label 0 is the negative."""
+
+    row: int
+    column: int
+    label: int
 
 
 class Episode(NamedTuple):
@@ -26,7 +34,7 @@ class Episode(NamedTuple):
     counts. Where the trunk is frozen and its features are cached, the maps stand in place of the image.
 
     Attributes:
-        query: RGB image, 0 to 255, or its trunk maps.
+        query: RGB image, 0 to 255, or the maps of the trunk for it.
         query_size: true height and width of the query image in pixels.
         target: dense truth of the query: 0 negative, 1..K-1 the positives, 255 void or padding.
         support: the annotated images, or None where the support is the query image itself

@@ -1,4 +1,4 @@
-"""What a user sets of the model, and which combinations make one."""
+"""The fields of a model's configuration, and which combinations of their values make a model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,30 +19,33 @@ class ModelConfig:
         feature_width: channels of fc6's features: 4096, or 256 for the "lite" models; 0: no fc6, the trunk's own maps,
             each scaled to unit length (for prototypes and nearest neighbours without training; grid taps).
         fc6_kernel: side of fc6's kernel.
-        fusion: how annotation and image meet: late (a mask on the features), stack (channels beside the image's
-            at the input), mask (the image times the positives), none (the foreground-background baseline).
-        encoding: of the annotation's channels under stack: discs (dilated points at +-128) or distance (truncated
+        fusion: how annotation and image meet: late (the annotation is a mask on the features), stack (it is channels
+            beside the image's at the input of an encoder), mask (the encoder sees the image where it is positive),
+            none (not at all: the foreground-background baseline).
+        encoding: what fusion=stack shows of an annotation: discs (dilated points at +-128) or distance (truncated
             distance maps, as DIOS).
-        mask: from annotation to feature grid under late fusion: fixed (interpolation) or learned.
-        support_grid: of the support alone under late fusion: same as the query's, interpolated (its features) or
-            dilated (its trunk) to `support_stride`.
-        support_stride: pixels between the cells of the support's grid where it is not the same; else 0.
-        locality: global (the guidance forgets positions), local (it keeps them: support and query are one image; with
-            inference=distance it keeps every representation), both (global, with the similarity to the nearest kept).
-        pooling: of the global guidance: average or maximum.
-        merge: of shots: annotating (mean over the shots that annotate the label), every (mean over all shots, the
-            reference's unshared form), pooled (over the cells of all shots, the reference's early form).
-        inference: feature-fusion, parameter-regression, distance (prototypes where guidance is global, nearest
-            neighbours where it is local), direct (the query's own features: stacked, or without any guidance).
+        mask: how late fusion brings an annotation to the feature grid: fixed (by interpolation) or learned.
+        support_grid: the feature grid of annotated images under late fusion: same as the query's, or finer, by
+            interpolated features (interpolated) or a dilated trunk (dilated).
+        support_stride: pixels between the cells of the support's grid where it is finer; else 0.
+        locality: what guidance keeps: global (no positions), local (a map over the image, so that support and query
+            are one image; with inference=distance every representation, for nearest neighbours), both (global, and
+            the head is told the similarity to the nearest representation).
+        pooling: how global guidance sums up features: average or maximum.
+        merge: how shots become one task: annotating (mean over the shots that annotate the label), every (mean over
+            all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form).
+        inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
+            guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
+            features, with which its annotation is stacked or not).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
-        metric: of inference=distance and locality=both: cosine or euclidean (squared).
-        head_width: channels behind the head's first layer; 0: the reference's: 2 x feature_width shared,
+        metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
+        head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
             (1 + way) x feature_width unshared, feature_width direct.
         way: number of labels, the negative included.
-        dropout: rate, of the features and in the head.
-        init_std: standard deviation of the new layers' normal initialisation; 0: He's, by the fan-in.
-        preprocessing: of the images where no pretrained weights bring their own: caffe, caffe-ilsvrc or torchvision.
-        dtype: of the computation: float32 or bfloat16; parameters are float32.
+        dropout: share of values dropped in training, of the features and in the head.
+        init_std: standard deviation of the normal distribution that new layers start from; 0: He's, by the fan-in.
+        preprocessing: how images are prepared where no pretrained weights say so: caffe, caffe-ilsvrc or torchvision.
+        dtype: type that is computed in: float32 or bfloat16; parameters are float32.
     """
 
     backbone: str = "vgg16"
@@ -88,13 +91,13 @@ CHOICES = {
 
 
 def geometry_of(config: ModelConfig) -> Geometry:
-    """The geometry of the query's grid."""
+    """Where the cells of the query's grid lie."""
     kernel = config.fc6_kernel if config.feature_width else 1
     return Geometry(config.grid, len(STAGES[config.backbone]), config.stride, kernel)
 
 
 def support_geometry_of(config: ModelConfig) -> Geometry:
-    """The geometry of the support's grid; that of interpolated features is laid out as taps are."""
+    """Where the cells of the support's grid lie; interpolated features lie as those of the grid `taps` do."""
     if config.support_grid == "same":
         return geometry_of(config)
     grid = "taps" if config.support_grid == "interpolated" else "dilated"
@@ -110,6 +113,24 @@ def feature_channels(config: ModelConfig) -> int:
 def guides_early(config: ModelConfig) -> bool:
     """Whether a support encoder of its own sees image and annotation together."""
     return config.fusion in ("stack", "mask") and config.inference != "direct"
+
+
+def query_sees_annotation(config: ModelConfig) -> bool:
+    """Whether the query's own encoder sees the annotation of the query itself, stacked at its input."""
+    return config.fusion == "stack" and config.inference == "direct"
+
+
+def keeps_positions(config: ModelConfig) -> bool:
+    """Whether guidance is a map over the cells of the image, so that support and query must be one image.
+
+    Nearest neighbours (`inference=distance`) are local, too, but forget where in the support they lay.
+    """
+    return config.locality == "local" and config.inference != "distance"
+
+
+def guides_by_coordinates(config: ModelConfig) -> bool:
+    """Whether clicks guide by their coordinates alone, without a pass over the annotation as a map."""
+    return config.fusion == "late" and config.mask == "fixed"
 
 
 def guidance_labels(config: ModelConfig) -> int:
@@ -137,18 +158,17 @@ def check_model(config: ModelConfig) -> None:
         raise ValueError(
             f"model.feature_width=0: the grid {config.grid!r} is made by fc6; the trunk's own maps need model.grid=taps"
         )
-    for reason in _senseless(config):
+    for reason in _conflicts(config):
         raise ValueError(reason)
     if config.support_grid != "same":
         _check_support_grid(config)
 
 
-def _senseless(config: ModelConfig) -> Iterator[str]:
-    """Why fields do not go together, one reason at a time."""
+def _conflicts(config: ModelConfig) -> Iterator[str]:
+    """The reasons why fields that are sound alone contradict each other."""
     early = config.fusion in ("stack", "mask")
     named = {name: f"model.{name}={getattr(config, name)}" for name in vars(config)}
     fusion, inference, locality = named["fusion"], named["inference"], named["locality"]
-    keeps_positions = config.locality == "local" and config.inference != "distance"
     if config.fusion == "none" and config.inference != "direct":
         yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
     if config.inference == "direct" and config.fusion not in ("stack", "none"):
@@ -180,7 +200,7 @@ def _senseless(config: ModelConfig) -> Iterator[str]:
         yield f"{named['mask']}: {named['pooling']} asks only where a mask is, so it would not learn; set fixed"
     if config.mask == "learned" and config.inference == "distance" and config.locality == "local":
         yield f"{named['mask']}: nearest neighbours are kept by the nearest cell, without a mask; leave it fixed"
-    if keeps_positions and config.support_grid != "same":
+    if keeps_positions(config) and config.support_grid != "same":
         yield f"{named['support_grid']}: {locality} lays the guidance on the query's cells; leave it same"
     if config.support_grid == "same" and config.support_stride:
         yield f"{named['support_stride']}: model.support_grid=same has the query's stride; leave it 0"
@@ -215,12 +235,12 @@ def check_mode(config: ModelConfig, mode: str, field: str) -> None:
     """
     if mode == "interactive":
         return
-    if config.fusion == "stack" and config.inference == "direct":
+    if query_sees_annotation(config):
         raise ValueError(
             f"{field}={mode}: model.fusion=stack with model.inference=direct segments the annotated image itself; "
             "where the query is another image set model.inference=feature-fusion (a support encoder of its own)"
         )
-    if config.locality == "local" and config.inference != "distance":
+    if keeps_positions(config):
         raise ValueError(
             f"{field}={mode}: model.locality=local keeps the positions of the support, which mean nothing in another "
             "query image (paper 4.1); set model.locality=global or both"

@@ -1,14 +1,16 @@
 """The guided segmentor: encode, guide, merge, segment, put together.
 
-features = encode(image)               # late fusion: once an image, whatever the annotations
-query = prepare(features)              # the head's part of it, once an image too
-guidance = guide(features, annotation) # masks and pools: no convolution of the encoder
-task = merge(guidance)                 # over shots
-logits = segment(query, task)          # the support is no longer needed
+observed = observe(image)                        # once an image, whatever the annotations
+guidance = guide_observed(observed, annotation)  # late fusion: masks and pools, no convolution of the encoder
+task = merge(guidance)                           # over shots
+query = query_observed(observed, annotation)     # the head's part of an image to segment, once an image too
+logits = segment(query, task)                    # the support is no longer needed
 
-Early fusion has `guide_early(image, annotation)` in place of `guide`: nothing to cache, and that is its price.
+These are the same for every model. Early fusion guides by a whole pass of an encoder: nothing is computed ahead, and
+that is its price. What they consist of (`encode`, `guide`, `guide_early` and others) depends on the model.
 """
 
+import math
 from functools import partial
 
 import flax.linen as nn
@@ -21,15 +23,12 @@ from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_feature
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.episodic import annotate_episodes, segment_episodes
 from guided_jax.guides import early, guidance, late
+from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.encodings import amplitude, mask_positives, stack
 from guided_jax.guides.guidance import Guidance, Task
 from guided_jax.inference.heads import make_head
-from guided_jax.model_config import (
-    ModelConfig,
-    geometry_of,
-    guides_early,
-    support_geometry_of,
-)
+from guided_jax.model_config import ModelConfig, geometry_of, guides_early, keeps_positions, support_geometry_of
+from guided_jax.observed import Observed, guide_observed, observe, query_observed
 from guided_jax.resample import interpolate, keep_valid, label_planes
 
 
@@ -37,8 +36,8 @@ class Segmentor(nn.Module):
     """A guided network (or its unguided twin); every method is pure in the parameters.
 
     Attributes:
-        config: the model; sound by `check_model`.
-        preprocessing: of the pretrained weights; normalisation happens on the device.
+        config: the configuration of the model, which `check_model` accepts.
+        preprocessing: how images become the trunk's input, as its weights expect; it happens on the device.
     """
 
     config: ModelConfig
@@ -67,6 +66,72 @@ class Segmentor(nn.Module):
         if config.mask == "learned":
             self.mask = late.LearnedMasks(self.support_geometry)
         self.head = make_head(config, init)
+
+    def observe(
+        self,
+        image,
+        canvas: tuple[int, int],
+        size: Int32[Array, "b 2"],
+        keys: Key[Array, " b"] | None = None,
+        *,
+        refined: bool = True,
+    ) -> Observed:
+        """Computes all of images that does not depend on annotations; under `jit`, what is not used is not computed.
+
+        Args:
+            image: uint8 [b, h, w, 3], or the trunk's maps of the images.
+            canvas: height and width of the canvas in pixels.
+            size: true height and width of each image.
+            keys: one an image, for dropout in training.
+            refined: False leaves out the interpolation of the features to the support's own grid, where there is one:
+                for images that may never be annotated. `refine_observed` makes up for it.
+
+        Raises:
+            ValueError: the canvas is too small for the grid.
+        """
+        return observe(self, image, canvas, size, keys, refined=refined)
+
+    def refine_observed(self, observed: Observed, canvas: tuple[int, int]) -> Observed:
+        """Makes up for `observe(refined=False)`, so that the images can guide."""
+        if observed.support is None:
+            return observed
+        return observed._replace(support=self.refine_support(observed.support, canvas, observed.size))
+
+    def query_observed(
+        self,
+        observed: Observed,
+        annotation: UInt8[Array, "b h w"] | None = None,
+        keys: Key[Array, " b"] | None = None,
+    ) -> PyTree:
+        """What the head sees of images that are to be segmented, the guidance aside.
+
+        Args:
+            observed: of the images [b].
+            annotation: of the same images, for models that look at it; None: another image is annotated.
+            keys: one an image, for dropout in training.
+
+        Raises:
+            ValueError: there is no annotation, and the model sees nothing without.
+        """
+        return query_observed(self, observed, annotation, keys)
+
+    def guide_observed(
+        self,
+        observed: Observed,
+        annotation: UInt8[Array, "*b h w"] | PaddedClicks,
+        way: int | None = None,
+        keys: Key[Array, " b"] | None = None,
+    ) -> Guidance | None:
+        """What annotated images say of the task; None where the model is guided by none (`inference=direct`).
+
+        Args:
+            observed: of the images [*b], refined.
+            annotation: label maps of the images; points on the padding are no points. Or the clicks on a single image
+                (b = 1), where the model `guides_by_coordinates`.
+            way: number of labels, where not the configuration's.
+            keys: one for each entry of the first axis, for dropout in training.
+        """
+        return guide_observed(self, observed, annotation, way, keys)
 
     def trunk_maps(
         self, image: UInt8[Array, "b h w 3"], size: Int32[Array, "b 2"]
@@ -101,9 +166,9 @@ class Segmentor(nn.Module):
     ):
         """Features of support images under late fusion, on the support's own grid where it has one (paper 4.1).
 
-        The arguments are those of `encode`. For average pooling alone, interpolated features give nearly what the
-        fixed masks give: to weigh cells by bilinear masks is to read the interpolated map at the points. The finer
-        cells do not lie on the coarser ones, so that it is smoothed once more: a few percent of the guidance.
+        The arguments are those of `encode`. Under average pooling, interpolated features change the guidance by a few
+        per cent only: weighing cells by bilinear masks is reading the interpolated map at the points already, and the
+        finer grid, whose cells do not lie on the coarser ones, smoothes it once more.
         """
         if self.config.support_grid == "dilated":
             maps = self.trunk(self._normalised(image), size, self.support_geometry)
@@ -133,11 +198,11 @@ class Segmentor(nn.Module):
         size: Int32[Array, "*b 2"],
         way: int | None = None,
     ) -> Guidance:
-        """Guidance of one shot under late fusion; of several annotations of an image it adds up (`guidance.add`).
+        """Guidance of each shot under late fusion; that of an image's annotation is the sum of that of its parts.
 
         Args:
-            features: of `encode_support`.
-            annotation: of the image; points on the padding are no points.
+            features: what `encode_support` gives.
+            annotation: labels of each image's pixels; points on the padding are no points.
             size: true height and width of each image.
             way: number of labels, where not the configuration's.
         """
@@ -147,15 +212,14 @@ class Segmentor(nn.Module):
         shot = late.guide(features, masks, late.count_points(planes), config.pooling)
         if config.locality == "global":
             return shot
-        local = config.locality == "local" and config.inference != "distance"
-        weights = masks if local else late.points_by_cell(planes, geometry, size)
+        weights = masks if keeps_positions(config) else late.points_by_cell(planes, geometry, size)
         return shot._replace(features=features.astype(jnp.float32), weights=weights)
 
     def guide_early(
         self,
-        image: UInt8[Array, "b s h w 3"],
-        annotation: UInt8[Array, "b s h w"],
-        size: Int32[Array, "b s 2"],
+        image: UInt8[Array, "*b h w 3"],
+        annotation: UInt8[Array, "*b h w"],
+        size: Int32[Array, "*b 2"],
         keys: Key[Array, " b"] | None = None,
     ) -> Guidance:
         """Guidance of each shot under early fusion: a whole pass of the support encoder.
@@ -163,22 +227,22 @@ class Segmentor(nn.Module):
         Masking shows the positives alone, so there a shot without any is one without annotation.
 
         Args:
-            image: of each shot.
-            annotation: of each shot; points on the padding are no points.
+            image: RGB, 0 to 255.
+            annotation: labels of each image's pixels; points on the padding are no points.
             size: true height and width of each image.
-            keys: one an episode, for dropout in training.
+            keys: one for each entry of the first axis, for dropout in training.
         """
-        b, s = annotation.shape[:2]
-        flat = jax.tree.map(lambda leaf: leaf.reshape(b * s, *leaf.shape[2:]), (image, annotation, size))
+        lead = annotation.shape[:-2]
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(lead) :]), (image, annotation, size))
         if keys is not None:
-            keys = jax.vmap(lambda key: jax.random.split(key, s))(keys).reshape(b * s)
+            keys = jax.vmap(lambda key: jax.random.split(key, math.prod(lead[1:])))(keys).reshape(-1)
         features = self.encode_annotated(*flat, keys, of_support=True)
-        features = features.reshape(b, s, *features.shape[1:])
+        features = features.reshape(*lead, *features.shape[1:])
         config, cells = self.config, self.geometry.cells(size)
         annotation = late.inside_only(annotation, size)
         if config.fusion == "mask":
             annotation = jnp.where(annotation == 0, jnp.uint8(UNKNOWN), annotation)
-        return early.guide(features, annotation, cells, config.pooling, local=config.locality == "local")
+        return early.guide(features, annotation, cells, config.pooling, local=keeps_positions(config))
 
     def encode_annotated(
         self,
@@ -192,11 +256,11 @@ class Segmentor(nn.Module):
         """Features of image and annotation together (early fusion); points on the padding are no points.
 
         Args:
-            image: as stored.
-            annotation: of the image.
+            image: RGB, 0 to 255.
+            annotation: labels of each image's pixels.
             size: true height and width of each image.
             keys: one an image, for dropout in training.
-            of_support: by the support's own encoder; else by the only one (`inference=direct`).
+            of_support: whether by the support's own encoder; else by the only one (`inference=direct`).
         """
         config = self.config
         pixels, annotation = self._normalised(image), late.inside_only(annotation, size)
@@ -207,13 +271,15 @@ class Segmentor(nn.Module):
         trunk, neck = (self.support_trunk, self.support_neck) if of_support else (self.trunk, self.neck)
         return neck(trunk(pixels, size, self.geometry), image.shape[1:3], size, keys, self.geometry)
 
-    def merge(self, shots: Guidance) -> Task:
-        """Merges the guidance of shots [b, s, ...] into the task representation."""
+    def merge(self, shots: Guidance | None) -> Task:
+        """Merges the guidance of shots [b, s, ...] into the task representation; None: there is none of either."""
         config = self.config
+        if shots is None:
+            return Task(None)
         task = Task(guidance.pool_shots(shots, config.merge, config.pooling))
         if config.locality == "global":
             return task
-        if config.locality == "local" and config.inference != "distance":
+        if keeps_positions(config):
             return task._replace(local=guidance.keep_positions(shots))
         return task._replace(neighbours=guidance.keep_neighbours(shots))
 

@@ -10,7 +10,6 @@ No frame tells another anything: nothing is propagated, and no parameter changes
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,12 +18,13 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int32, PyTree, UInt8
 
+from guided_jax.compiled import CompiledMethod
 from guided_jax.episode import UNKNOWN
 from guided_jax.episodic import takes_way
 from guided_jax.guides.guidance import Task
+from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.union import binary_tasks, union_logits
-from guided_jax.learning.step import predict_labels
-from guided_jax.model_config import check_mode, geometry_of, guides_early
+from guided_jax.model_config import check_mode, geometry_of
 from guided_jax.segmentor import Segmentor
 
 STEP = 32
@@ -35,23 +35,25 @@ class VideoGuidance(NamedTuple):
     """What the annotated frames of a video say.
 
     Attributes:
-        tasks: leaves [a, o, ...]: of each annotation, its tasks: one, or, as a union, one a positive label.
-        size: height and width of the frames.
-        canvas: on which they are laid.
+        tasks: leaves [a, o, ...]: for each annotation o tasks: one or, in a union, one for each positive label.
+        number: the numbers a and o.
+        size: height and width of the frames in pixels.
+        canvas: height and width of the canvas that they are laid on, in pixels.
     """
 
     tasks: Task
+    number: tuple[int, int]
     size: tuple[int, int]
     canvas: tuple[int, int]
 
 
 class VideoSegmentor:
-    """Segments videos, chunk by chunk, its frames divided over the devices.
+    """Segments videos, chunk by chunk, the frames of a chunk divided over the devices.
 
     The encoder is compiled once a canvas, the head once a canvas and number of labels, annotations and shots.
 
     Attributes:
-        chunk: frames that are segmented at a time.
+        chunk: number of frames that are segmented at a time.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class VideoSegmentor:
         mesh = jax.make_mesh((len(devices),), ("frames",), axis_types=(AxisType.Auto,), devices=devices)
         self._whole, self._split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("frames",)))
         self._params = jax.device_put({"params": params}, self._whole)
-        self._guide = jax.jit(
-            partial(model.apply, method=_guide_annotations), static_argnames=("canvas", "way", "union")
-        )
-        self._encode = jax.jit(partial(model.apply, method=_encode_frames), static_argnames=("canvas",))
-        self._label = jax.jit(partial(model.apply, method=_label_frames), static_argnames=("canvas", "union"))
+        self._guide = CompiledMethod(model, _guide_annotations, "canvas", "way", "union")
+        self._encode = CompiledMethod(model, _encode_frames, "canvas")
+        self._label = CompiledMethod(model, _label_frames, "canvas", "number")
+
+    def compiled(self) -> int:
+        """Number of programs compiled so far."""
+        return sum(each.programs for each in (self._guide, self._encode, self._label))
 
     def check_way(self, way: int) -> None:
         """Raises ValueError with the reason where the model cannot tell so many labels apart."""
@@ -130,10 +134,10 @@ class VideoSegmentor:
         images = _lay(images, canvas, 0)
         annotation = _lay(annotation.reshape(-1, *size), canvas, UNKNOWN).reshape(*annotation.shape[:2], *canvas)
         sizes = np.tile(np.array(size, np.int32), (len(images), 1))
-        placed = jax.device_put((images, annotation, sizes), self._whole)
-        return VideoGuidance(
-            self._guide(self._params, *placed, canvas=canvas, way=way, union=self._union), size, canvas
-        )
+        arrays = jax.device_put((images, annotation, sizes), self._whole)
+        union = self._union and way > 2
+        tasks = self._guide(self._params, *arrays, canvas=canvas, way=way, union=union)
+        return VideoGuidance(tasks, (len(annotation), way - 1 if union else 1), size, canvas)
 
     def segment(
         self, guidance: VideoGuidance, frames: Iterable[UInt8[np.ndarray, "_ _ 3"]]
@@ -173,9 +177,10 @@ class VideoSegmentor:
         filling = np.broadcast_to(images[-1], (self.chunk - len(images), *images.shape[1:]))
         canvases = _lay(np.concatenate([images, filling]), guidance.canvas, 0)
         sizes = np.tile(np.array(guidance.size, np.int32), (self.chunk, 1))
-        placed = jax.device_put((canvases, sizes), self._split)
-        query = self._encode(self._params, *placed, canvas=guidance.canvas)
-        labels = self._label(self._params, query, placed[1], guidance.tasks, canvas=guidance.canvas, union=self._union)
+        canvases, sizes = jax.device_put((canvases, sizes), self._split)
+        query = self._encode(self._params, canvases, sizes, canvas=guidance.canvas)
+        static = {"canvas": guidance.canvas, "number": guidance.number}
+        labels = self._label(self._params, query, sizes, guidance.tasks, **static)
         labels.copy_to_host_async()
         return labels, len(images)
 
@@ -204,47 +209,46 @@ def _guide_annotations(
     union: bool,
 ) -> Task:
     """The tasks of each annotation, with leaves [a, o, ...]."""
-    split = union and way > 2
-    tasks = jnp.stack(binary_tasks(annotation, way) if split else [annotation], 1)
-    if module.config.fusion == "none":
-        return Task(jnp.zeros(tasks.shape[:2]))
-    if guides_early(module.config):
+    annotation = jnp.stack(binary_tasks(annotation, way) if union else [annotation], 1)
+    shots = jax.tree.map(lambda leaf: leaf[None], module.observe(images, canvas, sizes))
 
-        def guide(labels):
-            return module.guide_early(images[None], labels[None], sizes[None])
+    def guide(labels):
+        task = module.merge(module.guide_observed(shots, labels[None], 2 if union else way))
+        return jax.tree.map(lambda leaf: leaf[0], task)
 
-    else:
-        support = module.encode_support(images, canvas, sizes)[None]
-
-        def guide(labels):
-            return module.guide(support, labels[None], sizes[None], 2 if split else way)
-
-    flat = tasks.reshape(-1, *tasks.shape[2:])
-    merged = jax.lax.map(lambda labels: jax.tree.map(lambda leaf: leaf[0], module.merge(guide(labels))), flat)
-    return jax.tree.map(lambda leaf: leaf.reshape(*tasks.shape[:2], *leaf.shape[1:]), merged)
+    tasks = jax.lax.map(guide, annotation.reshape(-1, *annotation.shape[2:]))
+    return jax.tree.map(lambda leaf: leaf.reshape(*annotation.shape[:2], *leaf.shape[1:]), tasks)
 
 
 def _encode_frames(
     module: Segmentor, images: UInt8[Array, "t h w 3"], sizes: Int32[Array, "t 2"], *, canvas: tuple[int, int]
 ) -> PyTree:
-    return module.prepare(module.encode(images, canvas, sizes))
+    return module.query_observed(module.observe(images, canvas, sizes))
 
 
 def _label_frames(
-    module: Segmentor, query: PyTree, sizes: Int32[Array, "t 2"], tasks: Task, *, canvas: tuple[int, int], union: bool
+    module: Segmentor,
+    query: PyTree,
+    sizes: Int32[Array, "t 2"],
+    tasks: Task,
+    *,
+    canvas: tuple[int, int],
+    number: tuple[int, int],
 ) -> UInt8[Array, "a t h w"]:
     """Label maps of frames under each annotation, one annotation and one of its tasks at a time."""
-    frames = len(sizes)
 
     def segment(task):
-        if module.config.fusion == "none":
-            return module.segment(query, Task(None), canvas, sizes)
-        task = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (frames, *leaf.shape)), task)
+        task = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(sizes), *leaf.shape)), task)
         return module.segment(query, task, canvas, sizes)
 
     def label(of_annotation):
-        if union and len(jax.tree.leaves(of_annotation)[0]) > 1:
-            return predict_labels(union_logits(jax.lax.map(segment, of_annotation)))
-        return predict_labels(segment(jax.tree.map(lambda leaf: leaf[0], of_annotation)))
+        if number[1] == 1:
+            return predict_labels(segment(jax.tree.map(lambda leaf: leaf[0], of_annotation)))
+        return predict_labels(union_logits(_map(segment, of_annotation, number[1])))
 
-    return jax.lax.map(label, tasks)
+    return _map(label, tasks, number[0])
+
+
+def _map(function, tree: PyTree, length: int) -> PyTree:
+    """`jax.lax.map` over so many entries of a tree, which may have no leaves: the task of an unguided model."""
+    return jax.lax.scan(lambda _, each: (None, function(each)), None, tree, length)[1]

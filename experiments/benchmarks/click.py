@@ -36,8 +36,9 @@ from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
-from guided_jax.learning.step import predict_labels
-from guided_jax.model_config import ModelConfig, check_model, guides_early
+from guided_jax.inference.labels import predict_labels
+from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.observed import as_shots
 from guided_jax.segmentor import Segmentor
 from guided_jax.session import Session
 
@@ -141,41 +142,19 @@ def prepare_click(
     Returns:
         From uint8 [1, h, w] to uint8 [1, h, w], both on the host.
     """
-    config, params = model.config, {"params": params}
-    canvas = image.shape[1:3]
-    image, size = jnp.asarray(image), jnp.array([image.shape[1:3]], jnp.int32)
+    params, canvas = {"params": params}, image.shape[1:3]
+    size = jnp.array([canvas], jnp.int32)
 
-    def labels(module, query, task):
-        return predict_labels(module.segment(query, task, canvas, size))
+    def observe(module, image):
+        return module.observe(image, canvas, size)
 
-    def whole(module, image, annotation):
-        episode = blank_batch(64)._replace(query=image, query_size=size, annotation=annotation[:, None, None])
-        return module(episode, None, lambda logits, *_: predict_labels(logits))[0]
+    def label(module, observed, annotation):
+        task = module.merge(module.guide_observed(as_shots(observed), annotation[:, None]))
+        return predict_labels(module.segment(module.query_observed(observed, annotation), task, canvas, size))
 
-    def early(module, cached, annotation):
-        image, query = cached
-        return labels(module, query, module.merge(module.guide_early(image, annotation[:, None], size[:, None])))
-
-    def late(module, cached, annotation):
-        support, query = cached
-        return labels(module, query, module.merge(module.guide(support[:, None], annotation[:, None], size[:, None])))
-
-    def encode(module, image):
-        features = module.encode(image, canvas, size)
-        query = module.prepare(features)
-        if guides_early(config):
-            return image[:, None], query
-        if config.support_grid == "dilated":
-            return module.encode_support(image, canvas, size), query
-        return module.refine_support(features, canvas, size), query
-
-    if config.inference == "direct":
-        cached, method = image, whole
-    else:
-        cached = jax.jit(partial(model.apply, method=encode))(params, image)
-        method = early if guides_early(config) else late
-    update = jax.jit(partial(model.apply, method=method))
-    return lambda annotation: np.asarray(update(params, cached, annotation))
+    observed = jax.jit(partial(model.apply, method=observe))(params, jnp.asarray(image))
+    update = jax.jit(partial(model.apply, method=label))
+    return lambda annotation: np.asarray(update(params, observed, annotation))
 
 
 def prepare_session_click(

@@ -25,7 +25,7 @@ from experiments.settings.errors import user_mistakes
 from experiments.settings.help_texts import Command
 from guided_jax.learning.loop import Window
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_train_step, place_batch, prefetch, replicate
+from guided_jax.learning.parallel import parallel_train_step, prefetch, replicate, shard_batch
 from guided_jax.learning.step import create_state, train_step
 
 COMMAND = Command(
@@ -63,10 +63,10 @@ def measure(config: Config, parallel: str) -> dict[str, float]:
     loader = BATCHES * size / (time.perf_counter() - began)
 
     for batch in first_of_shape.values():  # compiles
-        state, totals = update(state, place_batch(batch, parallel, devices))
+        state, totals = update(state, shard_batch(batch, parallel, devices))
     seconds = 0.0
     for batch in load():
-        placed = jax.block_until_ready(place_batch(batch, parallel, devices))
+        placed = jax.block_until_ready(shard_batch(batch, parallel, devices))
         began = time.perf_counter()
         state, totals = update(state, placed)
         jax.block_until_ready(totals)

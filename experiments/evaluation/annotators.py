@@ -15,8 +15,8 @@ from data_pipelines.datasets.sources import Split
 from data_pipelines.points import nested_points
 from data_pipelines.videos import Video, read_frames, read_truth
 from experiments.settings.config import Config
-from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.clicks import Click, next_click
+from guided_jax.episode import UNKNOWN, Click
+from guided_jax.scoring.clicks import next_click
 from guided_jax.scoring.davis import region_similarity
 from guided_jax.session import Session
 
@@ -207,8 +207,8 @@ def correct(
         else:
             break
         made[frame].append(click)
-        session.click(frame, click.row, click.column, int(click.positive))
-        placed.append((frame, click.row, click.column, int(click.positive)))
+        session.click(frame, *click)
+        placed.append((frame, *click))
         accuracy, masks = look()
         accuracies.append(accuracy)
     session.clear()

@@ -18,7 +18,8 @@ from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.config import Config
 from experiments.settings.fields import to_dict
-from guided_jax.scoring.clicks import Click, Clicked, click_score, noc, simulate_clicks
+from guided_jax.episode import Click
+from guided_jax.scoring.clicks import Clicked, click_score, noc, simulate_clicks
 from guided_jax.session import Session
 
 CLICK_STREAM = 8
@@ -123,7 +124,7 @@ def _click(session: Session, name: int, target: UInt8[np.ndarray, "h w"], limit:
 
     def segment(clicks: list[Click]) -> UInt8[np.ndarray, "h w"]:
         began = time.perf_counter()
-        session.click(name, clicks[-1].row, clicks[-1].column, int(clicks[-1].positive))
+        session.click(name, *clicks[-1])
         mask = session.mask(name)
         times.append(1000 * (time.perf_counter() - began))
         return mask
@@ -202,7 +203,7 @@ def report(
             {
                 "image": each.image,
                 "object": each.name,
-                "clicks": [[click.row, click.column, int(click.positive)] for click in each.clicked.clicks],
+                "clicks": [list(click) for click in each.clicked.clicks],
                 "ious": each.clicked.ious,
                 "noc": {str(p): noc(each.clicked.ious, p / 100, asked.clicks) for p in asked.targets},
             }

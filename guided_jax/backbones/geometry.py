@@ -26,9 +26,9 @@ class Geometry:
 
     Attributes:
         grid: `exact`, `dilated` or `taps`.
-        stages: number of stages of the backbone.
+        stages: number of stages of the backbone, each of which ends in a pooling.
         stride: pixels between the cells of the feature grid.
-        kernel: side of fc6's kernel in cells.
+        kernel: side of fc6's kernel, in cells of the map that it is applied to.
     """
 
     grid: str

@@ -12,10 +12,10 @@ class Preprocessing:
     """Input of a backbone as a function of the RGB image: (image[channels] * scale - mean) / std.
 
     Attributes:
-        channels: `rgb` or `bgr`.
+        channels: order of the channels, `rgb` or `bgr`.
         scale: factor on the values 0..255.
-        mean: of the scaled values, in the order of `channels`.
-        std: divisor of the centred values, in the order of `channels`.
+        mean: what is subtracted from the scaled values, in the order of `channels`.
+        std: what the result is divided by, in the order of `channels`.
     """
 
     channels: str

@@ -1,4 +1,4 @@
-"""Pretrained weights of VGG-16: read with the preprocessing that they expect, written with it, put into a model."""
+"""Pretrained weights of VGG-16: read with the preprocessing that they expect, and loaded into a model."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors.numpy import save_file
 
 from guided_jax.backbones.preprocessing import KERAS, Preprocessing, named_preprocessing
 from guided_jax.backbones.weight_files import WeightsError, checksum, identify, read_arrays
@@ -25,9 +24,9 @@ class Pretrained:
     Attributes:
         layers: `conv1_1` ... `conv5_3`, and `fc6`, `fc7` as convolutions where the file has them, each with
             `kernel` (height, width, in, out) and `bias`, float32.
-        preprocessing: of the input.
-        sha256: of the file.
-        source: whose weights they are, else the file's name.
+        preprocessing: preprocessing of images that the weights expect.
+        sha256: checksum of the file in hexadecimal.
+        source: whose weights they are in words, or else the file's name.
     """
 
     layers: Layers
@@ -37,13 +36,13 @@ class Pretrained:
 
 
 @dataclass(frozen=True)
-class Placement:
-    """What `place` did, as paths such as `trunk/conv1_1` in the model, and names of layers of the file.
+class LoadReport:
+    """What `load_into` did, in paths of the model's layers (`trunk/conv1_1`) and names of the file's layers.
 
     Attributes:
-        loaded: layers of the model that now hold the file's weights.
-        untouched: layers of the model that keep what they had.
-        unused: layers of the file that the model has no place for.
+        loaded: paths of the layers that now hold the file's weights.
+        untouched: paths of the layers that keep what they had.
+        unused: names of the file's layers that went nowhere.
     """
 
     loaded: tuple[str, ...]
@@ -109,48 +108,26 @@ def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Pa
     return passed
 
 
-def write_safetensors(path: str | Path, layers: Mapping[str, Mapping], preprocessing: Preprocessing) -> None:
-    """Writes weights and their preprocessing, for `read_weights`.
-
-    Args:
-        path: a file name that ends in `.safetensors`.
-        layers: as in `Pretrained`, in the dtype that the file shall have; arrays of numpy or JAX.
-        preprocessing: that the weights expect.
-
-    Raises:
-        WeightsError: another suffix, by which `read_weights` could not tell the format.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise WeightsError(f"{path}: the name must end in .safetensors")
-    # safetensors writes the memory of an array as it lies, also that of a transposed one.
-    flat = {
-        f"{layer}/{part}": np.ascontiguousarray(value)
-        for layer, parts in layers.items()
-        for part, value in parts.items()
-    }
-    save_file(flat, path, metadata={METADATA_KEY: json.dumps(preprocessing.to_dict())})
-
-
 TRUNKS, NECKS = ("trunk", "support_trunk"), ("neck", "support_neck")
 """Nodes of a model that hold VGG's convolutions, and its fc6; early fusion has encoders of its own for the support."""
 
 
-def place(params: Mapping, pretrained: Pretrained) -> tuple[dict, Placement]:
-    """Puts weights into a model's parameters.
+def load_into(params: Mapping, pretrained: Pretrained) -> tuple[dict, LoadReport]:
+    """Loads weights into a model's parameters.
 
-    Every layer below a node `trunk` or `support_trunk` is taken from the file; a layer below a node `neck` or
-    `support_neck` (fc6) is where the file has it in the same shape, and `head/fc7`, a matrix, where it has the
-    file's shape and follows the file's fc6 (the reference's fcn32s); all else stays. Where conv1_1 has more
-    than 3 input channels, the annotation's, each of the further ones gets the mean of the file's 3 kernels (the
-    reference's interactive-early).
+    - Every layer of `trunk` and `support_trunk` is taken from the file. Where conv1_1 has more than 3 input channels,
+      for an annotation, each of the further ones gets the mean of the file's 3 kernels (the reference's
+      interactive-early).
+    - A layer of `neck` or `support_neck` (fc6) is taken where the file has one of the same shape.
+    - `head/fc7`, a matrix, is taken where the file's fc7 has its shape and fc6 was taken (the reference's fcn32s).
+    - All else stays as it is.
 
     Args:
         params: tree of a flax model, such as `{'trunk': {'conv1_1': {'kernel', 'bias'}}, 'neck': {'fc6': ...}}`.
         pretrained: of `read_weights`.
 
     Returns:
-        A new tree of the same structure, shapes and dtypes, and what was done.
+        A new tree of the same structure, shapes and dtypes, and a report of what was done.
 
     Raises:
         WeightsError: a layer of a trunk is not in the file or has another shape there.
@@ -180,7 +157,7 @@ def place(params: Mapping, pretrained: Pretrained) -> tuple[dict, Placement]:
         for part, leaf in models[layer].items():
             flat[*layer, part] = jnp.asarray(parts[part], leaf.dtype)
     used = {layer[-1] for layer in values}
-    return unflatten_dict(flat), Placement(
+    return unflatten_dict(flat), LoadReport(
         loaded=tuple("/".join(layer) for layer in models if layer in values),
         untouched=tuple("/".join(layer) for layer in models if layer not in values),
         unused=tuple(layer for layer in pretrained.layers if layer not in used),

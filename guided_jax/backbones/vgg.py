@@ -49,8 +49,8 @@ class Trunk(nn.Module):
     """The convolutions; what stays frozen when features are cached.
 
     Attributes:
-        stages: a value of `STAGES`.
-        dtype: of the computation; parameters are float32.
+        stages: widths of the convolutions of each stage, a value of `STAGES`.
+        dtype: type that is computed in; parameters are float32.
     """
 
     stages: tuple[tuple[int, ...], ...]
@@ -63,9 +63,9 @@ class Trunk(nn.Module):
         """Encodes normalised images on a canvas.
 
         Args:
-            image: normalised, whatever on the padding; early fusion gives it more channels than 3.
+            image: normalised; what lies on the padding does not matter. Early fusion adds channels to the 3.
             size: true height and width of each image in pixels.
-            geometry: of the grid; an exact and a dilated one have the same parameters.
+            geometry: the grid; an exact and a dilated one have the same parameters.
 
         Returns:
             The maps that the neck reads, finest first; non-negative, and 0 on the padding. The same,
@@ -100,11 +100,11 @@ class Neck(nn.Module):
     """fc6 as a convolution, on the feature grid (the reference's phi is relu(fc6)).
 
     Attributes:
-        width: channels of the features: 4096 takes VGG-16's own fc6, 256 is the reference's "lite".
-        dropout_rate: of the features in training.
-        dropout_channels: whole channels (lite) or single elements (4096 wide).
-        kernel_init: of fc6 and the taps' 1x1 convolutions.
-        dtype: of the computation.
+        width: number of channels of the features: 4096 as VGG-16's own fc6, 256 as the reference's "lite".
+        dropout_rate: share of the features that is dropped in training.
+        dropout_channels: whether whole channels are dropped (lite), else single elements (4096 wide).
+        kernel_init: initialises fc6 and the taps' 1x1 convolutions.
+        dtype: type that is computed in.
     """
 
     width: int
@@ -125,11 +125,11 @@ class Neck(nn.Module):
         """Makes the features, non-negative and 0 on the padding.
 
         Args:
-            maps: of `Trunk`, or as cached (float16).
+            maps: what `Trunk` gives, or the same from a cache (float16).
             canvas: height and width of the canvas in pixels.
-            size: true height and width of each image.
+            size: true height and width of each image in pixels.
             keys: one key an image, for dropout; None in evaluation.
-            geometry: of the grid.
+            geometry: the grid.
         """
         conv = partial(nn.Conv, self.width, dtype=self.dtype, kernel_init=self.kernel_init)
         k = geometry.kernel

@@ -20,11 +20,11 @@ class KnownFile:
     """A published file of VGG-16's weights.
 
     Attributes:
-        name: the file name under which it is published; None where that name says nothing.
-        algorithm: of the published checksum, `sha256` or `md5`.
-        checksum: in hexadecimal, or as much of its beginning as is published.
-        preprocessing: that the weights expect.
-        source: whose weights they are.
+        name: the file name under which it is published; None where other files have that name, too.
+        algorithm: algorithm of the published checksum, `sha256` or `md5`.
+        checksum: the checksum in hexadecimal, or as much of its beginning as is published.
+        preprocessing: preprocessing of images that the weights expect.
+        source: whose weights they are, in words.
     """
 
     name: str | None

@@ -101,22 +101,22 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> t
         WeightsError: layers are missing, are not of VGG-16, or have another shape.
     """
     found = {layout: {name: naming(name) for name in arrays} for layout, naming in _NAMINGS.items()}
-    layout = max(found, key=lambda layout: sum(place is not None for place in found[layout].values()))
-    places = found[layout]
-    if not any(places.values()):
+    layout = max(found, key=lambda layout: sum(part is not None for part in found[layout].values()))
+    parts_of = found[layout]
+    if not any(parts_of.values()):
         raise WeightsError(f"{path}: no layer of VGG-16 in it; its names are like {_some(arrays)}")
     values: dict[tuple[str, str], np.ndarray] = {}
-    for name, place in places.items():
-        if place in values:
-            raise WeightsError(f"{path}: gives {'/'.join(place)} more than once, the last time as {name}")
-        if place is not None:
-            values[place] = arrays[name]
+    for name, part in parts_of.items():
+        if part in values:
+            raise WeightsError(f"{path}: gives {'/'.join(part)} more than once, the last time as {name}")
+        if part is not None:
+            values[part] = arrays[name]
 
     present = {layer for layer, _ in values}
     missing = [layer for layer in shapes if layer not in present and layer not in OPTIONAL]
     halves = [(layer, part) for layer in shapes if layer in present for part in ("kernel", "bias")]
     missing += ["/".join(half) for half in halves if half not in values]
-    surplus = [name for name, place in places.items() if place is None or place[0] not in (*shapes, "fc8")]
+    surplus = [name for name, part in parts_of.items() if part is None or part[0] not in (*shapes, "fc8")]
     if missing or surplus:
         parts = ([f"missing: {_some(missing)}"] if missing else []) + (
             [f"not of VGG-16: {_some(surplus)}"] if surplus else []

@@ -4,6 +4,8 @@ What `late.guide` gives of the annotation that the clicks make, to rounding, at 
 the size of the image.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
@@ -15,10 +17,21 @@ NO_LABEL = -1
 """Label of an entry that is no click; such entries fill a list up to a fixed length."""
 
 
+class PaddedClicks(NamedTuple):
+    """The clicks on one image, filled up to a fixed length so that more clicks take the same program.
+
+    Attributes:
+        points: row and column of each click, in pixels inside the image; no two are the same.
+        labels: of each click, or `NO_LABEL`.
+    """
+
+    points: Int32[Array, "p 2"]
+    labels: Int32[Array, " p"]
+
+
 def guide_clicks(
     features: Float[Array, "n m c"],
-    points: Int32[Array, "p 2"],
-    labels: Int32[Array, " p"],
+    clicks: PaddedClicks,
     size: Int32[Array, "2"],
     geometry: Geometry,
     way: int,
@@ -29,15 +42,15 @@ def guide_clicks(
     """Guidance of the clicks on one image by the fixed masks; its `features` are left None.
 
     Args:
-        features: of the image; 0 on the padding, else not negative.
-        points: row and column of each click, in pixels inside the image; no two are the same.
-        labels: of each click, or `NO_LABEL`.
-        size: true height and width of the image.
-        geometry: of the grid.
+        features: features of the image; 0 on the padding, else not negative.
+        clicks: clicks on the image.
+        size: true height and width of the image in pixels.
+        geometry: where the cells of the features lie.
         way: number of labels K.
         pooling: average or maximum.
-        keep: `weights` to keep: `masks` (local guidance), `points` (neighbours), or none.
+        keep: what the `weights` of the guidance are: `masks` (local guidance), `points` (neighbours), or nothing.
     """
+    points, labels = clicks
     of_label = jax.nn.one_hot(labels, way)  # a row of zeros for NO_LABEL
     features = features.astype(jnp.float32)
     row_cells, row_weights = _two_cells(points[:, 0], size[0], geometry)
@@ -67,17 +80,17 @@ def _matmul(one, other):
     return jnp.matmul(one, other, precision=jax.lax.Precision.HIGHEST)
 
 
-def _place(positions: Int32[Array, " p"], geometry: Geometry) -> Float[Array, " p"]:
-    """Positions in cells, from the first centre on."""
+def _in_cells(positions: Int32[Array, " p"], geometry: Geometry) -> Float[Array, " p"]:
+    """Positions along a side, from pixels to cells of the grid: 0 at the first cell's centre."""
     first = geometry.centres(geometry.minimum_size)[0]
     return (positions.astype(jnp.float32) - float(first)) / geometry.stride
 
 
 def _two_cells(positions, side, geometry):
     """The two cells along a side that each position lies between, and their weights, as `pixel_weights` has them."""
-    place = _place(positions, geometry)
-    below = jnp.floor(place)
-    upper = place - below
+    position = _in_cells(positions, geometry)
+    below = jnp.floor(position)
+    upper = position - below
     lower = below.astype(jnp.int32)
     cells = jnp.stack([lower, lower + 1], 1)
     weights = jnp.stack([1 - upper, upper], 1) / geometry.stride
@@ -87,5 +100,5 @@ def _two_cells(positions, side, geometry):
 
 def _nearest_cell(positions, side, geometry):
     """As `late.points_by_cell`: ties go to the later cell, beyond the outermost centres to the last one."""
-    cell = jnp.floor(_place(positions, geometry) + 0.5).astype(jnp.int32)
+    cell = jnp.floor(_in_cells(positions, geometry) + 0.5).astype(jnp.int32)
     return jnp.clip(cell, 0, jnp.maximum(geometry.cells(side) - 1, 0))

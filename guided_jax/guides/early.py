@@ -25,11 +25,11 @@ def guide(
     A shot without any annotation says nothing and is skipped; the reference would pool its features, too.
 
     Args:
-        features: of the support image and its annotation; 0 on the padding, else not negative.
-        annotation: on the image alone, 255 elsewhere.
-        cells: rows and columns of cells on the image.
+        features: features of image and annotation together; 0 on the padding, else not negative.
+        annotation: labels; 255 where unannotated, and on the padding.
+        cells: number of rows and columns of cells on the image.
         pooling: average or maximum.
-        local: keeps the features, each cell of the same weight.
+        local: whether the features are kept, each cell with the same weight.
     """
     features = features.astype(jnp.float32)
     total = features.max((-3, -2)) if pooling == "maximum" else features.sum((-3, -2))

@@ -1,7 +1,7 @@
 """Guidance: what annotated images say of the task, and the merge over shots (paper 4.1).
 
-The guidance of one shot is additive: annotations of one image add up in any order, and can be taken back
-(`pooling=average`; a maximum grows, but forgets what it was).
+The guidance of one shot is additive: that of a whole annotation is the sum of that of its points, in any order, and
+points can be subtracted again (with `pooling=maximum` it is the greatest, and nothing can be subtracted).
 """
 
 from typing import NamedTuple
@@ -16,14 +16,16 @@ EPSILON = 1e-6
 
 
 class Guidance(NamedTuple):
-    """What one shot says of the task; k is 1 in early fusion, whose representation is of all labels together.
+    """What one shot says of the task; k is 1 in early fusion, which represents all labels together.
 
     Attributes:
-        total: sum of the features weighted by each label's mask, or their maximum.
-        mass: sum of each label's mask.
-        points: annotated pixels of each label, whole numbers: 0 where it is not annotated, exactly so after an undo.
-        features: the support's features where local representations are kept, else None.
-        weights: of each label at each cell: its mask (local guidance), or its number of points (neighbours); else None.
+        total: sum of the features weighted by each label's mask, or their maximum under it.
+        mass: sum of each label's mask over the cells.
+        points: number of annotated pixels of each label; whole numbers, so that sums and differences are exact, and 0
+            says for certain that the label is not annotated.
+        features: the features of the image where local representations are kept, else None.
+        weights: weight of each cell for each label: the label's mask (local guidance) or its number of points in the
+            cell (neighbours); None where positions are forgotten.
     """
 
     total: Float[Array, "*b k c"]
@@ -34,11 +36,11 @@ class Guidance(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """Local representations that are kept, of all shots together.
+    """Representations that are kept for nearest neighbours, of all shots together.
 
     Attributes:
-        features: of every cell j of every shot.
-        of_label: which cells stand for which label: those where it has the most points.
+        features: features of every cell of every shot, j cells in all.
+        of_label: whether a cell stands for a label: where the label has the most points of all labels, and any.
     """
 
     features: Float[Array, "b j c"]
@@ -49,35 +51,15 @@ class Task(NamedTuple):
     """The task representation: all that inference needs of the support.
 
     Attributes:
-        z: global representation of each label; zeros where no shot annotates it.
-        local: the same at each cell of the one image that is support and query; None where positions are forgotten.
-        neighbours: representations kept for nearest neighbours, or None.
+        z: global representation of each label, zeros where no shot annotates it; None where nothing guides.
+        local: representation of each label at each cell of the one image that is support and query; None where
+            positions are forgotten.
+        neighbours: representations kept for nearest neighbours; None by other inference.
     """
 
-    z: Float[Array, "b k c"]
+    z: Float[Array, "b k c"] | None
     local: Float[Array, "b k n m c"] | None = None
     neighbours: Neighbours | None = None
-
-
-def add(guidance: Guidance, clicks: Guidance, pooling: str = "average") -> Guidance:
-    """Guidance of two annotations of the same image together, from that of each; in any order."""
-    join = jnp.maximum if pooling == "maximum" else jnp.add
-    return guidance._replace(
-        total=join(guidance.total, clicks.total),
-        mass=guidance.mass + clicks.mass,
-        points=guidance.points + clicks.points,
-        weights=None if guidance.weights is None else guidance.weights + clicks.weights,
-    )
-
-
-def take_back(guidance: Guidance, clicks: Guidance) -> Guidance:
-    """Undoes `add` (of `pooling=average`), to rounding; a label whose last point goes is exactly unannotated.
-
-    To the rounding of the largest sum it has held: after a dense annotation is taken back, a click on the image's
-    border, whose mass is small, may be lost in it; guide by what is left instead.
-    """
-    return add(guidance, clicks._replace(total=-clicks.total, mass=-clicks.mass, points=-clicks.points,
-               weights=None if clicks.weights is None else -clicks.weights))  # fmt: skip
 
 
 def pool_shots(guidance: Guidance, merge: str = "annotating", pooling: str = "average") -> Float[Array, "*b k c"]:
@@ -124,7 +106,7 @@ def keep_neighbours(guidance: Guidance) -> Neighbours:
     b, _, k = guidance.points.shape
     weights = jax.lax.stop_gradient(guidance.weights)
     most = weights.max(2, keepdims=True)
-    # Counts are whole numbers; one half leaves room for what an undo leaves behind.
+    # Counts are whole numbers; one half leaves room for the rounding of sums and differences.
     of_label = (weights > 0.5) & (weights == most)
     features = guidance.features.reshape(b, -1, guidance.features.shape[-1])
     return Neighbours(features, jnp.moveaxis(of_label, 1, 2).reshape(b, k, -1))

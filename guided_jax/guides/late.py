@@ -30,10 +30,11 @@ def guide(
     """Pools the features of one shot under each label's mask, in float32.
 
     Args:
-        features: of the support image; 0 on the padding, else not negative.
-        masks: of the annotation on the feature grid; 0 on the padding.
-        points: annotated pixels of each label.
-        pooling: average (sums them; divided by the mass in the merge), or maximum over the cells that a mask touches.
+        features: features of the annotated image; 0 on the padding, else not negative.
+        masks: weight of each cell for each label; 0 on the padding.
+        points: number of annotated pixels of each label.
+        pooling: average (a sum here, which the merge divides by the mass), or maximum over the cells that a mask
+            touches.
     """
     features = features.astype(jnp.float32)
     if pooling == "maximum":
@@ -58,8 +59,8 @@ def fixed_masks(
 
     Args:
         planes: 1 where a label is annotated.
-        geometry: of the grid.
-        size: true height and width of the image; cells beyond it get nothing.
+        geometry: where the cells lie.
+        size: true height and width of the image in pixels; cells beyond it get nothing.
     """
     scale = np.float32(1 / geometry.stride)  # a power of two, so exact
     rows, columns = (geometry.pixel_weights(side).T * scale for side in planes.shape[-2:])
@@ -73,7 +74,7 @@ class LearnedMasks(nn.Module):
     for every label: what it can learn is how far around a point its features count.
 
     Attributes:
-        geometry: of the grid.
+        geometry: where the cells lie.
     """
 
     geometry: Geometry

@@ -17,11 +17,11 @@ TEMPERATURE = 10.0
 
 
 class Distance(nn.Module):
-    """Scores by likeness to each label's prototype, to its nearest kept representation, or by the sum of both.
+    """Scores by similarity to each label's prototype, to its nearest kept representation, or by the sum of both.
 
     Attributes:
-        metric: cosine or euclidean.
-        locality: global (prototypes), local (nearest neighbours) or both.
+        metric: similarity: cosine or euclidean.
+        locality: what it is the similarity to: global (prototypes), local (nearest neighbours) or both.
     """
 
     metric: str

@@ -22,8 +22,8 @@ class FusionQuery(NamedTuple):
     """The head's part of the query, once an image.
 
     Attributes:
-        hidden: its part of the first layer, with the bias.
-        features: where similarities are wanted, else None.
+        hidden: the query's part of the first layer, with the bias.
+        features: the query's features where similarities to them are wanted, else None.
     """
 
     hidden: Float[Array, "b n m d"]
@@ -34,19 +34,19 @@ class FeatureFusion(nn.Module):
     """A head of fc7 (1x1), ReLU, dropout, and a score (1x1).
 
     Attributes:
-        channels: of the features.
-        labels: rows of the guidance; 0: the head is on the query alone (`direct`).
+        channels: number of channels of the features.
+        labels: number of rows of the guidance; 0: the head is on the query alone (`direct`).
         shared: one metric on [query, z_k] scores every label k, so exchanging two labels exchanges their
             outputs, for any way K. Else one head on [query, z_1, ..., z_K-1, z_0] scores all labels at once
             (the reference's order: positives, then the negative).
         way: number of labels K.
-        width: channels behind fc7.
-        similarity: metric of the similarity to the nearest kept representation, which joins the input; None: it does
-            not. Shared, a label is given its own similarity and the greatest of any other label.
-        dropout_rate: behind fc7.
-        dropout_channels: whole channels, or single elements.
-        kernel_init: of fc7. The score starts at zero: the first loss is ln K.
-        dtype: of the computation; scores are float32.
+        width: number of channels behind fc7.
+        similarity: metric of the similarity to the nearest kept representation, a further input of fc7; None: there is
+            none. Where shared, a label is given its own similarity and the greatest of any other label.
+        dropout_rate: share of what comes from fc7 that is dropped in training.
+        dropout_channels: whether whole channels are dropped, else single elements.
+        kernel_init: initialises fc7. The score starts at zero: the first loss is ln K.
+        dtype: type that is computed in; scores are float32.
     """
 
     channels: int
@@ -83,7 +83,7 @@ class FeatureFusion(nn.Module):
         """Scores every label at every cell.
 
         Args:
-            query: of `prepare`.
+            query: what `prepare` gives.
             task: representation of the task.
             keys: one key an episode for dropout; None in evaluation.
         """
@@ -103,7 +103,7 @@ class FeatureFusion(nn.Module):
         return jnp.moveaxis(scores[..., 0], 0, 1) if per_label else jnp.moveaxis(scores[0], -1, 1), None
 
     def _guidance(self, task):
-        """Its part of the first layer: [b, k or 1, n or 1, m or 1, d]."""
+        """The guidance's part of the first layer: [b, k or 1, n or 1, m or 1, d]."""
         kernel = self.fc7["kernel"][self.channels :].astype(self.dtype)
         if task.local is not None:
             local = task.local.astype(self.dtype)

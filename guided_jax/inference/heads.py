@@ -10,15 +10,16 @@ from guided_jax.inference.parameter_regression import ParameterRegression
 from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels
 
 Head = FeatureFusion | ParameterRegression | Distance
-"""Each has `prepare(features)`, and gives (scores [b, k, n, m], regressed weights or None)."""
+"""A head computes the query's part once by `prepare(features)`; a call with that part and a task gives (scores
+[b, k, n, m], regressed weights or None)."""
 
 
 def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
     """Builds the head.
 
     Args:
-        config: a sound model.
-        kernel_init: of its hidden layer.
+        config: a sound configuration.
+        kernel_init: initialises the head's hidden layer.
     """
     if config.inference == "distance":
         return Distance(config.metric, config.locality)

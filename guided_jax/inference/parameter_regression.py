@@ -20,15 +20,15 @@ class ParameterRegression(nn.Module):
     """fc7 (1x1) and ReLU on the query, then an output layer regressed from the guidance by a linear map.
 
     Attributes:
-        channels: of the features.
-        labels: rows of the guidance.
-        shared: the weights of label k from z_k, by the same map for every label, so for any way K. Else those of
-            all labels from [z_1, ..., z_K-1, z_0].
+        channels: number of channels of the features.
+        labels: number of rows of the guidance.
+        shared: whether the weights of label k come from z_k, by the same map for every label, so for any way K. Else
+            those of all labels come from [z_1, ..., z_K-1, z_0].
         way: number of labels K.
-        width: channels behind fc7.
-        dropout_rate: behind fc7, of whole channels.
-        kernel_init: of fc7. The regressor starts at zero: so do the scores, and the first loss is ln K.
-        dtype: of the computation; scores are float32.
+        width: number of channels behind fc7.
+        dropout_rate: share of the channels behind fc7 that is dropped in training.
+        kernel_init: initialises fc7. The regressor starts at zero: so do the scores, and the first loss is ln K.
+        dtype: type that is computed in; scores are float32.
     """
 
     channels: int
@@ -59,7 +59,7 @@ class ParameterRegression(nn.Module):
         """Scores every label at every cell, and hands out the regressed weights.
 
         Args:
-            query: of `prepare`.
+            query: what `prepare` gives.
             task: representation of the task.
             keys: one key an episode for dropout; None in evaluation.
 

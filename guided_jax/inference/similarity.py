@@ -75,8 +75,8 @@ def _search(
         some = jnp.take_along_axis(features, rows[:, :, None], 1)
         label = jnp.take_along_axis(of_label, rows[:, None], 2) & (number * size + jnp.arange(size) < j)[None, None]
         scores = jnp.where(label[:, :, None], _compare(query, some, metric)[:, None], lowest)
-        place, score = jnp.argmax(scores, -1), scores.max(-1)
-        there = jnp.take_along_axis(jnp.broadcast_to(rows[:, None], (b, k, size)), place, 2)
+        index_in_block, score = jnp.argmax(scores, -1), scores.max(-1)
+        there = jnp.take_along_axis(jnp.broadcast_to(rows[:, None], (b, k, size)), index_in_block, 2)
         return jnp.maximum(best, score), jnp.where(score > best, there, index)
 
     start = jnp.full((b, k, query.shape[1]), lowest)

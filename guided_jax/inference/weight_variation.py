@@ -16,9 +16,9 @@ class WeightSums(NamedTuple):
     """Sums over rows of regressed weights, of any number of tasks; they add up over batches and devices.
 
     Attributes:
-        total: of the weights.
-        squares: of their squared lengths.
-        rows: their number.
+        total: sum of the rows.
+        squares: sum of the squares of their lengths.
+        rows: number of rows, those of no guidance left out.
     """
 
     total: Float[Array, " p"]

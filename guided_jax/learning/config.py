@@ -1,34 +1,34 @@
-"""What a user sets of the training; the defaults are the reference's."""
+"""The fields of a training's configuration; the defaults are the reference's."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class TrainConfig:
-    """Optimisation and its bookkeeping.
+    """Optimisation, and how often it is logged, evaluated and saved.
 
     Attributes:
         steps: number of updates.
-        batch_size: episodes an update, over all devices and hosts.
+        batch_size: number of episodes in an update, over all devices and hosts.
         accumulation: parts into which each device's share of a batch is cut and whose gradients are summed;
             the update is the same, the memory smaller.
         corrections: the most clicks of a simulated user that an update adds to its (interactive) episodes where the
             network errs; each update draws how many. 0: the drawn points alone, as in the paper.
         optimizer: sgd (momentum, decay added to the gradient, as the reference's) or adamw (decoupled decay).
-        learning_rate: its peak.
+        learning_rate: the greatest learning rate of the schedule.
         schedule: constant, or cosine (down to 0 at the last step).
         warmup: updates over which the learning rate rises linearly from 0.
-        momentum: of sgd.
-        weight_decay: on every parameter that learns, biases too.
+        momentum: momentum of sgd.
+        weight_decay: factor of the decay of every parameter that learns, biases too.
         clip_norm: greatest norm of the gradient over all parameters; 0: none.
         freeze: comma-separated regular expressions; a parameter whose path (as `trunk/conv1_1/kernel`)
             one of them matches from its start does not learn. `trunk` freezes the trunk.
-        cache_features: compute the frozen trunk's features once an image, keep them on disk, train on those.
-        log_every: updates between log lines.
-        evaluate_every: updates between evaluations; 0: only at the end.
-        checkpoint_every: updates between checkpoints.
-        keep_last: newest checkpoints kept.
-        keep_best: checkpoints of the best positive IU kept, besides.
+        cache_features: whether a frozen trunk's features are computed once an image, kept on disk, and trained on.
+        log_every: number of updates between log lines.
+        evaluate_every: number of updates between evaluations; 0: only at the end.
+        checkpoint_every: number of updates between checkpoints.
+        keep_last: number of the newest checkpoints that are kept.
+        keep_best: number of checkpoints that are kept besides, those of the best positive IU.
     """
 
     steps: int = 100_000

@@ -6,14 +6,14 @@ own errors instead: Mahadevan et al., *Iteratively Trained Interactive Segmentat
 Iterative Training with Mask Guidance*, 2021. The paper draws at random, so this is a departure, off by default.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int32, Key, UInt8
+from jaxtyping import Array, Bool, Int32, Key, UInt8
 
 from guided_jax.episode import UNKNOWN, Episode
+from guided_jax.inference.labels import predict_labels
 from guided_jax.segmentor import Segmentor
 
 CLICK_KEYS = 3
@@ -69,8 +69,8 @@ def add_click(
     of_label = target[None] == jnp.arange(way, dtype=jnp.uint8)[:, None, None]
     level = depth_level(wrong[None] & of_label).max(0)
     choice = level.astype(jnp.float32) + jax.random.uniform(key, level.shape)
-    place = jnp.unravel_index(jnp.argmax(jnp.where(wrong, choice, 0.0)), level.shape)
-    return annotation.at[place].set(jnp.where(wrong.any(), target[place], annotation[place]))
+    pixel = jnp.unravel_index(jnp.argmax(jnp.where(wrong, choice, 0.0)), level.shape)
+    return annotation.at[pixel].set(jnp.where(wrong.any(), target[pixel], annotation[pixel]))
 
 
 def draw_clicks(seed: int, step: Int32[Array, ""], most: int) -> Int32[Array, ""]:
@@ -85,7 +85,6 @@ def correct(
     batch: Episode,
     keys: Key[Array, " b"],
     clicks: Int32[Array, ""],
-    predict: Callable[[Float[Array, "b k h w"]], UInt8[Array, "b h w"]],
 ) -> Episode:
     """A batch of interactive episodes with corrections added to their annotations.
 
@@ -95,14 +94,13 @@ def correct(
         batch: interactive episodes.
         keys: one an episode.
         clicks: how many; each is put where the network errs given those before it.
-        predict: from logits to labels.
     """
     keys = jax.vmap(lambda key: jax.random.fold_in(key, CLICK_KEYS))(keys)
-    place = jax.vmap(partial(add_click, way=model.config.way))
+    add_clicks = jax.vmap(partial(add_click, way=model.config.way))
 
     def click(number, logits, annotation):
         at = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
-        return place(at, predict(logits), batch.target, annotation[:, 0])[:, None]
+        return add_clicks(at, predict_labels(logits), batch.target, annotation[:, 0])[:, None]
 
     annotation = model.apply({"params": jax.lax.stop_gradient(params)}, batch, clicks, click, method="annotate")
     return batch._replace(annotation=annotation)

@@ -52,7 +52,7 @@ def train(
     Args:
         state: to go on from, on the devices; donated.
         update: the parallel train step.
-        batches: placed on the devices; the first is that of update `state.step`.
+        batches: on the devices; the first is the batch of update `state.step`.
         config: of the training.
         evaluate: scores a state; the result holds `pos_iu`, by which the best checkpoints are kept.
         checkpoints: where they go.

@@ -28,7 +28,7 @@ def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
 
 
 def parallel_train_step(step: Callable, mode: str, devices: list[jax.Device]) -> Callable:
-    """Builds `train_step` (state, batch) -> (state, totals) over all devices, for what `placement` lays out.
+    """Builds `train_step` (state, batch) -> (state, totals) over all devices, for what `shard_batch` gives.
 
     The state has no device axis and is donated. Under pmap the step sums over the axis itself: its
     outputs are then the same on every device, which pmap does not check.
@@ -58,8 +58,8 @@ def parallel_evaluate(step: Callable, mode: str, devices: list[jax.Device]) -> C
     return lambda params, batch: jax.tree.map(np.asarray, jitted(params, batch))
 
 
-def placement(mode: str) -> list[jax.Device]:
-    """The devices on which a process lays states and batches: under jit the whole mesh, under pmap its own."""
+def devices_of(mode: str) -> list[jax.Device]:
+    """The devices on which this process lays states and batches: under jit all of the mesh, under pmap its own."""
     return jax.devices() if mode == "jit" else jax.local_devices()
 
 
@@ -68,7 +68,7 @@ def replicate(tree, devices: list[jax.Device]):
 
     Args:
         tree: whole on this process; the same on all of them.
-        devices: see `placement`.
+        devices: of `devices_of`.
     """
     sharding = _sharding(devices, PartitionSpec())
     if sharding.is_fully_addressable:
@@ -77,13 +77,13 @@ def replicate(tree, devices: list[jax.Device]):
     return jax.tree.map(lambda leaf: jax.make_array_from_callback(leaf.shape, sharding, lambda i: leaf[i]), tree)
 
 
-def place_batch(batch: Episode, mode: str, devices: list[jax.Device]) -> Episode:
+def shard_batch(batch: Episode, mode: str, devices: list[jax.Device]) -> Episode:
     """Starts the transfer of a batch of numpy arrays, its episodes divided over the devices.
 
     Args:
         batch: this process's share of the batch.
         mode: pmap or jit.
-        devices: see `placement`.
+        devices: of `devices_of`.
     """
     if mode == "pmap":
         batch = jax.tree.map(lambda leaf: leaf.reshape(len(devices), -1, *leaf.shape[1:]), batch)
@@ -97,7 +97,7 @@ def prefetch(batches: Iterable[Episode], mode: str, devices: list[jax.Device], d
     """Keeps the transfers of `depth` batches under way ahead of the step."""
     ahead: deque[Episode] = deque()
     for batch in batches:
-        ahead.append(place_batch(batch, mode, devices))
+        ahead.append(shard_batch(batch, mode, devices))
         if len(ahead) > depth:
             yield ahead.popleft()
     yield from ahead

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.episode import Episode
+from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.corrections import correct, draw_clicks
 from guided_jax.learning.loss import cross_entropy
@@ -23,9 +24,9 @@ class TrainState(NamedTuple):
 
     Attributes:
         step: number of updates done.
-        learning: parameters that learn, by path.
-        frozen: the others.
-        opt_state: the optimiser's, of `learning` alone.
+        learning: the parameters that learn, by path.
+        frozen: the parameters that do not, by path.
+        opt_state: state of the optimiser, for `learning` alone.
     """
 
     step: Int32[Array, ""]
@@ -43,10 +44,10 @@ class Totals(NamedTuple):
     """Sums over a batch; divide once, at the end.
 
     Attributes:
-        loss: cross entropy in nats.
-        pixels: known pixels of the targets, times the draws.
-        positives: true positive, false positive, false negative pixels.
-        regressed: of the output weights, where parameters are regressed.
+        loss: sum of the cross entropy over pixels, in nats.
+        pixels: number of known pixels of the targets, times the draws.
+        positives: numbers of true positive, false positive and false negative pixels.
+        regressed: sums of the regressed output weights; None by other inference.
     """
 
     loss: Float[Array, ""]
@@ -59,11 +60,6 @@ def create_state(params: dict, optimizer: optax.GradientTransformation, freeze: 
     """The state before the first update; see `split_frozen` for `freeze` and its errors."""
     learning, frozen = split_frozen(params, freeze)
     return TrainState(jnp.zeros((), jnp.int32), learning, frozen, optimizer.init(learning))
-
-
-def predict_labels(logits: Float[Array, "*b k h w"]) -> UInt8[Array, "*b h w"]:
-    """The label of the greatest logit; on a tie the smallest, so the negative."""
-    return jnp.argmax(logits, axis=-3).astype(jnp.uint8)
 
 
 def _draw_totals(
@@ -95,11 +91,11 @@ def train_step(
         state: before the update.
         batch: this device's episodes.
         model: the network.
-        optimizer: of `state.learning`.
-        seed: of dropout.
-        accumulation: number of parts whose gradients are summed one after the other.
+        optimizer: updates `state.learning`.
+        seed: seed of dropout and corrections.
+        accumulation: number of parts of the batch, whose gradients are summed one after the other.
         corrections: the most clicks that are added to interactive episodes where the network errs.
-        axis_name: of the devices under pmap; None: the batch is the whole batch.
+        axis_name: name of the axis of devices under pmap; None: the batch is the whole batch.
     """
 
     def loss_sum(learning, part):
@@ -107,7 +103,7 @@ def train_step(
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(part.index)
         if corrections:
             clicks = draw_clicks(seed, state.step, corrections)
-            part = correct(model, params, part, keys, clicks, predict_labels)
+            part = correct(model, params, part, keys, clicks)
         totals = model.apply({"params": params}, part, keys, partial(_draw_totals, target=part.target))
         totals = jax.tree.map(lambda leaf: leaf.sum(0), totals)
         return totals.loss, totals
@@ -136,7 +132,10 @@ def train_step(
 def evaluate_step(
     params: dict, batch: Episode, *, model: Segmentor, with_labels: bool = False, axis_name: str | None = None
 ) -> Int32[Array, "b a 6"] | tuple[Int32[Array, "b a 6"], UInt8[Array, "b a h w"]]:
-    """Pixels of each of the `OUTCOMES` of every episode under every draw, and with `with_labels` what was counted."""
+    """Numbers of pixels by outcome (`scoring.few_shot.OUTCOMES`) of every episode under every draw.
+
+    With `with_labels` the label maps that were counted come, too.
+    """
     del axis_name  # nothing is summed over devices: every episode keeps its own counts
 
     def count(logits, weights):

@@ -17,24 +17,19 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
-from guided_jax.episode import UNKNOWN
+from guided_jax.episode import UNKNOWN, Click
 
 LIMIT = 20
+"""Clicks on an object at most, unless another number is given."""
+
 TARGETS = (0.80, 0.85, 0.90)
-
-
-class Click(NamedTuple):
-    """A click in pixels from the top left, on the object (positive) or off it."""
-
-    row: int
-    column: int
-    positive: bool
+"""IoUs whose number of clicks is counted, unless others are given."""
 
 
 def next_click(
     prediction: Shaped[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], clicks: Sequence[Click] = ()
 ) -> Click | None:
-    """Where the simulated user clicks next.
+    """Where the simulated user clicks next: label 1 on the object, label 0 off it.
 
     Args:
         prediction: mask so far, zero where negative.
@@ -42,14 +37,14 @@ def next_click(
         clicks: those made before; their pixels are not clicked again.
 
     Returns:
-        None where no wrong pixel is left to click. (RITM's code then makes a negative click at the top left pixel,
-        whatever lies there.)
+        The click, or None where no wrong pixel is left to click. (RITM's code then makes a negative click at the top
+        left pixel, whatever lies there.)
     """
     taken = prediction > 0
     wanted = (target > 0) & (target != UNKNOWN)
     missed, wrong = _deepest(wanted & ~taken, clicks), _deepest(taken & (target == 0), clicks)
     depth, row, column = missed if missed[0] > wrong[0] else wrong
-    return Click(row, column, missed[0] > wrong[0]) if depth else None
+    return Click(row, column, int(missed[0] > wrong[0])) if depth else None
 
 
 def _deepest(region: Bool[np.ndarray, "h w"], clicks: Sequence[Click]) -> tuple[float, int, int]:
@@ -80,8 +75,8 @@ class Clicked(NamedTuple):
     """What a simulated user did.
 
     Attributes:
-        clicks: in order.
-        ious: after each click.
+        clicks: in their order.
+        ious: intersection over union of the mask after each click, in [0, 1].
     """
 
     clicks: list[Click]
@@ -100,8 +95,8 @@ def simulate_clicks(
     Args:
         segment: from the clicks so far to a mask [h, w], zero where negative.
         target: 0 negative, 255 void, anything else the object.
-        limit: number of clicks.
-        stop_at: IoU at which the user is content; None goes on, for the curve of the IoU over clicks.
+        limit: greatest number of clicks.
+        stop_at: IoU in [0, 1] at which the user stops; None: none, for the whole curve of the IoU over clicks.
 
     Raises:
         ValueError: the target has no object, the limit is below 1, or a mask is of another size.
@@ -130,9 +125,9 @@ def noc(ious: Sequence[float] | Float[np.ndarray, " n"], target: float, limit: i
     """Number of the first click with an IoU of at least `target`, or `limit` if none of the first `limit` has it.
 
     Args:
-        ious: after each click; clicking may have stopped early.
-        target: IoU.
-        limit: number of clicks at most.
+        ious: IoU after each click, in [0, 1]; clicking may have stopped early.
+        target: IoU to reach, in [0, 1].
+        limit: greatest number of clicks.
     """
     reached = np.flatnonzero(np.asarray(ious, np.float64)[:limit] >= target)
     return int(reached[0]) + 1 if len(reached) else limit
@@ -148,9 +143,9 @@ class ClickScore(NamedTuple):
     """Scores of a set of objects.
 
     Attributes:
-        noc: mean number of clicks by target IoU.
+        noc: mean number of clicks, by target IoU.
         at_limit: number of objects whose NoC is the limit, by target IoU.
-        mean_iou: mean IoU after 1, 2, ... clicks; an object on which clicking stopped keeps its last.
+        mean_iou: mean IoU after 1, 2, ... clicks; an object on which clicking stopped early counts with its last IoU.
         objects: number of objects.
     """
 
@@ -166,8 +161,8 @@ def click_score(ious: Sequence[Sequence[float]], targets: Sequence[float] = TARG
     Args:
         ious: of each object, at least one each. For a curve that does not stop at a target, `simulate_clicks` without
             `stop_at`; NoC is the same either way.
-        targets: IoUs.
-        limit: number of clicks at most.
+        targets: IoUs to reach, in [0, 1].
+        limit: greatest number of clicks.
 
     Raises:
         ValueError: there is no object, or one without a click.

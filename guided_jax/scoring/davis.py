@@ -24,9 +24,10 @@ from jaxtyping import Bool, Float64, UInt8
 from guided_jax.episode import UNKNOWN
 
 TOLERANCE = 0.008
-"""Of the boundary, as a share of the diagonal of the frame."""
+"""Distance within which boundaries match, as a share of the diagonal of the frame."""
 
 BINS = 4
+"""Parts of a video; the decay is the mean of the first less that of the last."""
 
 
 def region_similarity(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"]) -> float:
@@ -52,21 +53,14 @@ def boundary_radius(shape: tuple[int, ...], tolerance: float = TOLERANCE) -> int
     return int(np.ceil(tolerance * np.linalg.norm(shape)))
 
 
-def boundary_accuracy(
-    prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"], tolerance: float = TOLERANCE
-) -> float:
+def boundary_accuracy(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"], radius: int) -> float:
     """F: harmonic mean of the precision and the recall of the boundary.
 
     Args:
         prediction: mask of the object.
         target: true mask.
-        tolerance: share of the diagonal of the frame.
+        radius: of `boundary_radius`, in pixels.
     """
-    box = _box(prediction, target)
-    return _match_boundaries(prediction[box], target[box], boundary_radius(target.shape, tolerance))
-
-
-def _match_boundaries(prediction: np.ndarray, target: np.ndarray, radius: int) -> float:
     ours, theirs = find_boundary(prediction), find_boundary(target)
     found, wanted = np.count_nonzero(ours), np.count_nonzero(theirs)
     if not found or not wanted:
@@ -112,7 +106,7 @@ def score_frame(
         ours, theirs = prediction == k + 1, target == k + 1
         box = _box(ours, theirs)
         ours, theirs = ours[box], theirs[box]
-        scores[k] = region_similarity(ours, theirs), _match_boundaries(ours, theirs, radius)
+        scores[k] = region_similarity(ours, theirs), boundary_accuracy(ours, theirs, radius)
     return scores
 
 
@@ -122,7 +116,13 @@ def count_objects(first: UInt8[np.ndarray, "h w"]) -> int:
 
 
 class Statistics(NamedTuple):
-    """Over the frames of an object, or their means over objects; shares of 1."""
+    """Statistics of J or F over the frames of an object, or their means over objects.
+
+    Attributes:
+        mean: over the frames, in [0, 1].
+        recall: share of the frames with more than 0.5, in [0, 1].
+        decay: mean of the first quarter of the frames less that of the last, in [-1, 1].
+    """
 
     mean: float
     recall: float
@@ -144,9 +144,9 @@ class VideoScore(NamedTuple):
     """Scores of a video.
 
     Attributes:
-        j: region similarity of each object in each scored frame.
-        f: boundary accuracy of the same.
-        frames: numbers of the scored frames.
+        j: region similarity of each object k in each scored frame t, in [0, 1].
+        f: boundary accuracy of the same, in [0, 1].
+        frames: numbers of the scored frames, counted from 0.
     """
 
     j: Float64[np.ndarray, "k t"]
@@ -164,11 +164,11 @@ def score_video(
     """Scores a video, one frame at a time.
 
     Args:
-        predicted: gives the uint8 [h, w] object ids of a frame by its number; only asked for those that are scored.
-            A list of maps goes in as its `__getitem__`.
-        truth: gives the true ids, 255 is void.
+        predicted: from the number of a frame to its object ids, uint8 [h, w]; called for scored frames alone. A list
+            of maps goes in as its `__getitem__`.
+        truth: from the number of a frame to its true ids; 255 is void.
         frames: number of frames of the video.
-        every_frame: scores the first and the last frame too, as the interactive track does.
+        every_frame: whether the first and the last frame are scored too, as in the interactive track.
 
     Raises:
         ValueError: no frame to score, no object in the first frame, or a frame that `score_frame` refuses.

@@ -93,10 +93,10 @@ class FewShotScore(NamedTuple):
     """The score of a set of episodes, usually those of one fold.
 
     Attributes:
-        protocol: whose accumulation it is.
-        iou: what that code calls mIoU; pooled, for the reference.
-        fb_iou: FB-IoU; None where that code has none.
-        by_class: IoU of each class of the fold.
+        protocol: name of the code whose accumulation it is.
+        iou: what that code calls mIoU, in [0, 1]; the pooled IoU for the reference.
+        fb_iou: FB-IoU in [0, 1]; None where that code has none.
+        by_class: IoU of each class of the fold in [0, 1], by class id.
         episodes: number of episodes.
     """
 

@@ -41,9 +41,9 @@ class PositiveIU(NamedTuple):
     """Scores in [0, 1] of a set of tasks.
 
     Attributes:
-        pooled: over all tasks.
-        class_mean: mean over the classes that have a task.
-        by_class: of each class id.
+        pooled: positive IU of the counts of all tasks together.
+        class_mean: mean of the positive IUs of the classes that have a task.
+        by_class: positive IU of each class, by class id.
         tasks: number of tasks.
     """
 

@@ -19,9 +19,9 @@ class Layer(NamedTuple):
     """Where a convolution of the reference lies here.
 
     Attributes:
-        path: in the parameter tree.
-        shape: of its kernel there: out, in, height, width.
-        inputs: which of its input channels our channels are, in our order; empty: the same.
+        path: path of the layer in the parameter tree here.
+        shape: shape of the reference's kernel: out, in, height, width.
+        inputs: for each input channel here, which one it is there; empty: the same.
     """
 
     path: tuple[str, ...]
@@ -99,7 +99,7 @@ def fixed_kernels(model: ReferenceModel) -> State:
 
 
 def buffers_of(model: ReferenceModel) -> dict[str, tuple[int, int]]:
-    """Shapes of what a state dict holds of a task that it was guided by last; no parameters."""
+    """Shapes of what a state dict holds of the last task that guided the model, which are no parameters."""
     config = model.config
     if model.mode != "conditional" or config.fusion != "late" or config.sharing != "shared":
         return {}
@@ -111,9 +111,9 @@ def from_state(state: Mapping[str, np.ndarray], name: str, *, way: int = 2, wher
 
     Args:
         state: arrays by the names of `model.state_dict()`; the encoder's modules by name or by number.
-        name: of the model, in `MODELS`.
+        name: name of the model in `MODELS`.
         way: number of labels.
-        where: the state dict comes from, for errors.
+        where: what the state dict comes from, for errors.
 
     Raises:
         WeightsError: it is not the model's: keys are missing, surplus or of other shapes, or a fixed kernel is
@@ -144,7 +144,7 @@ def to_state(params: Mapping, name: str, *, way: int = 2, numbered: bool = False
 
     Args:
         params: the parameter tree of that model.
-        name: of the model, in `MODELS`.
+        name: name of the model in `MODELS`.
         way: number of labels.
         numbered: names the late models' encoder as recent torch does; else as the torch of the reference's time.
 

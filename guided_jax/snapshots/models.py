@@ -18,9 +18,9 @@ class ReferenceModel:
     """One of the reference's models.
 
     Attributes:
-        config: what it is here, for two labels.
+        config: the configuration of the same model here, for two labels.
         mode: the episodes that it is built for: `interactive` (it takes one image, which is support and query),
-            `conditional` (support images of their own) or `unguided`.
+            `conditional` (the support are other images) or `unguided`.
         positive_first: the early models' annotation channels are [positive, negative], not [negative, positive].
     """
 
@@ -124,9 +124,9 @@ def canonical_name(name: str) -> str:
     return current
 
 
-# Of no effect on the logits of evaluation, or decided by the episodes and not by the parameters.
+# Fields without effect on the logits of evaluation, or decided by the episodes and not by the parameters.
 _FREE = ("dropout", "init_std", "dtype", "way", "preprocessing", "merge")
-# Of no effect beside these values of other fields.
+# Fields without effect beside these values of `fusion`.
 _IDLE = {
     "late": ("encoding",),
     "stack": ("mask", "support_grid", "support_stride", "locality", "pooling"),

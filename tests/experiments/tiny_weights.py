@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from guided_jax.backbones.preprocessing import Preprocessing
-from guided_jax.backbones.pretrained import read_weights, write_safetensors
+from guided_jax.backbones.pretrained import read_weights
 from guided_jax.backbones.vgg import STAGES
 from guided_jax.backbones.weight_layouts import kernel_shapes
+from tests.guided_jax.backbones.small_weights import write_weights
 
 SHAPES = kernel_shapes(STAGES["vgg-tiny"], 8)
 
@@ -25,4 +26,4 @@ def write_tiny_weights(path: Path, preprocessing: Preprocessing) -> None:
         for name, shape in SHAPES.items()
         if name.startswith("conv")
     }
-    write_safetensors(path, layers, preprocessing)
+    write_weights(path, layers, preprocessing)

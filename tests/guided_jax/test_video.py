@@ -125,8 +125,8 @@ def test_a_head_on_two_labels_takes_objects_as_a_union_of_binary_tasks(fields):
 def test_a_head_on_three_labels():
     model, params = small_model(sharing="unshared", way=3)
     annotation = annotate(way=3)
-    check_labels(segment(one_device(model, params), annotation, 3)[1],
-                 episode_logits(model, params, FRAMES[1], annotation))  # fmt: skip
+    found = segment(one_device(model, params), annotation, 3)
+    check_labels(found[1], episode_logits(model, params, FRAMES[1], annotation))
     with pytest.raises(ValueError, match="one head on 3 labels, and takes no binary tasks"):
         VideoSegmentor(model, params, union=True).guide(FRAMES[:1], annotation, way=3)
 
@@ -181,12 +181,12 @@ def test_guiding_anew_leaves_the_parameters_and_compiles_nothing():
     before = jax.tree.map(np.array, params)
     video = one_device(model, params, chunk=4)
     first = segment(video, annotate(seed=1))
-    sizes = [f._cache_size() for f in (video._guide, video._encode, video._label)]
+    assert video.compiled() == 3
     other = segment(video, annotate(seed=2), frames=FRAMES[:3])
     smaller = FRAMES[:, :18, :20]
     annotation = annotate()[..., :18, :20]
     assert next(video.segment(video.guide(smaller[:1], annotation, way=2), smaller)).shape == (1, 18, 20)
-    assert [f._cache_size() for f in (video._guide, video._encode, video._label)] == sizes == [1, 1, 1]
+    assert video.compiled() == 3
     assert (first[:3] != other).any()
     np.testing.assert_array_equal(segment(video, annotate(seed=1)), first)
     jax.tree.map(np.testing.assert_array_equal, params, before)

@@ -1,4 +1,4 @@
-"""One of each kind in the model space, as fields over those of `small.make_model`."""
+"""One of each kind in the model space, as fields over those of `small_models.SMALL`."""
 
 from guided_jax.model_config import ModelConfig, check_mode
 

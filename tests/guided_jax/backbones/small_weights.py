@@ -1,7 +1,14 @@
-"""Weights of a VGG-16 with few channels, and their comparison."""
+"""Weights of a VGG-16 with few channels, their comparison, and their file with its preprocessing."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save_file
 
+from guided_jax.backbones.preprocessing import Preprocessing
+from guided_jax.backbones.pretrained import METADATA_KEY
 from guided_jax.backbones.weight_layouts import kernel_shapes
 
 SMALL = kernel_shapes(((4, 4), (5, 5), (6, 6, 6), (7, 7, 7), (8, 8, 8)), 9)
@@ -33,3 +40,9 @@ def check_layers(actual, expected):
         for part, value in parts.items():
             assert actual[layer][part].dtype == np.float32
             np.testing.assert_array_equal(actual[layer][part], value, err_msg=f"{layer}/{part}")
+
+
+def write_weights(path: Path, layers: Mapping[str, Mapping], preprocessing: Preprocessing) -> None:
+    """Writes layers under this project's names, with the preprocessing of their input."""
+    flat = {f"{layer}/{part}": value for layer, parts in layers.items() for part, value in parts.items()}
+    save_file(flat, path, metadata={METADATA_KEY: json.dumps(preprocessing.to_dict())})

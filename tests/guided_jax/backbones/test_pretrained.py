@@ -11,10 +11,10 @@ from safetensors.numpy import save_file
 
 from guided_jax.backbones import weight_files
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, KERAS, TORCHVISION
-from guided_jax.backbones.pretrained import METADATA_KEY, read_weights, write_safetensors
+from guided_jax.backbones.pretrained import METADATA_KEY, read_weights
 from guided_jax.backbones.weight_files import KnownFile, WeightsError
 from guided_jax.backbones.weight_layouts import VGG16
-from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL, check_layers, only_convs
+from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL, check_layers, only_convs, write_weights
 
 TORCH_INDEX = dict(zip(CONVS, (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), strict=True))
 
@@ -150,28 +150,10 @@ def test_fc6_as_a_convolution_is_the_dense_layer_on_flattened_features(tmp_path,
 
 @pytest.mark.parametrize("preprocessing", [TORCHVISION, CAFFE_ILSVRC])
 def test_what_is_written_is_read_with_its_preprocessing(tmp_path, preprocessing):
-    write_safetensors(tmp_path / "own.safetensors", LAYERS, preprocessing)
+    write_weights(tmp_path / "own.safetensors", LAYERS, preprocessing)
     weights = read_weights(tmp_path / "own.safetensors", shapes=SMALL)
     check_layers(weights.layers, LAYERS)
     assert weights.preprocessing == preprocessing
-
-
-def test_transposed_and_jax_arrays_are_written_as_they_look(tmp_path):
-    views = {
-        layer: {
-            "kernel": np.ascontiguousarray(parts["kernel"].transpose(3, 2, 0, 1)).transpose(2, 3, 1, 0),
-            "bias": jnp.asarray(parts["bias"]),
-        }
-        for layer, parts in LAYERS.items()
-    }
-    assert not views["conv1_1"]["kernel"].flags.c_contiguous
-    write_safetensors(tmp_path / "own.safetensors", views, CAFFE)
-    check_layers(read_weights(tmp_path / "own.safetensors", shapes=SMALL).layers, LAYERS)
-
-
-def test_writing_under_another_suffix_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"w\.npz: the name must end in \.safetensors"):
-        write_safetensors(tmp_path / "w.npz", LAYERS, CAFFE)
 
 
 def test_metadata_that_is_no_preprocessing_is_refused(tmp_path):
@@ -199,7 +181,7 @@ def test_an_unknown_file_asks_for_its_preprocessing(tmp_path, suffix):
 
 def test_the_mean_may_be_overridden_but_not_the_channels(tmp_path):
     path = tmp_path / "own.safetensors"
-    write_safetensors(path, LAYERS, CAFFE)
+    write_weights(path, LAYERS, CAFFE)
     assert read_weights(path, preprocessing="caffe-ilsvrc", shapes=SMALL).preprocessing == CAFFE_ILSVRC
     with pytest.raises(WeightsError, match=r"its weights expect bgr .*, but the preprocessing passed is rgb"):
         read_weights(path, preprocessing="torchvision", shapes=SMALL)

@@ -13,6 +13,7 @@ from guided_jax.guides.late import LearnedMasks, fixed_masks, points_by_cell
 from guided_jax.model_config import ModelConfig
 from guided_jax.resample import label_planes
 from guided_jax.segmentor import Segmentor
+from tests.guided_jax.guides.sums import add
 
 GRIDS = [("taps", 2), ("taps", 4), ("taps", 8), ("exact", 8), ("dilated", 4), ("dilated", 2)]
 SIZES = [(24, 32), (21, 29), (9, 17)]
@@ -119,7 +120,7 @@ def test_maxima_of_clicks_are_the_maximum_of_all():
         return late.guide(features, fixed_masks(planes, geometry, size), late.count_points(planes), "maximum")
 
     first = planes.at[:, :10].set(0)
-    both = guidance.add(guide(first), guide(planes - first), "maximum")
+    both = add(guide(first), guide(planes - first), "maximum")
     np.testing.assert_array_equal(both.total, guide(planes).total)
     np.testing.assert_array_equal(both.points, guide(planes).points)
 

@@ -10,11 +10,12 @@ import pytest
 from scipy.ndimage import distance_transform_cdt
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.inference.labels import predict_labels
 from guided_jax.learning.config import TrainConfig, check_train
 from guided_jax.learning.corrections import LEVELS, add_click, correct, depth_level, draw_clicks
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_train_step, place_batch, replicate
-from guided_jax.learning.step import create_state, predict_labels, train_step
+from guided_jax.learning.parallel import parallel_train_step, replicate, shard_batch
+from guided_jax.learning.step import create_state, train_step
 from tests.guided_jax.small_models import make_batch, make_model
 
 SMALL = {"size": (20, 22), "canvas": (24, 24)}
@@ -86,7 +87,7 @@ def test_as_many_clicks_as_asked_each_after_the_last():
     batch = jax.tree.map(jnp.asarray, batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
     model, params = make_model(batch, sharing="unshared")
     keys = jax.vmap(partial(jax.random.fold_in, KEY))(batch.index)
-    added = jax.jit(lambda clicks: correct(model, params, batch, keys, clicks, predict_labels).annotation)
+    added = jax.jit(lambda clicks: correct(model, params, batch, keys, clicks).annotation)
     counts = [(np.asarray(added(jnp.int32(n))) != UNKNOWN).sum((1, 2, 3, 4)) for n in (0, 1, 4)]
     assert [each.tolist() for each in counts] == [[0] * 3, [1] * 3, [4] * 3]
     one, four = np.asarray(added(jnp.int32(1))), np.asarray(added(jnp.int32(4)))
@@ -120,7 +121,7 @@ def train():
         step = parallel_train_step(step, mode, devices)
         state = replicate(create_state(jax.tree.map(jnp.array, params), optimizer, ""), devices)
         for batch in batches:
-            state, totals = step(state, place_batch(batch, mode, devices))
+            state, totals = step(state, shard_batch(batch, mode, devices))
         return jax.device_get(state.opt_state), jax.device_get(totals)
 
     return run

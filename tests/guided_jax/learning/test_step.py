@@ -13,8 +13,8 @@ from flax.traverse_util import flatten_dict
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_train_step, place_batch, replicate
-from guided_jax.learning.step import create_state, predict_labels, train_step
+from guided_jax.learning.parallel import parallel_train_step, replicate, shard_batch
+from guided_jax.learning.step import create_state, train_step
 from tests.guided_jax.small_models import make_batch, make_model
 
 SMALL = {"size": (20, 22), "canvas": (24, 24)}
@@ -63,7 +63,7 @@ class Trainer:
         """Final state and the totals of each step, as numpy."""
         state, totals = self.start(params), []
         for batch in batches:
-            state, total = self.step(state, place_batch(batch, self.mode, self.devices))
+            state, total = self.step(state, shard_batch(batch, self.mode, self.devices))
             totals.append(jax.device_get(total))
         return jax.device_get(state), totals
 
@@ -114,7 +114,7 @@ def test_devices_exchange_sums_and_nothing_else(network):
     """No episode moves between devices, though the parts of a batch are cut across them."""
     model, params = network
     trainer = Trainer(model, dataclasses.replace(SGD, accumulation=2), "jit", 4)
-    batch = place_batch(batch_number(0), "jit", trainer.devices)
+    batch = shard_batch(batch_number(0), "jit", trainer.devices)
     program = trainer.step.lower(trainer.start(params), batch).compile().as_text()
     kinds = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute|collective-broadcast"
     assert set(re.findall(rf" ({kinds})(?:-start)?\(", program)) == {"all-reduce"}
@@ -214,8 +214,3 @@ def test_the_loss_goes_down_with_a_support_of_its_own():
     losses = descent(darkened(make_batch(count=4, shots=2, **SMALL)))
     assert losses[0] == pytest.approx(np.log(2), rel=2e-5)
     assert losses[-1] < 0.5 * losses[0]
-
-
-def test_predictions_take_the_negative_on_a_tie():
-    logits = jnp.asarray(np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 2.0]], np.float32).reshape(2, 1, 3))
-    assert predict_labels(logits).tolist() == [[0, 0, 1]]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.clicks import Click, click_iou, click_score, extend, next_click, noc, simulate_clicks
+from guided_jax.episode import UNKNOWN, Click
+from guided_jax.scoring.clicks import click_iou, click_score, extend, next_click, noc, simulate_clicks
 
 
 def maps(*rows):
@@ -26,43 +26,43 @@ def restate(prediction, target, clicks):
             if (y, x) not in {click[:2] for click in clicks} and depth > best[kind][0]:
                 best[kind] = (depth, (y, x))
     kind = best[True][0] > best[False][0]
-    return None if best[kind][1] is None else Click(*best[kind][1], kind)
+    return None if best[kind][1] is None else Click(*best[kind][1], int(kind))
 
 
 def test_click_by_hand():
     target = maps("0000000", "0111110", "0111110", "0111110", "0000000")
     nothing = np.zeros_like(target)
     # The middle row is 2 from the edge in columns 2 to 4; the first of them.
-    assert next_click(nothing, target) == Click(2, 2, True)
-    assert next_click(nothing, target, [Click(2, 2, True)]) == Click(2, 3, True)
+    assert next_click(nothing, target) == Click(2, 2, 1)
+    assert next_click(nothing, target, [Click(2, 2, 1)]) == Click(2, 3, 1)
     # All of the frame taken: the ring of width 1 is wrong, the top left pixel is the first of depth 1.
-    assert next_click(np.ones_like(target), target) == Click(0, 0, False)
+    assert next_click(np.ones_like(target), target) == Click(0, 0, 0)
 
 
 def test_the_frame_is_an_edge():
     """Without the padding the corner would lie 3 deep."""
     target = maps("1100", "1100", "0000")
-    assert next_click(np.zeros_like(target), target) == Click(0, 0, True)
-    assert next_click(np.zeros((3, 3), np.uint8), np.ones((3, 3), np.uint8)) == Click(1, 1, True)
+    assert next_click(np.zeros_like(target), target) == Click(0, 0, 1)
+    assert next_click(np.zeros((3, 3), np.uint8), np.ones((3, 3), np.uint8)) == Click(1, 1, 1)
 
 
 def test_depth_counts_and_not_area():
     target = maps("111111111", "000000000", "000111000", "000111000", "000111000")
     target_area = target.copy()
     assert (target_area[0] == 1).sum() == (target_area[2:] == 1).sum()
-    assert next_click(np.zeros_like(target), target) == Click(3, 4, True)
+    assert next_click(np.zeros_like(target), target) == Click(3, 4, 1)
 
 
 def test_a_tie_is_negative():
     target, prediction = maps("100", "000", "000"), maps("001", "000", "000")
-    assert next_click(prediction, target) == Click(0, 2, False)
-    assert next_click(prediction, target, [Click(0, 2, False)]) == Click(0, 0, True)
+    assert next_click(prediction, target) == Click(0, 2, 0)
+    assert next_click(prediction, target, [Click(0, 2, 0)]) == Click(0, 0, 1)
 
 
 def test_void_is_never_clicked_and_bounds_a_region():
     target = maps("00000", "01?10", "00000")
-    assert next_click(np.zeros_like(target), target) == Click(1, 1, True)
-    assert next_click(np.ones_like(target) * (target == UNKNOWN), target) == Click(1, 1, True)
+    assert next_click(np.zeros_like(target), target) == Click(1, 1, 1)
+    assert next_click(np.ones_like(target) * (target == UNKNOWN), target) == Click(1, 1, 1)
     assert next_click((target == 1).astype(np.uint8), target) is None
     assert next_click(np.isin(target, (1, 255)), target) is None
 
@@ -70,7 +70,7 @@ def test_void_is_never_clicked_and_bounds_a_region():
 def test_nothing_left():
     target = maps("010")
     assert next_click(target, target) is None
-    assert next_click(np.zeros_like(target), target, [Click(0, 1, True)]) is None
+    assert next_click(np.zeros_like(target), target, [Click(0, 1, 1)]) is None
 
 
 @pytest.mark.parametrize("density", [0.3, 0.8])
@@ -108,7 +108,7 @@ def paint(target):
 def test_simulation():
     target = maps("000", "010", "010", "010", "010", "000")
     done = simulate_clicks(paint(target), target)
-    assert done.clicks == [Click(row, 1, True) for row in (1, 2, 3, 4)]
+    assert done.clicks == [Click(row, 1, 1) for row in (1, 2, 3, 4)]
     assert done.ious == [0.25, 0.5, 0.75, 1.0]
     assert simulate_clicks(paint(target), target, stop_at=0.5).ious == [0.25, 0.5]
     assert simulate_clicks(paint(target), target, limit=3).ious == [0.25, 0.5, 0.75]
@@ -117,7 +117,7 @@ def test_simulation():
 def test_simulation_with_a_model_that_never_learns():
     target = maps("111", "111", "111")
     done = simulate_clicks(lambda clicks: np.zeros_like(target), target, limit=5)
-    assert done.clicks == [Click(1, 1, True), *(Click(*each, True) for each in ((0, 0), (0, 1), (0, 2), (1, 0)))]
+    assert done.clicks == [Click(1, 1, 1), *(Click(*each, 1) for each in ((0, 0), (0, 1), (0, 2), (1, 0)))]
     assert done.ious == [0.0] * 5
     # All nine pixels clicked, and still wrong: there is nothing more to say.
     assert len(simulate_clicks(lambda clicks: np.zeros_like(target), target).clicks) == 9

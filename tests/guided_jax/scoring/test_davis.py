@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from guided_jax.scoring.davis import (
+    TOLERANCE,
     VideoScore,
     boundary_accuracy,
     boundary_radius,
@@ -86,28 +87,29 @@ def test_radius():
 
 def test_boundary_accuracy_by_hand():
     truth = square(10, 10, 10)
-    assert boundary_accuracy(truth, truth) == 1.0
+    assert boundary_accuracy(truth, truth, 1) == 1.0
     # The boundary of the square runs along rows and columns 9 and 19: 40 pixels. Three to the right, with a radius of
     # 1, 9 of each of the upper and the lower edge match (columns 12 to 20 of 12 to 22), and where the left side meets
     # them one pixel more. The same from the truth's side.
-    assert boundary_accuracy(square(10, 13, 10), truth) == pytest.approx(20 / 40)
+    assert boundary_accuracy(square(10, 13, 10), truth, 1) == pytest.approx(20 / 40)
     # With 8 % of the diagonal (radius 6) all of them.
-    assert boundary_accuracy(square(10, 13, 10), truth, 0.08) == 1.0
+    assert boundary_accuracy(square(10, 13, 10), truth, boundary_radius(truth.shape, 0.08)) == 1.0
     # A square of 5 in the corner: 11 of its 20 pixels lie on the edge of the truth, and 1 + 1 where its other edges
     # begin are next to it. Of the 40 of the truth the same 11 match, and 1 + 1 past their ends.
-    assert boundary_accuracy(square(10, 10, 5), truth) == pytest.approx(2 * (13 / 20) * (13 / 40) / (13 / 20 + 13 / 40))
+    expected = 2 * (13 / 20) * (13 / 40) / (13 / 20 + 13 / 40)
+    assert boundary_accuracy(square(10, 10, 5), truth, 1) == pytest.approx(expected)
 
 
 def test_empty_boundaries():
     nothing, something = np.zeros((40, 50), bool), square(10, 10, 5)
-    assert boundary_accuracy(nothing, nothing) == 1.0
-    assert boundary_accuracy(something, nothing) == 0.0
-    assert boundary_accuracy(nothing, something) == 0.0
-    assert boundary_accuracy(square(0, 0, 5), square(30, 30, 5)) == 0.0
+    assert boundary_accuracy(nothing, nothing, 1) == 1.0
+    assert boundary_accuracy(something, nothing, 1) == 0.0
+    assert boundary_accuracy(nothing, something, 1) == 0.0
+    assert boundary_accuracy(square(0, 0, 5), square(30, 30, 5), 1) == 0.0
     # A mask of the whole frame has no boundary either.
     everything = np.ones((40, 50), bool)
-    assert boundary_accuracy(everything, nothing) == 1.0
-    assert boundary_accuracy(everything, something) == 0.0
+    assert boundary_accuracy(everything, nothing, 1) == 1.0
+    assert boundary_accuracy(everything, something, 1) == 0.0
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (41, 23), (1, 9)])
@@ -117,15 +119,22 @@ def test_boundary_accuracy_is_that_of_all_pairs(shape, density, tolerance):
     rng = np.random.default_rng(0)
     for _ in range(4):
         prediction, target = rng.random((2, *shape)) < density
-        expected = restate_f(prediction, target, boundary_radius(shape, tolerance))
-        assert boundary_accuracy(prediction, target, tolerance) == pytest.approx(expected, abs=1e-12)
+        radius = boundary_radius(shape, tolerance)
+        expected = restate_f(prediction, target, radius)
+        assert boundary_accuracy(prediction, target, radius) == pytest.approx(expected, abs=1e-12)
+        if tolerance == TOLERANCE:  # the crop around the masks changes nothing
+            ((_, f),) = score_frame(prediction.astype(np.uint8), target.astype(np.uint8), 1)
+            assert f == pytest.approx(expected, abs=1e-12)
 
 
 def test_objects_at_the_frame():
     """The crop around the masks changes nothing where they touch the frame."""
     for top, left in ((0, 0), (0, 43), (33, 0), (33, 43), (15, 43), (33, 20)):
         prediction, target = square(top, left, 7), square(min(top + 2, 35), left, 5)
-        assert boundary_accuracy(prediction, target) == pytest.approx(restate_f(prediction, target, 1), abs=1e-12)
+        expected = restate_f(prediction, target, 1)
+        assert boundary_accuracy(prediction, target, 1) == pytest.approx(expected, abs=1e-12)
+        ((_, f),) = score_frame(prediction.astype(np.uint8), target.astype(np.uint8), 1)
+        assert f == pytest.approx(expected, abs=1e-12)
 
 
 def test_frame_of_two_objects():

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.clicks import Click, click_score, next_click, simulate_clicks
+from guided_jax.episode import UNKNOWN, Click
+from guided_jax.scoring.clicks import click_score, next_click, simulate_clicks
 from guided_jax.scoring.davis import davis_score, score_video
 
 # pycocotools, under trackeval.
@@ -177,7 +177,7 @@ def paint(first, radius):
     def segment(clicks):
         mask = first.copy()
         for click in clicks:
-            cv2.circle(mask, (click.column, click.row), radius, int(click.positive), cv2.FILLED)
+            cv2.circle(mask, (click.column, click.row), radius, click.label, cv2.FILLED)
         return mask
 
     return segment
@@ -215,7 +215,7 @@ def check_clicks(cases, radius):
             if click is None:
                 break
             theirs = public.click(mask)
-            assert click == Click(theirs.y, theirs.x, bool(theirs.is_positive))
+            assert click == Click(theirs.y, theirs.x, int(theirs.is_positive))
             clicks.append(click)
             mask = segment(clicks)
             compared += 1
@@ -261,7 +261,7 @@ def test_isegeval_agrees_on_the_number_of_clicks():
             self.segment, self.clicks = models[number], []
 
         def predict(self, click):
-            self.clicks.append(Click(click.y, click.x, bool(click.is_positive)))
+            self.clicks.append(Click(click.y, click.x, int(click.is_positive)))
             return self.segment(self.clicks)
 
     class Models:
@@ -298,18 +298,18 @@ GOLDEN_STATISTICS = {
     "J&F": 0.607327133,
 }
 GOLDEN_CLICKS = [
-    Click(200, 250, True),
-    Click(245, 425, False),
-    Click(293, 372, False),
-    Click(183, 161, True),
-    Click(310, 315, False),
-    Click(188, 409, False),
-    Click(145, 208, True),
-    Click(235, 158, True),
-    Click(131, 257, True),
-    Click(296, 422, False),
-    Click(309, 265, False),
-    Click(207, 452, False),
+    Click(200, 250, 1),
+    Click(245, 425, 0),
+    Click(293, 372, 0),
+    Click(183, 161, 1),
+    Click(310, 315, 0),
+    Click(188, 409, 0),
+    Click(145, 208, 1),
+    Click(235, 158, 1),
+    Click(131, 257, 1),
+    Click(296, 422, 0),
+    Click(309, 265, 0),
+    Click(207, 452, 0),
 ]
 
 

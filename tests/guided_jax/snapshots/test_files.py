@@ -112,6 +112,13 @@ class TestParameters:
         model(config)
         save_file(values, path, metadata={**metadata, MODEL_KEY: json.dumps(config)})
 
+    def test_transposed_arrays_are_written_as_they_look(self, tmp_path):
+        model, params = make_model()
+        views = jax.tree.map(lambda leaf: np.ascontiguousarray(np.asarray(leaf).T).T, params)
+        assert not views["trunk"]["conv1_1"]["kernel"].flags.c_contiguous
+        write_parameters(tmp_path / "model.safetensors", model.config, views, CAFFE)
+        check_trees(read_parameters(tmp_path / "model.safetensors")[1], jax.tree.map(np.asarray, params))
+
     def test_names_are_paths(self, path):
         assert "trunk/conv1_1/kernel" in load_file(path)
         assert "head/fc7/kernel" in load_file(path)

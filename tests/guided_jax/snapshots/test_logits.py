@@ -13,7 +13,7 @@ from tests.guided_jax.snapshots.narrow import make_narrow, random_state
 
 pytest.importorskip("torch", reason="the oracle is a PyTorch graph: pip install 'guided_jax[test]'")
 
-from tests.guided_jax import oracle
+from tests.guided_jax.snapshots import oracle
 
 LARGE, WIDE, SMALL = (97, 130), (75, 200), (33, 33)
 UNSHARED = {"shared": False, "every_shot": True}

@@ -14,6 +14,7 @@ from guided_jax.backbones.geometry import Geometry
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
 from guided_jax.resample import label_planes
+from tests.guided_jax.guides.sums import add, take_back
 from tests.guided_jax.small_models import small_model
 
 CANVAS, SIZE = (16, 20), (13, 18)
@@ -64,7 +65,7 @@ def guide_of(name):
 def add_up(guide, clicks, pooling="average"):
     total = guide([])
     for click in clicks:
-        total = guidance.add(total, guide([click]), pooling)
+        total = add(total, guide([click]), pooling)
     return total
 
 
@@ -97,7 +98,7 @@ def test_undo(name, clicks, order, keep):
     order.shuffle(clicks)
     left, undone = clicks[:keep], clicks[keep:]
     for click in undone:
-        total = guidance.take_back(total, guide([click]))
+        total = take_back(total, guide([click]))
     expected = guide(left)
     check_same(total, expected, whole)
     task = merge(total)
@@ -118,7 +119,7 @@ def test_undo_of_a_last_point_leaves_rounding_behind_that_does_not_count():
     clicks = [(row, column, 1) for row in range(13) for column in range(0, 18, 5)]
     total = add_up(guide, clicks)
     for click in clicks:
-        total = guidance.take_back(total, guide([click]))
+        total = take_back(total, guide([click]))
     assert np.abs(total.total).max() > 0
     assert not np.asarray(total.points).any()
     assert not np.asarray(merge(total).z).any()
@@ -139,7 +140,7 @@ def test_a_thousand_clicks_taken_back():
     one[200, 300] = 1
     others.flat[rng.choice(others.size, 1000, replace=False)] = 1
     others[200, 300] = UNKNOWN
-    left = guidance.take_back(guidance.add(guide(one), guide(others)), guide(others))
+    left = take_back(add(guide(one), guide(others)), guide(others))
     z = [guidance.pool_shots(jax.tree.map(lambda leaf: leaf[None], each)) for each in (left, guide(one))]
     np.testing.assert_allclose(z[0], z[1], rtol=1e-3)
     np.testing.assert_array_equal(left.mass, guide(one).mass)
@@ -149,9 +150,9 @@ def test_a_maximum_forgets_what_it_was():
     """Why `take_back` is of averages alone: after a stronger click the weaker one's maximum cannot be had back."""
     guide, _ = guide_of("maximum")
     one, two = (guide([click]) for click in [(2, 3, 1), (10, 15, 1)])
-    both = guidance.add(one, two, "maximum")
+    both = add(one, two, "maximum")
     np.testing.assert_array_equal(both.total, np.maximum(one.total, two.total))
-    np.testing.assert_array_equal(guidance.add(both, one, "maximum").total, both.total)
+    np.testing.assert_array_equal(add(both, one, "maximum").total, both.total)
     assert (np.asarray(both.total) > np.asarray(one.total)).any()
 
 
@@ -219,6 +220,6 @@ def test_clicks_on_shots_in_turn_are_all_annotations_at_once(name):
     for turn in range(3):
         for i, clicks in enumerate(annotations):
             for click in clicks[turn : turn + 1]:
-                shots[i] = guidance.add(shots[i], guide([click]), pooling)
+                shots[i] = add(shots[i], guide([click]), pooling)
     got, expected = merge(join(shots)), merge(join([guide(clicks) for clicks in annotations]))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), got, expected)

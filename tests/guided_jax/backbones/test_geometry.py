@@ -7,7 +7,7 @@ from guided_jax.resample import bilinear_weights, interpolate
 
 
 def test_cells_of_the_exact_grid():
-    """Sizes and upsampling are the reference's: tests/guided_jax/test_faithfulness.py, items 2 to 4."""
+    """Sizes and upsampling are the reference's: tests/guided_jax/model/test_faithfulness.py, items 2 to 4."""
     assert Geometry("exact", 5, 32, 7).centres(97).tolist() == [31.5, 63.5, 95.5]
 
 

@@ -11,9 +11,9 @@ from flax.traverse_util import flatten_dict
 
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.guides.guidance import Neighbours
+from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.similarity import nearest_similarity, prototype_similarity
 from guided_jax.learning.loss import cross_entropy
-from guided_jax.learning.step import predict_labels
 from tests.guided_jax.small_models import small_model
 
 CANVAS, SIZE = (24, 28), (21, 26)

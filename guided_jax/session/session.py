@@ -5,42 +5,35 @@
     session.click("frame 7", 120, 340, 1)      # row, column, label
     mask = session.mask("frame 8")             # uint8 [h, w], guided by the clicks on all images
 
-The support are the images that carry an annotation, the query is any image. Under late fusion a click costs the
-guidance of the clicked image (four cells of the grid a click), the merge, and the head; the guidance is built anew
-from the image's list of clicks, so an undo leaves no trace. An annotation by a label map, and a learned mask, cost a
-pass over the map instead. Under early fusion there is nothing to keep: each change of an image's annotation costs a
-whole pass of the encoder over that image (`inference=direct`: that image alone is then segmented).
+The images that carry an annotation are the support, any image is a query. Under late fusion a click costs the guidance
+of the clicked image (four cells of the grid for each of its clicks), the merge, and the head. The guidance is built
+anew from the image's list of clicks, so that an undo leaves no trace. An annotation by a label map, or a learned mask,
+costs a pass over the map instead. Under early fusion there is nothing to keep: each change of an image's annotation
+costs a whole pass of the encoder over that image (and with `inference=direct` that image alone can be segmented).
 """
 
 from collections.abc import Hashable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from operator import index
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int32, PyTree, UInt8
+from jaxtyping import Float, PyTree, UInt8
 
-from guided_jax.episode import UNKNOWN
+from guided_jax.compiled import CompiledMethod
+from guided_jax.episode import UNKNOWN, Click
 from guided_jax.episodic import takes_way
-from guided_jax.guides.clicks import NO_LABEL
+from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.guidance import Guidance
-from guided_jax.model_config import check_mode, geometry_of, guides_early
+from guided_jax.model_config import check_mode, geometry_of, guides_by_coordinates, query_sees_annotation
+from guided_jax.observed import Observed
 from guided_jax.segmentor import Segmentor
-from guided_jax.session_steps import compile_steps, has_whole_pass
+from guided_jax.session.steps import compile_steps, with_features
 
 CAPACITY = 32
 """Clicks on an image that one program takes; with more the capacity doubles, and another program is compiled."""
-
-
-class Click(NamedTuple):
-    """A click on an image, in pixels from the top left."""
-
-    row: int
-    column: int
-    label: int
 
 
 @dataclass
@@ -48,27 +41,23 @@ class _Image:
     """What a session holds of an image.
 
     Attributes:
-        canvas: height and width of its canvas.
-        size: its own height and width.
-        device_size: the same, [1, 2], on the device.
-        pixels: on the canvas, where a change of the annotation needs them.
-        query: the head's part of it; None where it depends on the annotation that there is now.
-        features: under late fusion.
-        support: the features on the support's grid; None until they are needed.
-        start: annotation by a label map.
-        clicks: drawn on it.
-        guidance: of both; None until it is needed.
+        canvas: height and width of its canvas in pixels.
+        size: its own height and width in pixels.
+        observed: all of it that does not depend on its annotation, on the device.
+        refined: whether `observed` is ready to be annotated.
+        start: the label map that it was annotated with; None: none.
+        clicks: made after that, in their order.
+        query: what the head sees of it under its annotation; None until it is needed.
+        guidance: what its annotation says of the task; None until it is needed.
     """
 
     canvas: tuple[int, int]
     size: tuple[int, int]
-    device_size: Array
-    pixels: Array | None
-    query: PyTree
-    features: Array | None
-    support: Array | None = None
+    observed: Observed
+    refined: bool = False
     start: UInt8[np.ndarray, "h w"] | None = None
     clicks: list[Click] = field(default_factory=list)
+    query: PyTree = None
     guidance: Guidance | None = None
 
 
@@ -108,7 +97,7 @@ class Session:
 
     @property
     def names(self) -> tuple[Hashable, ...]:
-        """Of the images, in the order in which they were added."""
+        """Names of the images, in the order in which they were added."""
         return tuple(self._images)
 
     def add(self, name: Hashable, image: UInt8[np.ndarray, "h w 3"]) -> None:
@@ -129,10 +118,8 @@ class Session:
         canvas = self._canvas(name, size)
         pixels = np.zeros((1, *canvas, 3), np.uint8)
         pixels[0, : size[0], : size[1]] = image
-        pixels, device_size = jnp.asarray(pixels), jnp.array([size], jnp.int32)
-        query, features = jax.block_until_ready(self._steps["encode"](self._variables, pixels, device_size))
-        kept = pixels if has_whole_pass(self._model) else None
-        self._images[name] = _Image(canvas, size, device_size, kept, query, features)
+        observed = self._steps.observe(self._variables, jnp.asarray(pixels), jnp.array([size], jnp.int32))
+        self._images[name] = _Image(canvas, size, jax.block_until_ready(observed))
 
     def remove(self, name: Hashable) -> None:
         """Forgets an image with its annotation and all that is kept of it on the device."""
@@ -177,7 +164,7 @@ class Session:
         return image.clicks.pop()
 
     def annotate(self, name: Hashable, annotation: UInt8[np.ndarray, "h w"]) -> None:
-        """Annotates an image by a label map, in place of what it has; further clicks are drawn on it.
+        """Annotates an image by a label map, in place of what it has; further clicks add to it.
 
         Args:
             name: of the image.
@@ -221,66 +208,58 @@ class Session:
         Raises:
             ValueError: there is no such image, or another one is annotated and the model segments that one alone.
         """
-        return self._segment("labels", name)[0]
+        return self._segment(self._steps.labels, name)[0]
 
     def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
         """The logits behind `mask`, label planes first."""
-        return self._segment("logits", name)[0]
+        return self._segment(self._steps.logits, name)[0]
 
     def compiled(self) -> int:
         """Number of programs compiled so far, by this session and its `fresh` ones together."""
-        return sum(step._cache_size() for step in self._steps.values())
+        return self._steps.programs()
 
-    def _segment(self, step: str, name: Hashable) -> np.ndarray:
+    def _segment(self, step: CompiledMethod, name: Hashable) -> np.ndarray:
         image = self._at(name)
         shots = self._shots(name)
-        if image.query is None:
-            annotation = _painted(image)
-            image.query = self._steps["stacked"](self._variables, image.pixels, annotation, image.device_size)
-        result = self._steps[step](self._variables, image.query, shots, image.device_size, canvas=image.canvas)
+        result = step(self._variables, self._query(image), shots, image.observed.size, canvas=image.canvas)
         return np.asarray(result)[..., : image.size[0], : image.size[1]].copy()
 
     def _shots(self, name: Hashable) -> tuple[Guidance, ...]:
         """Guidance of every annotated image; of an empty annotation where there is none."""
-        config = self._model.config
         annotated = {each: image for each, image in self._images.items() if image.clicks or image.start is not None}
         if any(each != name for each in annotated):
-            check_mode(config, "video", f"image {name!r}, another one is annotated: mode")
-        if config.inference == "direct":
-            return ()
+            check_mode(self._model.config, "video", f"image {name!r}, another one is annotated: mode")
         shots = [self._guidance(image) for image in annotated.values() or [self._at(name)]]
+        shots = [shot for shot in shots if shot is not None]
         # Blank shots keep the number of programs low; but `every` counts the shots, and kept features cost time.
-        if config.merge != "every" and config.locality == "global":
+        if shots and self._model.config.merge != "every" and shots[0].weights is None:
             blank = jax.tree.map(jnp.zeros_like, shots[0])
             shots += [blank] * (_power_of_two(len(shots)) - len(shots))
         return tuple(shots)
 
-    def _guidance(self, image: _Image) -> Guidance:
+    def _query(self, image: _Image) -> PyTree:
+        """What the head sees of an image, which may depend on the image's annotation."""
+        if not query_sees_annotation(self._model.config):
+            return image.observed.query
+        if image.query is None:
+            image.query = self._steps.query(self._variables, image.observed, _painted(image))
+        return image.query
+
+    def _guidance(self, image: _Image) -> Guidance | None:
+        """What the annotation of an image says; None where nothing guides the model."""
         if image.guidance is None:
-            early = guides_early(self._model.config)
-            image.guidance = self._guide_early(image) if early else self._guide_late(image)
+            if not image.refined:
+                support = self._steps.refine(self._variables, image.observed, canvas=image.canvas)
+                image.observed, image.refined = image.observed._replace(support=support), True
+            by_coordinates = image.start is None and guides_by_coordinates(self._model.config)
+            annotation = _padded(image.clicks) if by_coordinates else _painted(image)
+            shot = self._steps.guide(self._variables, image.observed, annotation)
+            image.guidance = None if shot is None else with_features(shot, image.observed)
         return image.guidance
-
-    def _guide_early(self, image: _Image) -> Guidance:
-        return self._steps["guide_early"](self._variables, image.pixels, _painted(image), image.device_size)
-
-    def _guide_late(self, image: _Image) -> Guidance:
-        config, size = self._model.config, image.device_size
-        if image.support is None:
-            image.support = image.features
-            if config.support_grid == "interpolated":
-                image.support = self._steps["refine"](self._variables, image.features, size, canvas=image.canvas)
-        if image.start is None and config.mask == "fixed":
-            shot = self._steps["guide_clicks"](self._variables, image.support, *_padded(image.clicks), size)
-        else:
-            shot = self._steps["guide_map"](self._variables, image.support, _painted(image), size)
-        return shot if config.locality == "global" else shot._replace(features=image.support)
 
     def _changed(self, image: _Image) -> None:
         """Drops what depended on the annotation."""
-        image.guidance = None
-        if not guides_early(self._model.config) and has_whole_pass(self._model):
-            image.query = None
+        image.guidance = image.query = None
 
     def _canvas(self, name: Hashable, size: tuple[int, int]) -> tuple[int, int]:
         least = geometry_of(self._model.config).minimum_size
@@ -311,14 +290,14 @@ def _painted(image: _Image) -> UInt8[np.ndarray, "1 h w"]:
     return annotation
 
 
-def _padded(clicks: Sequence[Click]) -> tuple[Int32[np.ndarray, "p 2"], Int32[np.ndarray, " p"]]:
+def _padded(clicks: Sequence[Click]) -> PaddedClicks:
     """Positions and labels of the clicks, the last one of each pixel, filled up to a power of two."""
     last = {(click.row, click.column): click.label for click in clicks}
     number = max(CAPACITY, _power_of_two(len(last)))
     points, labels = np.zeros((number, 2), np.int32), np.full(number, NO_LABEL, np.int32)
     points[: len(last)] = np.array(list(last), np.int32).reshape(-1, 2)
     labels[: len(last)] = list(last.values())
-    return points, labels
+    return PaddedClicks(points, labels)
 
 
 def _power_of_two(number: int) -> int:

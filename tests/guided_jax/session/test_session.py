@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from guided_jax.backbones.geometry import Geometry
-from guided_jax.episode import UNKNOWN, Episode
+from guided_jax.episode import UNKNOWN, Click, Episode
 from guided_jax.guides import late
-from guided_jax.guides.clicks import NO_LABEL, guide_clicks
+from guided_jax.guides.clicks import NO_LABEL, PaddedClicks, guide_clicks
 from guided_jax.resample import label_planes
-from guided_jax.session import CAPACITY, Click, Session
+from guided_jax.session import CAPACITY, Session
 from tests.guided_jax.small_models import make_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
@@ -273,9 +273,8 @@ def test_guidance_of_clicks_is_that_of_the_map(grid, stride, pooling):
     masks = late.fixed_masks(planes, geometry, size)
     by_map = late.guide(features, masks, late.count_points(planes), pooling)
     for keep, weights in {"masks": masks, "points": late.points_by_cell(planes, geometry, size), "": None}.items():
-        found = guide_clicks(
-            features, jnp.asarray(points), jnp.asarray(labels), size, geometry, 3, pooling=pooling, keep=keep
-        )
+        clicks = PaddedClicks(jnp.asarray(points), jnp.asarray(labels))
+        found = guide_clicks(features, clicks, size, geometry, 3, pooling=pooling, keep=keep)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-9), found._replace(weights=None), by_map
         )

@@ -16,7 +16,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from guided_jax.backbones.preprocessing import CAFFE_ILSVRC, normalise
-from guided_jax.backbones.pretrained import Pretrained, place
+from guided_jax.backbones.pretrained import Pretrained, load_into
 from guided_jax.backbones.vgg import Neck, he_normal
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
@@ -27,7 +27,8 @@ from guided_jax.model_config import ModelConfig, check_mode, check_model, geomet
 from guided_jax.resample import interpolate, label_planes
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.backbones.small_weights import LAYERS, only_convs
-from tests.guided_jax.graphs import equations, named
+from tests.guided_jax.guides.sums import add
+from tests.guided_jax.model.graphs import equations, named
 from tests.guided_jax.small_models import SMALL, make_batch, shapes_of, small_model
 
 EXACT = geometry_of(ModelConfig())
@@ -196,8 +197,8 @@ def test_item_05_input_channels_of_annotations():
     pretrained = LAYERS["conv1_1"]["kernel"]
     trunk = {name: jax.tree.map(jnp.zeros_like, layer) for name, layer in only_convs(LAYERS).items()}
     trunk["conv1_1"]["kernel"] = jnp.zeros((3, 3, 5, pretrained.shape[-1]))
-    placed, _ = place({"trunk": trunk}, Pretrained(only_convs(LAYERS), CAFFE_ILSVRC, "0" * 64, "a file"))
-    kernel = placed["trunk"]["conv1_1"]["kernel"]
+    loaded, _ = load_into({"trunk": trunk}, Pretrained(only_convs(LAYERS), CAFFE_ILSVRC, "0" * 64, "a file"))
+    kernel = loaded["trunk"]["conv1_1"]["kernel"]
     np.testing.assert_array_equal(kernel[:, :, :3], pretrained)
     for channel in (3, 4):
         np.testing.assert_allclose(kernel[:, :, channel], pretrained.mean(2), rtol=1e-5, atol=1e-7)
@@ -582,7 +583,7 @@ def test_item_21_interaction():
     np.testing.assert_allclose(task.z, z, rtol=1e-4)
     cleared = guide(features, np.full_like(annotation, UNKNOWN), batch.support_size)
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(cleared))
-    again = guidance.add(cleared, whole)
+    again = add(cleared, whole)
     jax.tree.map(np.testing.assert_array_equal, again, whole)
     query = compiled("prepare")(compiled("encode")(batch.query, canvas=(48, 56), size=batch.query_size))
     logits = compiled("segment")(query, Task(task.z), canvas=(48, 56), size=batch.query_size)

@@ -11,7 +11,7 @@ from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, place_batch, replicate
+from guided_jax.learning.parallel import parallel_evaluate, parallel_train_step, replicate, shard_batch
 from guided_jax.learning.step import create_state, evaluate_step, train_step
 from tests.guided_jax.small_models import make_batch, make_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
@@ -70,7 +70,7 @@ class Trainer:
         (update, mode, devices), totals = step, []
         state = replicate(self.start(), devices)
         for batch in batches:
-            state, total = update(state, place_batch(batch, mode, devices))
+            state, total = update(state, shard_batch(batch, mode, devices))
             totals.append(jax.device_get(total))
         return jax.device_get(state), totals
 
@@ -140,7 +140,7 @@ def test_trains_evaluates_saves_and_restores(name, tmp_path):
     apply = jax.jit(model.apply)
     params = jax.tree.map(jnp.asarray, state).params
     logits = np.asarray(apply({"params": params}, trainer.batch))
-    placed = replicate(params, devices), place_batch(trainer.batch, "pmap", devices)
+    placed = replicate(params, devices), shard_batch(trainer.batch, "pmap", devices)
     counts = parallel_evaluate(partial(evaluate_step, model=model), "pmap", devices)(*placed)
     by_hand = count(logits[0], trainer.batch.target)
     np.testing.assert_allclose(counts[:, 0, :3], by_hand, atol=2)  # a tie may fall either way

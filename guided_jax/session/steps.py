@@ -1,0 +1,126 @@
+"""The pure functions of a session, each a method on the bound model, and their compiled form."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, PyTree, UInt8
+
+from guided_jax.compiled import CompiledMethod
+from guided_jax.guides.clicks import PaddedClicks
+from guided_jax.guides.guidance import Guidance, Task
+from guided_jax.model_config import guidance_labels
+from guided_jax.observed import Observed
+from guided_jax.resample import interpolate, valid_cells
+from guided_jax.segmentor import Segmentor
+
+
+class Steps(NamedTuple):
+    """The functions below, each from (variables, ...), compiled once for every shape.
+
+    Attributes:
+        observe: the encoder, on an image.
+        refine: support features of an observed image, as its annotation needs them.
+        query: what the head sees of an image, where that depends on the image's annotation.
+        guide: guidance of an annotated image; None where nothing guides the model.
+        labels: label map of a query.
+        logits: logits of a query.
+    """
+
+    observe: CompiledMethod
+    refine: Callable
+    query: CompiledMethod
+    guide: Callable
+    labels: CompiledMethod
+    logits: CompiledMethod
+
+    def programs(self) -> int:
+        """Number of programs compiled so far."""
+        return sum(step.programs for step in self if isinstance(step, CompiledMethod))
+
+
+def compile_steps(model: Segmentor, way: int) -> Steps:
+    """Compiles the steps of sessions on a model, with a number of labels."""
+    step = partial(CompiledMethod, model)
+    interpolates, guided = model.config.support_grid == "interpolated", guidance_labels(model.config) > 0
+    return Steps(
+        observe=step(observe),
+        refine=step(refine, "canvas") if interpolates else lambda _, observed, canvas: observed.support,
+        query=step(Segmentor.query_observed),
+        guide=step(partial(guide, way=way)) if guided else lambda *_: None,
+        labels=step(segment_labels, "canvas"),
+        logits=step(segment_logits, "canvas"),
+    )
+
+
+def observe(model: Segmentor, image: UInt8[Array, "b h w 3"], size: Int32[Array, "b 2"]) -> Observed:
+    """All that does not depend on an annotation, but for the interpolation of the support, which few images need."""
+    return model.observe(image, image.shape[1:3], size, refined=False)
+
+
+def refine(model: Segmentor, observed: Observed, canvas: tuple[int, int]) -> Float[Array, "b n m c"]:
+    """The interpolation that `observe` leaves out."""
+    return model.refine_observed(observed, canvas).support
+
+
+def guide(model: Segmentor, observed: Observed, annotation: UInt8[Array, "1 h w"] | PaddedClicks, way: int) -> Guidance:
+    """Guidance [1, k, ...] of an annotated image, without the features that `observed` holds, which are not copied."""
+    shot = model.guide_observed(observed, annotation, way)
+    return shot if observed.support is None else shot._replace(features=None)
+
+
+def with_features(shot: Guidance, observed: Observed) -> Guidance:
+    """Gives guidance of `guide` the features that belong to the weights that it keeps."""
+    left_out = shot.weights is not None and shot.features is None
+    return shot._replace(features=observed.support) if left_out else shot
+
+
+def segment_logits(
+    model: Segmentor,
+    query: PyTree,
+    shots: tuple[Guidance, ...],
+    size: Int32[Array, "1 2"],
+    canvas: tuple[int, int],
+) -> Float[Array, "1 k h w"]:
+    """Logits at every pixel of the canvas."""
+    return model.segment(query, _merge(model, shots), canvas, size)
+
+
+def segment_labels(
+    model: Segmentor,
+    query: PyTree,
+    shots: tuple[Guidance, ...],
+    size: Int32[Array, "1 2"],
+    canvas: tuple[int, int],
+) -> UInt8[Array, "1 h w"]:
+    """The label of the greatest logit at every pixel, on a tie the smallest.
+
+    Interpolation is linear, and the labels share its normaliser, which is positive: so the scores less those of the
+    negative are interpolated, one plane less, and never divided.
+    """
+    scores, _ = model.head(query, _merge(model, shots), None)
+    apart = scores[:, 1:] - scores[:, :1]
+    inside = valid_cells(apart.shape[-2:], model.geometry.cells(size))[:, None]
+    apart = interpolate(jnp.where(inside, apart, 0.0), *(model.geometry.pixel_weights(side) for side in canvas))
+    if apart.shape[1] == 1:
+        return (apart[:, 0] > 0).astype(jnp.uint8)
+    return jnp.where(apart.max(1) > 0, jnp.argmax(apart, 1).astype(jnp.uint8) + jnp.uint8(1), jnp.uint8(0))
+
+
+def _merge(model: Segmentor, shots: tuple[Guidance, ...]) -> Task:
+    """Merges shots whose canvases may differ; none: the model is guided by none."""
+    if not shots:
+        return model.merge(None)
+    if shots[0].weights is not None:
+        sides = [max(shot.weights.shape[axis] for shot in shots) for axis in (-2, -1)]
+        shots = [_widen(shot, sides) for shot in shots]
+    return model.merge(jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *shots))
+
+
+def _widen(shot: Guidance, sides: list[int]) -> Guidance:
+    """Pads what is kept of a shot by cells without weight."""
+    more = [(0, side - now) for side, now in zip(sides, shot.weights.shape[-2:], strict=True)]
+    features = jnp.pad(shot.features.astype(jnp.float32), ((0, 0), *more, (0, 0)))
+    return shot._replace(features=features, weights=jnp.pad(shot.weights, ((0, 0), (0, 0), *more)))
