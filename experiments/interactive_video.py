@@ -68,7 +68,7 @@ def evaluate(trained: Trained, config: Config, asked: Asked) -> dict[str, Any]:
         raise UserError(f"--source={asked.source}: one source was expected")
     split = open_source(sources[0], Path(config.data.root), Path(config.data.prepared) / "datasets")
     videos = list_videos(split, every=asked.every, names=asked.videos)
-    opened, warm, times, results = Session(trained.model, trained.params), set(), Times([], [], []), []
+    opened, warm, times, results = Session(trained), set(), Times([], [], []), []
     for video in tqdm(videos, desc="videos", disable=None, leave=False):
         session, size = opened.fresh(), scaled_size(video.height, video.width, config.data.max_side)
         if size not in warm:

@@ -17,12 +17,11 @@ from experiments.evaluation.tasks import report
 from experiments.experiment import make_scorer, open_experiment, run
 from experiments.run import main
 from experiments.runs.data import evaluation_episodes
-from experiments.runs.load import Trained
+from experiments.runs.load import Trained, load_model
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config
 from guided_jax.episode import UNKNOWN
-from guided_jax.learning.checkpoints import read_about
 
 ALL_POINTS = {"eval.points": "1,5,dense"}
 
@@ -81,7 +80,7 @@ def test_metrics_of_every_update_and_of_the_evaluation(done):
 
 def test_checkpoints_say_what_they_are_of(done):
     assert sorted(path.name for path in (done / "checkpoints").iterdir()) == ["4", "6"]
-    about = read_about(done / "checkpoints", 6)
+    about = load_model(done, step=6).about
     assert about["config"] == json.loads((done / "config.json").read_text())
     assert about["code"] and about["data"]["generated:val[-3:]"]
 
@@ -253,7 +252,7 @@ def test_the_picture_shows_the_checkpoint_that_was_scored(mode, checkpoint, best
 
     def load(workdir, *, best):
         loaded.append(best)
-        return Trained(config, None, {}, 0)
+        return Trained(config, None, {}, {"step": 0})
 
     monkeypatch.setattr(runner, "run", lambda *_: {"protocol": {"data": "d", "tasks": 1}, "scores": scores})
     monkeypatch.setattr(runner, "load_model", load)
