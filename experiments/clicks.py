@@ -8,9 +8,7 @@ The model of a run segments every object of a source again and again, each time 
 
 import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -25,7 +23,6 @@ from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
-from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.scoring.clicks import LIMIT
 
 COMMAND = Command(
@@ -34,13 +31,6 @@ COMMAND = Command(
     fields=f"{FIELDS} A fold (--config.eval.classes=fold:K) is refused for a model that learnt its classes; with "
     "--config.eval.force_seen=True it is clicked on all the same, and the result says so.",
 )
-
-
-def learnt(workdir: Path, step: int) -> dict[str, Any]:
-    """What a checkpoint tells of its training: `trained_classes`, None where unknown, and `trained_on`."""
-    with closing(Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=0, read_only=True)) as kept:
-        about = kept.about(step)
-    return {name: about.get(name) for name in ("trained_classes", "trained_on")}
 
 
 def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
@@ -95,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
     trained, config, asked = parse(argv)
     with user_mistakes():
         opened = open_evaluation(config)
-        about = learnt(asked.workdir, trained.step)
+        about = {name: trained.about.get(name) for name in ("trained_classes", "trained_on")}
         seen = check_evaluation(config, opened, about["trained_classes"])
         objects = []
         for each in click_objects(trained, config, opened, asked):

@@ -34,7 +34,7 @@ from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError, user_mistakes
-from experiments.settings.fields import differing, from_dict, to_dict, with_overrides
+from experiments.settings.fields import differing, read_stored, to_dict, with_overrides
 from experiments.settings.help_texts import Command
 
 FREE = ("data.root", "data.prepared")
@@ -98,9 +98,9 @@ def parse(argv: Sequence[str]) -> tuple[MasksToScore, bool]:
         raise UserError(f"{folder}: holds no {INDEX}; name the evaluation: --config=FILE.py --config.eval.source=...")
     else:
         with user_mistakes():
-            written = from_dict(index["config"], str(folder / INDEX))
+            written = read_stored(index["config"], str(folder / INDEX))
         config = override(written, overrides, list(values))
-        other = [name for name in differing(index["config"], to_dict(config)) if name not in FREE]
+        other = [name for name in differing(to_dict(written), to_dict(config)) if name not in FREE]
         if other:
             raise UserError(
                 f"--config.{other[0]}: {folder} was written under another; to be set here are {', '.join(FREE)}"

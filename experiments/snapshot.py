@@ -35,6 +35,10 @@ from guided_jax.snapshots.models import MODELS, PREPROCESSING, canonical_name, f
 COMMAND = Command("guided_jax snapshot", __doc__, words="import|export FILE")
 
 
+LEARNT = ("trained_classes", "trained_on")
+"""What a workdir knows of the training of the `.safetensors` that it was made of."""
+
+
 def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2) -> Config:
     """Makes a workdir of a snapshot; returns its configuration, that of `snapshot`.
 
@@ -51,11 +55,13 @@ def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2)
         raise UserError(f"--model=NAME is missing: {file} does not tell its model; one of {', '.join(MODELS)}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(user_mistakes())
-        config = get_config(model or str(file))
+        config, learnt = get_config(model or str(file)), {}
         if model:
             config.model, params, preprocessing = read_snapshot(file, model, way=way)
         else:
-            _, params, preprocessing = read_parameters(file)
+            loaded = read_parameters(file)
+            params, preprocessing = loaded.params, loaded.preprocessing
+            learnt = {name: loaded.about[name] for name in LEARNT if name in loaded.about}
         stack.enter_context(open_workdir(workdir, config))
         kept = Checkpoints(workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best)
         stack.callback(kept.close)
@@ -68,6 +74,7 @@ def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2)
             "config": to_dict(config),
             "preprocessing": preprocessing.to_dict(),
             "snapshot": {"file": file.name, "sha256": checksum(file), "model": model},
+            **learnt,
             **start,
         }
         params = jax.tree.map(jnp.asarray, params)
@@ -100,7 +107,7 @@ def export_snapshot(
         if file.suffix == ".safetensors":
             if model:
                 raise UserError(f"--model={model}: a .safetensors tells its model by itself; leave --model out")
-            write_parameters(file, trained.config.model, trained.params, trained.model.preprocessing)
+            write_parameters(file, trained.config.model, trained.params, trained.model.preprocessing, trained.about)
             return []
         name = _reference_name(trained.config, model)
         departures = _departures(trained, name)

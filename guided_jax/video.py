@@ -2,7 +2,7 @@
 
 No frame tells another anything: nothing is propagated, and no parameter changes.
 
-    video = VideoSegmentor(model, params)
+    video = VideoSegmentor(guided_jax.load(path))
     guidance = video.guide(images, annotation, way=3)
     for labels in video.segment(guidance, frames): ...
 """
@@ -24,6 +24,7 @@ from guided_jax.episodic import takes_way
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.union import binary_tasks, union_logits
+from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.model_config import check_mode, geometry_of
 from guided_jax.segmentor import Segmentor
 
@@ -58,8 +59,8 @@ class VideoSegmentor:
 
     def __init__(
         self,
-        model: Segmentor,
-        params: dict,
+        model: Segmentor | WithParams,
+        params: dict | None = None,
         *,
         union: bool = False,
         chunk: int = 8,
@@ -68,15 +69,16 @@ class VideoSegmentor:
         """Puts the parameters on the devices.
 
         Args:
-            model: the network.
-            params: of the network.
+            model: what `guided_jax.load` gives, or the network alone.
+            params: of the network where it comes alone.
             union: several objects as a union of binary tasks, one against the rest; else all labels at once.
             chunk: frames at a time; rounded up to a multiple of the devices.
             devices: the frames of a chunk are divided over them; None: all of this process.
 
         Raises:
-            ValueError: the model cannot segment another image than the annotated one.
+            ValueError: the model cannot segment another image than the annotated one, or there are no parameters.
         """
+        model, params = model_and_params(model, params)
         check_mode(model.config, "video", "mode")
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}; at least 1 frame")

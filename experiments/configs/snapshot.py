@@ -52,7 +52,8 @@ def get_config(snapshot: str = "interactive-late-glob") -> Config:
 
 
 def _config_of_file(path: Path) -> Config:
-    model, _, preprocessing = read_parameters(path)
+    loaded = read_parameters(path)
+    model, preprocessing = loaded.config, loaded.preprocessing
     names = [name for name, each in PREPROCESSINGS.items() if each == preprocessing]
     if not names:
         raise ValueError(f"{path}: its preprocessing ({preprocessing.key()}) is none of {', '.join(PREPROCESSINGS)}")

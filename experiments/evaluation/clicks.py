@@ -90,7 +90,7 @@ def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: C
     for task in tasks:  # before any of them is clicked on
         name = f"{opened.split.name}: image {to_record(opened.split.records[task.record]).image_id!r}"
         choose_bucket(*scaled_size(task.height, task.width, max_side), buckets, name=name)
-    session, warm, now = Session(trained.model, trained.params, canvases=buckets), set(), None
+    session, warm, now = Session(trained, canvases=buckets), set(), None
     for task in tqdm(tasks, desc="objects", disable=None, leave=False):
         record = to_record(opened.split.records[task.record])
         target = scale_labels(task_target(record, task), max_side)

@@ -92,8 +92,7 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         check_new(choice.save, "--save")
     with user_mistakes():
         video_model = VideoSegmentor(
-            trained.model,
-            trained.params,
+            trained,
             union=choice.multi == "union",
             chunk=choice.chunk or (4 if jax.default_backend() == "cpu" else 16),
         )

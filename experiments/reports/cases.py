@@ -20,7 +20,7 @@ from experiments.runs.data import count_draws, evaluation_episodes, open_sources
 from experiments.runs.load import Trained, load_model, predict
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import flatten, with_overrides
+from experiments.settings.fields import with_overrides
 from guided_jax.episode import Episode
 from guided_jax.scoring.positive_iu import iu
 
@@ -59,11 +59,10 @@ def case_config(found: Found, where: Mapping[str, str]) -> Config:
     Raises:
         UserError: it does not tell.
     """
-    values = config_of(found)
-    if values is None:
+    config = config_of(found)
+    if config is None:
         raise UserError(f"{found.path} does not tell its configuration")
-    # A field that came later than the result has its default, which means what was there before.
-    return with_overrides(with_overrides(Config(), flatten(values), str(found.path)), {**UNUSED, **where})
+    return with_overrides(config, {**UNUSED, **where})
 
 
 def _headline(found: Found, config: Config) -> str:
@@ -135,9 +134,4 @@ def _predictions(
 
 
 def _model(found: Found) -> Trained:
-    step = found.result["protocol"]["step"]
-    for best in (False, True):
-        trained = load_model(found.path.parent, best=best)
-        if trained.step == step:
-            return trained
-    raise UserError(f"the checkpoint of step {step} is no longer in {found.path.parent}")
+    return load_model(found.path.parent, step=found.result["protocol"]["step"])

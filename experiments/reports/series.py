@@ -1,13 +1,17 @@
 """Evaluations put together: the seeds of one configuration, and the series that one protocol compares."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
 from experiments.reports.content import Spread, spread
 from experiments.reports.found import Found, read_json
 from experiments.runs.workdir import FREE, FREE_IN_EVAL
+from experiments.settings.config import Config
+from experiments.settings.errors import UserError
+from experiments.settings.fields import flatten, read_stored, to_dict
+from guided_jax.stored_config import FieldError
 
 COMPARED = (
     "data",
@@ -88,8 +92,11 @@ def join_seeds(found: Sequence[Found]) -> list[Series]:
 
 def _identity(found: Found) -> str:
     protocol = {name: value for name, value in found.result["protocol"].items() if not name.endswith("seed")}
-    config = config_of(found)
-    kept = {} if config is None else dict(_leaves(config))
+    try:
+        config = config_of(found)
+    except UserError:  # of another version; what it shares with others cannot be told, so it is a series of its own
+        config = None
+    kept = {} if config is None else flatten(to_dict(config))
     free = (*FREE, *FREE_IN_EVAL)
     kept = {name: value for name, value in kept.items() if not any(fnmatch(name, pattern) for pattern in free)}
     trained_on = found.result.get("about", {}).get("trained_on")
@@ -97,21 +104,22 @@ def _identity(found: Found) -> str:
     return json.dumps([protocol, kept, trained_on, found.name, folder], sort_keys=True)
 
 
-def config_of(found: Found) -> dict[str, Any] | None:
-    """The configuration that a result was made with; that of its workdir where it does not tell; None where unknown."""
-    config = found.result.get("about", {}).get("config")
+def config_of(found: Found) -> Config | None:
+    """The configuration that a result was made with; that of its workdir where it does not tell; None where unknown.
+
+    Raises:
+        UserError: it has fields that are unknown here.
+    """
+    values, where = found.result.get("about", {}).get("config"), found.path
     beside = found.path.parent / "config.json"
-    if config is None and beside.is_file():
-        config = read_json(beside)
-    return config if isinstance(config, dict) else None
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    if values is None and beside.is_file():
+        values, where = read_json(beside), beside
+    if not isinstance(values, dict):
+        return None
+    try:
+        return read_stored(values, str(where))
+    except FieldError as error:
+        raise UserError(str(error)) from error
 
 
 def split_by_protocol(series: Sequence[Series]) -> list[list[Series]]:

@@ -90,10 +90,8 @@ def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable
         folder = Path(protocol["predictions"])
         config = with_overrides(Config(), where)
         return config, lambda video, images, annotation, position, split: read_prediction(folder, video, position)
-    trained = load_model(found.path.parent, best=protocol["checkpoint"] == "best")
-    if trained.step != protocol["step"]:
-        raise UserError(f"the checkpoint of step {protocol['step']} is no longer in {found.path.parent}")
-    model = VideoSegmentor(trained.model, trained.params, union=protocol["way"].startswith("union"), chunk=1)
+    trained = load_model(found.path.parent, step=protocol["step"])
+    model = VideoSegmentor(trained, union=protocol["way"].startswith("union"), chunk=1)
     max_side = protocol["max_side"]
 
     def segment(video: Video, images: np.ndarray, annotation: np.ndarray, position: int, split: Split) -> np.ndarray:

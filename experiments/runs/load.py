@@ -1,13 +1,11 @@
 """A trained model from its workdir, and what it predicts."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -16,12 +14,10 @@ from data_pipelines.loader import stack_episodes
 from experiments.runs.data import evaluation_episodes, open_sources
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import FieldError, flatten, with_overrides
-from guided_jax.backbones.preprocessing import Preprocessing
-from guided_jax.episode import Episode, blank_batch
-from guided_jax.learning.checkpoints import Checkpoints
-from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.step import create_state, predict_step
+from experiments.settings.fields import read_stored
+from guided_jax.episode import Episode
+from guided_jax.learning.step import predict_step
+from guided_jax.loading import CONFIG, load, read_run_config
 from guided_jax.segmentor import Segmentor
 
 
@@ -32,46 +28,34 @@ class Trained(NamedTuple):
         config: that it was trained with.
         model: the network.
         params: for `model.apply({"params": params}, ...)`.
-        step: of the checkpoint.
+        about: what is known of the training, as in `guided_jax.loaded_model.LoadedModel`.
     """
 
     config: Config
     model: Segmentor
     params: dict
-    step: int
+    about: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Of the checkpoint."""
+        return self.about["step"]
 
 
-def load_model(workdir: Path, *, best: bool = False) -> Trained:
-    """Reads the newest checkpoint of a run, or its best.
+def load_model(workdir: Path, *, best: bool = False, step: int | None = None) -> Trained:
+    """Reads a checkpoint of a run: the newest, its best, or that of a step.
 
     Raises:
-        UserError: the folder is no workdir, its configuration is of another version, or it holds no checkpoint yet.
+        UserError: the folder is no workdir, its configuration has fields that are unknown here, or it holds no such
+            checkpoint (yet).
     """
     workdir = Path(workdir)
-    if not (workdir / "config.json").is_file():
-        raise UserError(f"{workdir}: is not the workdir of a run (it holds no config.json)")
     try:
-        # A field that came later than the run has the value that means what was there before: its default.
-        stored = flatten(json.loads((workdir / "config.json").read_text()))
-        config = with_overrides(Config(), stored, str(workdir / "config.json"))
-    except FieldError as error:
+        config = read_stored(read_run_config(workdir), str(workdir / CONFIG))
+        loaded = load(workdir, best=best, step=step)
+    except ValueError as error:
         raise UserError(str(error)) from error
-    kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=0, read_only=True)
-    try:
-        step = kept.best() if best else kept.newest()
-        if step is None:
-            raise UserError(f"{workdir}: holds no checkpoint; train first")
-        model = Segmentor(config.model, Preprocessing.from_dict(kept.about(step)["preprocessing"]))
-
-        def initial(key, batch):
-            params = model.init(key, batch)["params"]
-            return create_state(params, make_optimizer(config.train), config.train.freeze)
-
-        like = jax.eval_shape(initial, jax.random.key(0), blank_batch(64))
-        state = jax.tree.map(jnp.asarray, kept.restore(step, like))
-    finally:
-        kept.close()
-    return Trained(config, model, state.params, step)
+    return Trained(config, loaded.model, loaded.params, loaded.about)
 
 
 def spread_tasks(config: Config, number: int) -> tuple[EvaluationEpisodes, list[int]]:

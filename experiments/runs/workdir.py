@@ -26,9 +26,11 @@ from typing import Any
 import jax
 
 import experiments
+import guided_jax
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import differences, differing, flatten, to_dict
+from experiments.settings.fields import differences, differing, read_stored, to_dict
+from guided_jax.loading import CONFIG, read_run_config
 
 FREE = (
     # Where the files lie; the versions of the data sets are compared instead.
@@ -159,10 +161,7 @@ def code_version() -> str:
             answer = subprocess.run(describe, capture_output=True, text=True, check=False)
             if answer.returncode == 0:
                 return answer.stdout.strip()
-    try:
-        return importlib.metadata.version("guided_jax")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    return guided_jax.__version__
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -214,11 +213,11 @@ def refuse_other_config(path: Path, config: Config, mode: str) -> None:
     """Raises UserError, with what differs, where the folder holds a run of another config."""
     if not (path / "config.json").exists():
         return
-    before, now = _read_json(path / "config.json"), to_dict(config)
-    if not isinstance(before, dict):
-        raise UserError(f"{path / 'config.json'}: is not a config")
-    # A field that came later than the run has the value that means what was there before: its default.
-    before = flatten(to_dict(Config())) | flatten(before)
+    try:
+        before = to_dict(read_stored(read_run_config(path), str(path / CONFIG)))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    now = to_dict(config)
     free = FREE + (FREE_IN_EVAL if mode == "eval" else ())
     if config.train.schedule == "constant":  # any other depends on where it ends
         free += ("train.steps",)

@@ -1,18 +1,13 @@
 """The tree of a `Config` as dotted names: their types, docs, values, and the way to JSON and back."""
 
-import difflib
 import inspect
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from experiments.settings.config import Config
-
-
-class FieldError(ValueError):
-    """A field that is unknown, missing or ill-typed."""
+from guided_jax.stored_config import FieldError, nearest, read_fields
 
 
 def field_types(config: type) -> dict[str, type]:
@@ -43,32 +38,20 @@ def from_dict(values: dict[str, Any], where: str = "config") -> Config:
     Raises:
         FieldError: a field is unknown, missing, ill-typed, or a float that is not finite.
     """
-    return _build(Config, values, where, "")
+    return read_fields(Config, values, where)
 
 
-def _build(kind: type, values: Any, where: str, prefix: str) -> Any:
-    if not isinstance(values, dict):
-        raise FieldError(f"{where}: {prefix.rstrip('.') or 'it'} must be a group of fields, not {values!r}")
-    types = {field.name: field.type for field in fields(kind)}
-    for name in values:
-        if name not in types:
-            raise FieldError(f"{where}: no field is called {prefix}{name}{nearest(name, types)}")
-    built = {}
-    for name, expected in types.items():
-        if name not in values:
-            raise FieldError(f"{where}: the field {prefix}{name} is missing")
-        value = values[name]
-        if is_dataclass(expected):
-            built[name] = _build(expected, value, where, f"{prefix}{name}.")
-            continue
-        if expected is float and type(value) is int:
-            value = float(value)
-        if type(value) is not expected:
-            raise FieldError(f"{where}: {prefix}{name}={value!r} is not of type {expected.__name__}")
-        if expected is float and not math.isfinite(value):
-            raise FieldError(f"{where}: {prefix}{name}={value} is not a finite number")
-        built[name] = value
-    return kind(**built)
+def read_stored(values: Any, where: str) -> Config:
+    """The config of a nested dictionary that this version or an older one wrote; see `guided_jax.stored_config`.
+
+    Args:
+        values: of `config.json`, a result or an index.
+        where: the file, for messages.
+
+    Raises:
+        FieldError: a field is unknown, ill-typed, or a float that is not finite.
+    """
+    return read_fields(Config, values, where, defaults=Config())
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Any], where: str = "override") -> Config:
@@ -117,18 +100,6 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         return repr(values[name]) if name in values else "absent"
 
     return [f"{name}: {shown(a, name)} (workdir) != {shown(b, name)} (now)" for name in differing(before, now)]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """`; did you mean A or B?` with the names that are most like a misspelt one, or nothing."""
-    names = list(names)
-    last = name.rpartition(".")[2]
-    lasts = [candidate.rpartition(".")[2] for candidate in names]
-    alike = difflib.get_close_matches(last, dict.fromkeys(lasts), n=2, cutoff=0.8)
-    close = [candidate for match in alike for candidate, end in zip(names, lasts, strict=True) if end == match]
-    close.sort(key=lambda candidate: -difflib.SequenceMatcher(None, candidate, name).ratio())
-    close = (close or difflib.get_close_matches(name, names, n=2))[:3]
-    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def describe_fields(config: Config) -> str:

@@ -1,6 +1,5 @@
 """Checkpoints: Orbax, written atomically, resumable to the bit. The only file that knows Orbax."""
 
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -54,13 +53,14 @@ class Checkpoints:
             return
         directory.mkdir(parents=True, exist_ok=True)
         alone = {0} if jax.process_count() > 1 else None
+        self._processes = ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone)
         # `best_fn` is what makes Orbax write the metrics; which checkpoints stay, the policy says.
         options = ocp.CheckpointManagerOptions(
             best_fn=_score,
             preservation_policy=_Keep(keep_last, keep_best),
             cleanup_tmp_directories=not read_only,
             create=False,
-            multiprocessing_options=ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone),
+            multiprocessing_options=self._processes,
         )
         self._manager = ocp.CheckpointManager(directory, options=options)
 
@@ -79,6 +79,10 @@ class Checkpoints:
         state = jax.tree.map(np.asarray, state)
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
         self._manager.save(step, args=arguments, metrics=metrics or {}, force=True)
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, rising."""
+        return sorted(self._manager.all_steps()) if self._manager else []
 
     def newest(self) -> int | None:
         """Step of the newest complete checkpoint."""
@@ -107,6 +111,29 @@ class Checkpoints:
                 raise ValueError(f"checkpoint of step {step}: {name} has shape {stored.shape}, not {leaf.shape}")
         return restored.state
 
+    def parameters(self, step: int) -> dict[str, np.ndarray]:
+        """Reads the parameters alone, by path, as `trunk/conv1_1/kernel`: those that learnt and the frozen ones.
+
+        The checkpoint itself says which ones there are, so that neither the optimiser nor the model is needed.
+
+        Raises:
+            ValueError: the checkpoint holds no parameters.
+        """
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=self._processes)
+        folder = self._manager.directory / str(step) / "state"
+        stored = handler.metadata(folder).tree
+        missing = [name for name in ("learning", "frozen") if name not in stored]
+        if missing:
+            raise ValueError(f"{folder}: the field {missing[0]} is missing: it is not the state of a training")
+        wanted = {name: stored[name] for name in ("learning", "frozen")}
+        arguments = ocp.args.PyTreeRestore(
+            item=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted),
+            restore_args=jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), wanted),
+            partial_restore=True,
+        )
+        restored = handler.restore(folder, args=arguments)
+        return {**restored["frozen"], **restored["learning"]}
+
     def about(self, step: int) -> dict:
         """What a checkpoint says of itself."""
         return self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
@@ -121,8 +148,3 @@ class Checkpoints:
         if self._manager:
             self.wait()
             self._manager.close()
-
-
-def read_about(directory: Path, step: int) -> dict:
-    """What a checkpoint says of itself, without a manager."""
-    return json.loads((Path(directory) / str(step) / "about" / "metadata").read_text())

@@ -1,6 +1,6 @@
 """A session: images encoded once, then clicked on many times.
 
-    session = Session(model, params)
+    session = Session(guided_jax.load(path))
     session.add("frame 7", image)              # uint8 [h, w, 3]; the only run of the encoder
     session.click("frame 7", 120, 340, 1)      # row, column, label
     mask = session.mask("frame 8")             # uint8 [h, w], guided by the clicks on all images
@@ -27,6 +27,7 @@ from guided_jax.episode import UNKNOWN, Click
 from guided_jax.episodic import takes_way
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.guidance import Guidance
+from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.model_config import check_mode, geometry_of, guides_by_coordinates, query_sees_annotation
 from guided_jax.observed import Observed
 from guided_jax.segmentor import Segmentor
@@ -64,19 +65,27 @@ class _Image:
 class Session:
     """Images, their annotations, and the masks that follow from them. Not for several threads at once."""
 
-    def __init__(self, model: Segmentor, params: dict, *, way: int = 0, canvases: Sequence[tuple[int, int]] = ()):
+    def __init__(
+        self,
+        model: Segmentor | WithParams,
+        params: dict | None = None,
+        *,
+        way: int = 0,
+        canvases: Sequence[tuple[int, int]] = (),
+    ):
         """Opens a session; nothing is computed yet.
 
         Args:
-            model: the network.
-            params: its parameters.
+            model: what `guided_jax.load` gives, or the network alone.
+            params: of the network where it comes alone.
             way: number of labels, the negative included; 0: the model's own.
             canvases: heights and widths on which images lie, each on the smallest that holds it. A canvas compiles
                 once; results do not depend on it. Empty: each image on a canvas of its own size.
 
         Raises:
-            ValueError: the head takes no such number of labels.
+            ValueError: the head takes no such number of labels, or there are no parameters.
         """
+        model, params = model_and_params(model, params)
         self.way = way or model.config.way
         if self.way < 2 or not takes_way(model.config, self.way):
             raise ValueError(

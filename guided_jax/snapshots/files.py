@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
@@ -15,14 +17,21 @@ from safetensors.numpy import save_file
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.backbones.pretrained import METADATA_KEY
 from guided_jax.backbones.weight_files import WeightsError, read_arrays
-from guided_jax.episode import blank_batch
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.loaded_model import LoadedModel, check_shapes
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 from guided_jax.snapshots.layout import from_state, to_state
 from guided_jax.snapshots.models import PREPROCESSING, find_model
+from guided_jax.stored_config import read_model_config
 
 MODEL_KEY = "guided_jax.model"
 """Key of a safetensors file's metadata: the model's configuration as JSON."""
+
+ABOUT_KEY = "guided_jax.about"
+"""Key of a safetensors file's metadata: what is known of the training, as JSON."""
+
+TOLD = ("name", "step", "trained_classes", "trained_on", "data", "snapshot", "started", "code", "packages")
+"""What a file tells of the training. Paths, command and host stay behind: a file is made to be passed on."""
 
 
 def read_snapshot(path: str | Path, model: str, *, way: int = 2) -> tuple[ModelConfig, dict, Preprocessing]:
@@ -73,7 +82,13 @@ def write_snapshot(path: str | Path, model: str, params: Mapping, *, way: int = 
     _replace(path, lambda partial: torch.save(tensors, partial))
 
 
-def write_parameters(path: str | Path, config: ModelConfig, params: Mapping, preprocessing: Preprocessing) -> None:
+def write_parameters(
+    path: str | Path,
+    config: ModelConfig,
+    params: Mapping,
+    preprocessing: Preprocessing,
+    about: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a model with all that it needs, for `read_parameters`; any model.
 
     Args:
@@ -81,6 +96,7 @@ def write_parameters(path: str | Path, config: ModelConfig, params: Mapping, pre
         config: of the model.
         params: its parameters; names in the file are their paths, as `trunk/conv1_1/kernel`.
         preprocessing: of its images.
+        about: what is known of the training, JSON-able; of it the entries in `TOLD` are written.
 
     Raises:
         WeightsError: another suffix.
@@ -90,12 +106,17 @@ def write_parameters(path: str | Path, config: ModelConfig, params: Mapping, pre
         raise WeightsError(f"{path}: the name must end in .safetensors")
     # safetensors writes the memory of an array as it lies, also that of a transposed one.
     arrays = {name: np.ascontiguousarray(value) for name, value in flatten_dict(params, sep="/").items()}
-    metadata = {MODEL_KEY: json.dumps(asdict(config)), METADATA_KEY: json.dumps(preprocessing.to_dict())}
+    told = {name: about[name] for name in TOLD if name in about} if about else {}
+    metadata = {
+        MODEL_KEY: json.dumps(asdict(config)),
+        METADATA_KEY: json.dumps(preprocessing.to_dict()),
+        ABOUT_KEY: json.dumps(told),
+    }
     _replace(path, lambda partial: save_file(arrays, partial, metadata=metadata))
 
 
-def read_parameters(path: str | Path) -> tuple[ModelConfig, dict, Preprocessing]:
-    """Reads what `write_parameters` wrote.
+def read_parameters(path: str | Path) -> LoadedModel:
+    """Reads what `write_parameters` wrote, of this version or an older one.
 
     Raises:
         WeightsError: the file cannot be read, does not tell its model, or its parameters are not the model's.
@@ -105,34 +126,19 @@ def read_parameters(path: str | Path) -> tuple[ModelConfig, dict, Preprocessing]
     if MODEL_KEY not in metadata or METADATA_KEY not in metadata:
         raise WeightsError(f"{path}: its metadata do not tell the model ({MODEL_KEY}, {METADATA_KEY})")
     try:
-        config = _config(json.loads(metadata[MODEL_KEY]))
+        config = read_model_config(json.loads(metadata[MODEL_KEY]), MODEL_KEY)
         preprocessing = Preprocessing.from_dict(json.loads(metadata[METADATA_KEY]))
+        about = json.loads(metadata.get(ABOUT_KEY, "{}"))
+        if not isinstance(about, dict):
+            raise ValueError(f"{ABOUT_KEY} must be a group of fields, not {about!r}")
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{path}: its metadata cannot be read: {error}") from error
-    like = jax.eval_shape(Segmentor(config, preprocessing).init, jax.random.key(0), blank_batch(64))["params"]
-    expected = {name: leaf.shape for name, leaf in flatten_dict(like, sep="/").items()}
-    shapes = {name: value.shape for name, value in arrays.items()}
-    wrong = [name for name in {**expected, **shapes} if expected.get(name) != shapes.get(name)]
-    if wrong:
-        first = wrong[0]
-        raise WeightsError(
-            f"{path}: its parameters are not those of its model: {first} is {shapes.get(first, 'missing')}, not "
-            f"{expected.get(first, 'a parameter')}" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
-        )
-    return config, unflatten_dict(arrays, sep="/"), preprocessing
-
-
-def _config(values: dict) -> ModelConfig:
-    types = {field.name: field.type for field in fields(ModelConfig)}
-    if not isinstance(values, dict) or values.keys() != types.keys():
-        differing = sorted(types.keys() ^ set(values))
-        raise ValueError(f"{MODEL_KEY}: fields missing or unknown: {', '.join(differing)}")
-    for name, value in values.items():
-        if type(value) is not types[name]:
-            raise ValueError(f"{MODEL_KEY}: {name}={value!r} is not of type {types[name].__name__}")
-    config = ModelConfig(**values)
-    check_model(config)
-    return config
+    model = Segmentor(config, preprocessing)
+    try:
+        check_shapes(model, {name: value.shape for name, value in arrays.items()}, str(path))
+    except ValueError as error:
+        raise WeightsError(str(error)) from error
+    return LoadedModel(model, jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), about)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

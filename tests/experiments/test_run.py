@@ -22,7 +22,7 @@ from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config
 from experiments.settings.fields import with_overrides
 from guided_jax.episode import UNKNOWN
-from guided_jax.learning.checkpoints import Checkpoints, read_about
+from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
 from tests.experiments.tiny_run import make_run
@@ -84,7 +84,7 @@ def test_metrics_of_every_update_and_of_the_evaluation(done):
 
 def test_checkpoints_say_what_they_are_of(done):
     assert sorted(path.name for path in (done / "checkpoints").iterdir()) == ["4", "6"]
-    about = read_about(done / "checkpoints", 6)
+    about = load_model(done, step=6).about
     assert about["config"] == json.loads((done / "config.json").read_text())
     assert about["code"] and about["data"]["generated:val[-3:]"]
 

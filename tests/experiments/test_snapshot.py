@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+import guided_jax
 from experiments import experiment
 from experiments.runs.load import Trained, load_model
 from experiments.runs.workdir import open_workdir, record_start
@@ -56,11 +57,11 @@ def workdir(file, tmp_path):
     return tmp_path / "run"
 
 
-def make_run(workdir, params, preprocessing=CAFFE_ILSVRC, model=None, **fields):
+def make_run(workdir, params, preprocessing=CAFFE_ILSVRC, model=None, about=None, **fields):
     """A workdir as training leaves it."""
     config = Config(model=dataclasses.replace(model or MODELS[NAME].config, **fields))
     with open_workdir(workdir, config):
-        about = record_start(workdir, config, mode="train", parallel="pmap", data={})
+        about = {**(about or {}), **record_start(workdir, config, mode="train", parallel="pmap", data={})}
         kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=0)
         state = create_state(jax.tree.map(jnp.asarray, params), make_optimizer(config.train), "")
         kept.save(state, {**about, "preprocessing": preprocessing.to_dict()}, None)
@@ -127,6 +128,23 @@ def test_any_model_goes_through_safetensors(tmp_path, preprocessing):
     assert again.config.model.preprocessing == ("torchvision" if preprocessing == TORCHVISION else "caffe")
 
 
+def test_what_was_learnt_goes_along(tmp_path):
+    """From the checkpoint into the file, and into the workdir that is made of it: a fold is refused there, too."""
+    model, params = make_model()
+    learnt = {"trained_classes": ["dog"], "trained_on": {"train": "voc:train:class"}}
+    run = make_run(tmp_path / "run", params, model=model.config, about=learnt)
+    main(["snapshot", "export", str(tmp_path / "mine.safetensors"), f"--workdir={run}"])
+    told = guided_jax.load(tmp_path / "mine.safetensors").about
+    assert told["trained_classes"] == ["dog"]
+    assert told["step"] == 0
+    assert told["code"]
+    assert not {"command", "host", "config"} & told.keys()
+    main(["snapshot", "import", str(tmp_path / "mine.safetensors"), f"--workdir={tmp_path / 'again'}"])
+    again = load_model(tmp_path / "again").about
+    assert {name: again[name] for name in learnt} == learnt
+    assert again["snapshot"]["file"] == "mine.safetensors"
+
+
 class TestWhichModel:
     """Some of the reference's models have the same parameters and the same configuration here."""
 
@@ -136,7 +154,7 @@ class TestWhichModel:
             names = []
             monkeypatch.setattr("experiments.snapshot.load_model", lambda workdir, best: trained)
             monkeypatch.setattr("experiments.snapshot.write_snapshot", lambda file, name, *_, **__: names.append(name))
-            trained = Trained(config, Segmentor(config.model, CAFFE_ILSVRC), {}, 0)
+            trained = Trained(config, Segmentor(config.model, CAFFE_ILSVRC), {}, {"step": 0})
             export_snapshot(tmp_path / "out.pth", tmp_path, model)
             return names[0]
 

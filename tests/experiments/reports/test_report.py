@@ -161,6 +161,20 @@ def test_seeds_of_different_configurations_stay_apart(tmp_path):
     assert [each.label for each in group] == ["guided, seed-1", "guided, seed-2"]
 
 
+def test_a_seed_of_an_older_version_belongs_to_the_others(tmp_path):
+    """It lacks a field that came later; what it has too much cannot be compared."""
+    for seed in (1, 2, 3):
+        write(tmp_path / f"seed-{seed}", evaluation(seed=seed), config=Config(seed=seed))
+    folders = [tmp_path / "seed-1", tmp_path / "seed-2", tmp_path / "seed-3"]
+    older = to_dict(Config(seed=1))
+    del older["model"]["metric"]
+    (folders[0] / "config.json").write_text(json.dumps(older))
+    assert [len(each.found) for each in join_seeds(find_all(folders))] == [3]
+    older["model"]["color"] = "red"
+    (folders[0] / "config.json").write_text(json.dumps(older))
+    assert [len(each.found) for each in join_seeds(find_all(folders))] == [1, 2]
+
+
 def test_the_same_result_twice_counts_once(tmp_path):
     run_ = write(tmp_path / "run", evaluation())
     assert len(find_all([run_, run_ / "result.json", run_])) == 1

@@ -84,6 +84,16 @@ def test_a_field_that_came_later_than_the_run_has_its_default(tmp_path):
         pass
 
 
+def test_a_field_that_is_not_there_any_more_is_refused_by_name(tmp_path):
+    start(tmp_path, Config())
+    stored = to_dict(Config())
+    stored["train"]["correction"] = 3
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    message = r"config\.json: no field is called train\.correction; did you mean corrections\?$"
+    with pytest.raises(UserError, match=message), open_workdir(tmp_path, Config()):
+        pass
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("train.steps", 5), ("train.log_every", 1), ("data.root", "x"), ("data.workers", 2), ("eval.batch_size", 3)],

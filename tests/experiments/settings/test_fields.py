@@ -4,14 +4,15 @@ import pytest
 
 from experiments.settings.config import Config
 from experiments.settings.fields import (
-    FieldError,
     describe_fields,
     differences,
     field_types,
     from_dict,
+    read_stored,
     to_dict,
     with_overrides,
 )
+from guided_jax.stored_config import FieldError
 
 
 def test_every_field_is_documented():
@@ -37,6 +38,27 @@ def test_bad_dicts():
         from_dict({**to_dict(Config()), "seed": True})
     with pytest.raises(FieldError, match="data must be a group of fields, not 3"):
         from_dict({**to_dict(Config()), "data": 3})
+
+
+def test_what_an_older_version_wrote():
+    """What came later has its default; what there is no more is refused."""
+    config = Config(name="x", seed=7)
+    config.model.stride, config.train.learning_rate = 16, 1.0
+    values = to_dict(config)
+    assert read_stored(values, "here") == config
+    values["train"]["learning_rate"] = 1
+    del values["train"]["corrections"], values["model"]["locality"], values["eval"], values["weights"]
+    again = read_stored(values, "here")
+    assert again == config
+    assert type(again.train.learning_rate) is float
+    again.eval.draws = 3  # the defaults of one are not those of another
+    assert read_stored(values, "here") == config
+    with pytest.raises(FieldError, match=r"^here: no field is called train\.colour$"):
+        read_stored({**values, "train": {"colour": 1}}, "here")
+    with pytest.raises(FieldError, match=r"^here: eval must be a group of fields, not 3$"):
+        read_stored({**values, "eval": 3}, "here")
+    with pytest.raises(FieldError, match=r"^here: it must be a group of fields, not \[\]$"):
+        read_stored([], "here")
 
 
 def test_overrides_make_a_copy():

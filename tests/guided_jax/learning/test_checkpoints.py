@@ -1,9 +1,13 @@
+import json
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
-from guided_jax.learning.checkpoints import Checkpoints, read_about
+from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import TrainState, create_state
@@ -43,8 +47,36 @@ def test_round_trip_to_the_bit(tmp_path, optimizer):
     again = open_checkpoints(tmp_path)
     assert again.newest() == again.best() == 3
     assert_same_bits(again.restore(3, make_state(0, optimizer, seed=1)), state)
-    assert again.about(3) == read_about(tmp_path, 3) == ABOUT
+    assert again.about(3) == json.loads((tmp_path / "3" / "about" / "metadata").read_text()) == ABOUT
     again.close()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_parameters_alone(tmp_path, optimizer):
+    """Those that learnt and the frozen ones, whatever the optimiser, without its state."""
+    state = make_state(optimizer=optimizer)
+    kept = open_checkpoints(tmp_path)
+    assert kept.steps() == []
+    kept.save(state, ABOUT, None)
+    kept.save(make_state(5, optimizer, seed=1), ABOUT, None)
+    kept.wait()
+    assert kept.steps() == [3, 5]
+    assert set(state.frozen) == {"trunk/kernel"}
+    assert_same_bits(kept.parameters(3), {**state.frozen, **state.learning})
+    assert_same_bits(kept.restore(3, make_state(0, optimizer, seed=2)), state)  # the same manager resumes, too
+    kept.close()
+
+
+def test_a_checkpoint_without_parameters_is_refused(tmp_path):
+    kept = open_checkpoints(tmp_path)
+    kept.save(make_state(), ABOUT, None)
+    kept.wait()
+    folder = tmp_path / "3" / "state"
+    shutil.rmtree(folder)
+    ocp.PyTreeCheckpointer().save(folder, {"step": np.zeros((), np.int32), "learning": {"a": np.zeros(2)}})
+    with pytest.raises(ValueError, match=r"state: the field frozen is missing: it is not the state of a training"):
+        kept.parameters(3)
+    kept.close()
 
 
 def test_the_state_may_be_donated_while_it_is_written(tmp_path):

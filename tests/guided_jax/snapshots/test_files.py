@@ -12,7 +12,14 @@ from safetensors.numpy import load_file, save_file
 
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, TORCHVISION
 from guided_jax.backbones.weight_files import WeightsError
-from guided_jax.snapshots.files import MODEL_KEY, read_parameters, read_snapshot, write_parameters, write_snapshot
+from guided_jax.snapshots.files import (
+    ABOUT_KEY,
+    MODEL_KEY,
+    read_parameters,
+    read_snapshot,
+    write_parameters,
+    write_snapshot,
+)
 from guided_jax.snapshots.layout import from_state
 from guided_jax.snapshots.models import MODELS
 from tests.guided_jax.small_models import make_model
@@ -94,9 +101,17 @@ class TestParameters:
     def test_any_model(self, tmp_path, fields):
         model, params = make_model(**fields)
         write_parameters(tmp_path / "model.safetensors", model.config, params, TORCHVISION)
-        config, again, preprocessing = read_parameters(tmp_path / "model.safetensors")
-        assert (config, preprocessing) == (model.config, TORCHVISION)
-        check_trees(again, jax.tree.map(np.asarray, params))
+        again = read_parameters(tmp_path / "model.safetensors")
+        assert (again.config, again.preprocessing, again.about) == (model.config, TORCHVISION, {})
+        check_trees(again.params, params)
+
+    def test_what_is_known_of_the_training(self, tmp_path):
+        """But for what nobody else is to know."""
+        model, params = make_model()
+        about = {"step": 7, "name": "x", "trained_classes": ["dog"], "host": "mine", "command": "run --workdir=/home"}
+        write_parameters(tmp_path / "model.safetensors", model.config, params, CAFFE, about)
+        again = read_parameters(tmp_path / "model.safetensors")
+        assert again.about == {"step": 7, "name": "x", "trained_classes": ["dog"]}
 
     @pytest.fixture
     def path(self, tmp_path):
@@ -104,13 +119,13 @@ class TestParameters:
         write_parameters(tmp_path / "model.safetensors", model.config, params, CAFFE)
         return tmp_path / "model.safetensors"
 
-    def rewrite(self, path, arrays=lambda arrays: None, model=lambda model: None):
+    def rewrite(self, path, arrays=lambda arrays: None, model=lambda model: None, **others):
         with safe_open(path, "numpy") as file:
             metadata = file.metadata()
         values, config = load_file(path), json.loads(metadata[MODEL_KEY])
         arrays(values)
         model(config)
-        save_file(values, path, metadata={**metadata, MODEL_KEY: json.dumps(config)})
+        save_file(values, path, metadata={**metadata, MODEL_KEY: json.dumps(config), **others})
 
     def test_transposed_arrays_are_written_as_they_look(self, tmp_path):
         model, params = make_model()
@@ -142,8 +157,7 @@ class TestParameters:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda m: m.pop("way"), "fields missing or unknown: way$"),
-            (lambda m: m.update(ways=2), "fields missing or unknown: ways$"),
+            (lambda m: m.update(ways=2), r"no field is called model\.ways; did you mean way\?$"),
             (lambda m: m.update(way="2"), "way='2' is not of type int$"),
             (lambda m: m.update(fusion="later"), "model.fusion='later' is not one of late"),
         ],
@@ -151,6 +165,27 @@ class TestParameters:
     def test_other_models(self, path, change, message):
         self.rewrite(path, model=change)
         with pytest.raises(WeightsError, match=rf"model\.safetensors: its metadata cannot be read: .*{message}"):
+            read_parameters(path)
+
+    def test_a_file_from_before_a_field_was_there(self, path):
+        before = read_parameters(path)
+        self.rewrite(path, model=lambda m: (m.pop("locality"), m.pop("way")))
+        again = read_parameters(path)
+        assert again.config == before.config
+        check_trees(again.params, before.params)
+
+    def test_a_file_from_before_the_training_was_told(self, path):
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata()
+        del metadata[ABOUT_KEY]
+        save_file(load_file(path), path, metadata=metadata)
+        assert read_parameters(path).about == {}
+
+    def test_a_training_that_is_no_group(self, path):
+        self.rewrite(path, **{ABOUT_KEY: "[1]"})
+        with pytest.raises(
+            WeightsError, match=r"cannot be read: guided_jax\.about must be a group of fields, not \[1\]"
+        ):
             read_parameters(path)
 
     def test_a_file_without_a_model(self, tmp_path):
