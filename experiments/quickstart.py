@@ -15,10 +15,10 @@ from experiments.configs.quickstart import get_config
 from experiments.drawing.pictures import draw_predictions, draw_results
 from experiments.experiment import run
 from experiments.runs.load import load_model
-from experiments.runs.workdir import write_json
 from experiments.settings.command_line import guarded, show_messages
 from experiments.settings.config import unguided_twin
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import write_json
 
 HEADLINE = "5"
 MODELS = ("guided", "unguided")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from data_pipelines.disk import write_text
 from experiments.reports.cases import case_blocks
 from experiments.reports.click_cases import click_case_blocks
 from experiments.reports.clicks import click_sections, interactive_video_section
@@ -131,8 +132,8 @@ def write_report(asked: Asked) -> list[Section]:
         except (KeyError, TypeError) as error:
             files = ", ".join(str(each.path) for each in found)
             raise UserError(f"{files}: a result lacks what its kind has ({error!r}); score it again") from error
-        (asked.out / "report.md").write_text(to_markdown(asked.title, sections), encoding="utf-8")
-        (asked.out / "report.html").write_text(to_html(asked.title, sections, asked.out), encoding="utf-8")
+        write_text(asked.out / "report.md", to_markdown(asked.title, sections))
+        write_text(asked.out / "report.html", to_html(asked.title, sections, asked.out))
     return sections
 
 

@@ -7,7 +7,6 @@ skipped where it is done. The workdir gets `table.json` and `curve.png`, made of
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,18 +18,18 @@ from absl import flags, logging
 from data_pipelines.canvas import parse_buckets
 from experiments.benchmarks.click import measure_click
 from experiments.experiment import run
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_line import (
     Answered,
     guarded,
     own_flags,
     read_flags,
     show_messages,
-    user_mistakes,
     workdir_of,
 )
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import read_json, write_json
 from experiments.sweeping.parameters import count_parameters
 from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
 from experiments.sweeping.tables import draw_table, make_table, to_markdown
@@ -162,8 +161,9 @@ def _measured(workdir: Path, variant: Variant) -> dict | None:
     file = workdir / variant.name / MEASURED
     if not file.exists():
         return None
-    with user_mistakes():
-        measured = json.loads(file.read_text(encoding="utf-8"))
+    measured = read_json(file)
+    if not isinstance(measured, dict) or "of" not in measured:
+        raise UserError(f"{file}: does not tell what was measured; delete it, and it is measured again")
     return measured if measured["of"] == _measured_of(variant.config) else None
 
 

@@ -28,7 +28,7 @@ from absl import flags, logging
 from jaxtyping import UInt8
 
 from experiments.configs import interactive
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_line import (
     Answered,
     guarded,
@@ -40,6 +40,7 @@ from experiments.settings.command_line import (
     workdir_of,
 )
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import write_json
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.learning.step import predict_labels

@@ -20,9 +20,10 @@ import numpy as np
 from absl import flags, logging
 from jaxtyping import Float64, UInt8
 
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_line import Answered, guarded, own_flags, read_flags, user_mistakes, workdir_of
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import write_json
 from guided_jax.scoring.davis import boundary_radius, score_frame
 
 SIZE = "480x854"

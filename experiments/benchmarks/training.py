@@ -18,9 +18,10 @@ import jax
 
 from experiments.experiment import open_experiment
 from experiments.runs.data import host_batches
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_line import run_app, show_messages, user_mistakes
 from experiments.settings.config import Config
+from experiments.settings.json_files import write_json
 from guided_jax.learning.loop import Window
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, place_batch, prefetch, replicate

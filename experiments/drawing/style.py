@@ -5,9 +5,12 @@ Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which col
 """
 
 import os
+from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from data_pipelines.disk import replacing
 
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
@@ -18,5 +21,6 @@ DPI = 100
 
 
 def save_figure(figure: Figure, path: os.PathLike | str) -> None:
-    """Writes a figure as PNG, without what would differ from one machine to another."""
-    FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
+    """Writes a figure as PNG, whole or not at all, without what would differ from one machine to another."""
+    with replacing(Path(path)) as file:
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from data_pipelines.canvas import choose_bucket, parse_buckets, scale_image, scale_labels, scaled_size
 from data_pipelines.datasets.record import decode_image, to_record
+from data_pipelines.disk import replacing
 from data_pipelines.tasks import Task, Tasks, count_tasks, get_task, task_target
 from experiments.runs.data import OpenSource
 from experiments.runs.load import Trained
@@ -251,4 +252,5 @@ def save_mask(folder: Path, each: Object) -> None:
     """Writes the last mask of an object as `folder/IMAGE/OBJECT.png`."""
     path = mask_path(folder, each.image, each.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), each.mask)
+    with replacing(path) as file:
+        file.write(cv2.imencode(".png", each.mask)[1])

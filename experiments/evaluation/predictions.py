@@ -10,31 +10,38 @@ episodes of a published protocol have their number before it, as `0007-IMAGE__CL
 DIR/NAME.png are taken, too: of one number of points that nobody tells, which goes by the name of `masks`.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
-from PIL import Image
 
 from data_pipelines.datasets.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.evaluation import EvaluationEpisodes, TaskName
 from data_pipelines.points import name_count
 from experiments.evaluation.task_rows import real_episodes
-from experiments.evaluation.video_files import davis_palette
+from experiments.evaluation.video_files import write_mask
 from experiments.runs.data import count_draws
-from experiments.runs.workdir import write_json
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
+from experiments.settings.json_files import read_json, write_json
+from experiments.settings.shapes import find_fault
 from guided_jax.episode import UNKNOWN
 from guided_jax.scoring.few_shot import count_labels
 
 INDEX = "index.json"
+INDEX_SHAPE = {
+    "config": dict,
+    "points": [str],
+    "tasks": list,
+    "protocol": {"step": (int, NoneType), "seen_in_training": (str, list)},
+    "about": dict,
+}
 FLAT = "masks"
 """What stands for the number of points where a folder does not tell it."""
 
@@ -70,7 +77,7 @@ def draw_folder(folder: Path, draw: int, draws: int) -> Path:
 
 def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndarray, np.ndarray], None]:
     """What writes the masks of batches, from the numbers of their tasks and their label maps on the canvas."""
-    names, palette = name_masks(episodes), davis_palette()
+    names = name_masks(episodes)
     sizes = {episodes.number(i): episodes.size(i) for i in real_episodes(episodes)}
     points = [name_count(count) for count in episodes.counts]
 
@@ -80,9 +87,7 @@ def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndar
             for name, mask in zip(points, maps, strict=True):
                 path = folder / name / names[number]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                image = Image.fromarray(np.ascontiguousarray(mask[:height, :width]))
-                image.putpalette(palette)  # makes it an image of indices
-                image.save(path)
+                write_mask(path, mask[:height, :width])
 
     return write
 
@@ -191,8 +196,7 @@ def read_index(folder: Path) -> dict[str, Any] | None:
     path = folder / INDEX
     if not path.is_file():
         return None
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        return {name: index[name] for name in ("config", "points", "tasks", "protocol", "about")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not an index of predictions ({error})") from error
+    index = read_json(path)
+    if fault := find_fault(index, INDEX_SHAPE):
+        raise UserError(f"{path}: is not an index of predictions ({fault})")
+    return {name: index[name] for name in INDEX_SHAPE}

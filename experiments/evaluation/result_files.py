@@ -7,11 +7,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.workdir import FREE, FREE_IN_EVAL, write_json
+from experiments.runs.workdir import FREE, FREE_IN_EVAL
 from experiments.settings.command_line import override
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import differing, to_dict
+from experiments.settings.json_files import read_json, write_json
 
 
 def own_config(trained: Config, words: list[str], known_flags: list[str]) -> Config:
@@ -56,7 +57,9 @@ def write_result(workdir: Path, words: Sequence[str], result: dict[str, Any]) ->
 
 
 def _protocol(path: Path) -> Any:
+    """Of a result; None where the file is none, which is then not written over."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["protocol"]
-    except (OSError, ValueError, KeyError, TypeError):
+        result = read_json(path)
+    except UserError:
         return None
+    return result.get("protocol") if isinstance(result, dict) else None

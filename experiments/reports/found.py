@@ -1,11 +1,11 @@
 """Result files: where they lie, which kind they are of, and what is no result at all."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import read_json
 
 NO_RESULTS = ("config.json", "run.json", "index.json", "measured.json")
 
@@ -99,15 +99,3 @@ def _open(path: Path) -> list[Found]:
             if kind_of(each) == "evaluation"
         ]
     return [Found(path, kind, result)] if kind else []
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error

@@ -18,10 +18,10 @@ from experiments.report import parse, write_report
 from experiments.reports import video_cases
 from experiments.reports.content import Canvas
 from experiments.reports.found import find_results
-from experiments.runs.workdir import write_json
 from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
 from experiments.settings.fields import to_dict
+from experiments.settings.json_files import write_json
 from experiments.video import main
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN

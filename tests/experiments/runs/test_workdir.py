@@ -11,7 +11,7 @@ import jax
 import pytest
 
 import experiments
-from experiments.runs.workdir import code_version, open_workdir, record_start, write_json
+from experiments.runs.workdir import code_version, open_workdir, record_start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
@@ -183,14 +183,6 @@ def test_kill_9_lets_go_of_the_lock(tmp_path):
         holder.wait()
         with open_workdir(tmp_path, Config()) as resumed:
             assert not resumed
-
-
-def test_json_is_written_whole_or_not_at_all(tmp_path):
-    file = tmp_path / "x.json"
-    write_json(file, [1])
-    with pytest.raises(TypeError):
-        write_json(file, [object()])
-    assert json.loads(file.read_text()) == [1]
 
 
 def test_code_version(tmp_path, monkeypatch):
