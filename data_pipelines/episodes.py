@@ -13,12 +13,10 @@ from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support
 from data_pipelines.points import SHORT, CountDistribution, draw_count, draw_points, most
 from data_pipelines.pools import make_pools
+from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Tasks, get_task
 from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode
-
-BUCKET_STREAM, EPISODE_STREAM = 1, 2
-"""Told apart in the seeds, so that a group's bucket and an episode never share random numbers."""
 
 
 class Choice(NamedTuple):
@@ -144,9 +142,9 @@ class EpisodeStream:
     def _choose(self, i: int) -> tuple[Choice, np.random.Generator]:
         if not 0 <= i < len(self):
             raise IndexError(f"episode {i} of a stream of {len(self)}")
-        group = np.random.default_rng([self._seed, BUCKET_STREAM, i // self.group])
+        group = generator(self._seed, Stream.CANVAS, i // self.group)
         bucket = _draw(group, self._shares.sum(1))
-        rng = np.random.default_rng([self._seed, EPISODE_STREAM, i])
+        rng = generator(self._seed, Stream.EPISODE, i)
         source = _draw(rng, self._shares[bucket])
         rows = self._rows[bucket][source]
         return Choice(source, int(rows[rng.integers(len(rows))]), self.buckets[bucket]), rng

@@ -14,11 +14,11 @@ from data_pipelines.partners import draw_support, first_support, in_first
 from data_pipelines.points import SHORT, nested_points
 from data_pipelines.pools import MODES, make_pools
 from data_pipelines.selection.protocols import Plan
+from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Task, Tasks, get_task, task_target
 from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode
 
-LIMIT_STREAM, TASK_STREAM, PLAN_STREAM = 3, 4, 6
 FILLER = -1
 
 
@@ -128,7 +128,7 @@ class EvaluationEpisodes:
             queries = ~in_first(pool.partners, shots)[numbers]
             numbers, bucket = numbers[queries], bucket[queries]
         if limit and limit < len(numbers):
-            chosen = np.sort(np.random.default_rng([seed, LIMIT_STREAM]).permutation(len(numbers))[:limit])
+            chosen = np.sort(generator(seed, Stream.LIMIT).permutation(len(numbers))[:limit])
             numbers, bucket = numbers[chosen], bucket[chosen]
         if not len(numbers):
             raise DatasetError(f"{split.name}: no object is seen in more than {shots} frames, the support; lower shots")
@@ -145,8 +145,8 @@ class EvaluationEpisodes:
         if not 0 <= i < len(self):
             raise IndexError(f"episode {i} of {len(self)}")
         number = self._number(i)
-        stream = TASK_STREAM if self._plan is None else PLAN_STREAM
-        rng = np.random.default_rng([self._seed, stream, number, self._draw])
+        stream = Stream.TASK if self._plan is None else Stream.PLAN
+        rng = generator(self._seed, stream, number, self._draw)
         view, support = View(self._max_side), self._support(rng, number)
         episode = compose_episode(
             self._split,

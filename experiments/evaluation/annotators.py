@@ -13,14 +13,13 @@ from jaxtyping import UInt8
 from data_pipelines.canvas import scale_labels
 from data_pipelines.datasets.sources import Split
 from data_pipelines.points import nested_points
+from data_pipelines.streams import Stream, generator
 from data_pipelines.videos import Video, read_frames, read_truth
 from experiments.settings.config import Config
 from guided_jax.episode import UNKNOWN
 from guided_jax.scoring.clicks import Click, next_click
 from guided_jax.scoring.davis import region_similarity
 from guided_jax.session import Session
-
-STREAM = 9
 
 
 class Asked(NamedTuple):
@@ -168,10 +167,10 @@ def annotate_at_random(
     """
     name = zlib.crc32(video.name.encode())
     shown = [frame for frame, target in enumerate(targets) if (target == 1).any()]
-    order = np.random.default_rng([seed, STREAM, name, label, draw]).permutation(shown)[: asked.frames[-1]].tolist()
+    order = generator(seed, Stream.ANNOTATOR, name, label, draw).permutation(shown)[: asked.frames[-1]].tolist()
     dots = {}
     for frame in order:
-        rng = np.random.default_rng([seed, STREAM, name, label, draw, frame])
+        rng = generator(seed, Stream.ANNOTATOR, name, label, draw, frame)
         dots[frame] = nested_points(rng, targets[frame], asked.points)
     cells = asked.cells()
     for number, points in enumerate(asked.points):

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from data_pipelines.canvas import choose_bucket, parse_buckets, scale_image, scale_labels, scaled_size
 from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.disk import replacing
+from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Task, Tasks, count_tasks, get_task, task_target
 from experiments.runs.data import OpenSource
 from experiments.runs.load import Trained
@@ -21,9 +22,6 @@ from experiments.settings.config import Config
 from experiments.settings.fields import to_dict
 from guided_jax.scoring.clicks import Click, Clicked, click_score, noc, simulate_clicks
 from guided_jax.session import Session
-
-CLICK_STREAM = 8
-"""Tells the random choice of objects from the random numbers of episodes."""
 
 SHOWN = (1, 2, 3, 5, 10, 15, 20)
 RULE = (
@@ -75,7 +73,7 @@ def choose_tasks(tasks: Tasks, limit: int, seed: int) -> list[Task]:
     """The tasks, or some of them that the seed draws, by image."""
     rows = np.arange(count_tasks(tasks))
     if 0 < limit < len(rows):
-        rows = np.sort(np.random.default_rng([seed, CLICK_STREAM]).permutation(rows)[:limit])
+        rows = np.sort(generator(seed, Stream.CLICKS).permutation(rows)[:limit])
     return sorted((get_task(tasks, row) for row in rows.tolist()), key=lambda task: task.record)
 
 
