@@ -110,11 +110,11 @@ def segments_of(record: Record, task: Task) -> list[Segment]:
 
 
 def task_target(record: Record, task: Task, *, others: int = 0) -> UInt8[np.ndarray, "h w"]:
-    """Draws a task: 1 its pixels, 0 everything else, 255 what is void in any layer that it uses.
+    """Rasterises a task: 1 its pixels, 0 everything else, 255 what is void in any layer that it uses.
 
     Args:
         record: the task's own record.
-        task: what to draw.
+        task: one of the record's.
         others: value of the pixels of all other segments: 0, or 255 where they are unknown (the support of a video
             says nothing about the other objects).
     """

@@ -14,7 +14,8 @@ from typing import Any
 
 from absl import flags
 
-from experiments.evaluation.clicks import Asked, click_objects, describe, report, save_mask
+from experiments.evaluation.click_results import describe, report
+from experiments.evaluation.clicks import Asked, click_objects, save_mask
 from experiments.evaluation.result_files import own_config, write_result
 from experiments.runs.data import open_sources
 from experiments.runs.load import Trained, load_model

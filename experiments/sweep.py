@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 from absl import flags, logging
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from experiments.benchmarks.click import measure_click
 from experiments.experiment import run
 from experiments.runs.workdir import environment
@@ -32,7 +32,7 @@ from experiments.settings.errors import UserError
 from experiments.settings.json_files import read_json, write_json
 from experiments.sweeping.parameters import count_parameters
 from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
-from experiments.sweeping.tables import draw_table, make_table, to_markdown
+from experiments.sweeping.tables import make_table, plot_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 
 USAGE = """\
@@ -132,7 +132,7 @@ def sweep(asked: Invocation) -> dict[str, str]:
         _write_table(asked, failures)
     table = _write_table(asked, failures)
     if any(row["scores"] for row in table["variants"]):
-        draw_table(asked.workdir / "curve.png", table)
+        plot_table(asked.workdir / "curve.png", table)
     print(f"\n{to_markdown(table)}\n\nwritten to {asked.workdir}: table.json, curve.png")
     return failures
 
@@ -147,7 +147,7 @@ def _write_table(asked: Invocation, failures: dict[str, str]) -> dict:
 
 def _measure(workdir: Path, variant: Variant) -> None:
     """Counts the variant's parameters and times its click, once for all seeds."""
-    height, width = parse_buckets(variant.config.data.buckets)[0]
+    height, width = parse_canvases(variant.config.data.buckets)[0]
     measured = {
         "of": _measured_of(variant.config),
         "parameters": count_parameters(variant.config)._asdict(),

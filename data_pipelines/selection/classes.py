@@ -73,7 +73,7 @@ def canonical(name: str) -> str:
 
 
 def choose_classes(choice: ClassChoice, class_names: Sequence[str]) -> frozenset[int]:
-    """The ids, from 1, of the classes of a data set that a choice takes."""
+    """Which classes of a data set a choice takes, as ids from 1."""
     named = {canonical(name) for word in choice.words for name in _names(word)}
     return frozenset(
         number

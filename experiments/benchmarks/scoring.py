@@ -29,7 +29,7 @@ from guided_jax.scoring.davis import boundary_radius, score_frame
 SIZE = "480x854"
 
 
-def draw_frame(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+def ovals(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids of objects side by side, and a prediction of them that is a little off."""
     truth, found = np.zeros((2, height, width), np.uint8)
     part = width / objects
@@ -41,7 +41,7 @@ def draw_frame(height: int, width: int, objects: int) -> tuple[np.ndarray, np.nd
     return truth, found
 
 
-def draw_noise(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+def noise(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids at random, and a prediction that is right in most pixels."""
     rng = np.random.default_rng(0)
     truth, other = rng.integers(0, objects + 1, (2, height, width), np.uint8)
@@ -95,7 +95,7 @@ def measure_scoring(height: int, width: int, objects: int, *, rounds: int = 9) -
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        drawn = {"objects": draw_frame(height, width, objects), "whole": draw_noise(height, width, objects)}
+        drawn = {"objects": ovals(height, width, objects), "whole": noise(height, width, objects)}
         results = {name: _compare(found, truth, objects, rounds) for name, (truth, found) in drawn.items()}
     finally:
         cv2.setNumThreads(threads)

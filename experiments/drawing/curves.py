@@ -13,14 +13,14 @@ from experiments.drawing.style import DASHES, DPI, LINES, MARKERS, save_figure
 DENSE = "dense"
 
 
-def draw_curves(
+def plot_curves(
     path: os.PathLike | str,
     curves: Mapping[str, Mapping[int | str, float]],
     *,
     spreads: Mapping[str, Mapping[int | str, float]] | None = None,
     title: str = "",
 ) -> None:
-    """Draws positive IU over points per label, a line a model.
+    """Plots positive IU over points per label, a line a model.
 
     Args:
         path: of the PNG file.

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments.drawing.style import DASHES, DPI, LINES, MARKERS, save_figure
 
 
-def draw_lines(
+def plot_lines(
     path: os.PathLike | str,
     lines: Mapping[str, Sequence[tuple[int | float, float]]],
     *,
@@ -20,7 +20,7 @@ def draw_lines(
     spreads: Mapping[str, Sequence[float | None]] | None = None,
     joined: bool = True,
 ) -> None:
-    """Draws scores in [0, 1] over a quantity.
+    """Plots scores in [0, 1] over a quantity.
 
     Args:
         path: of the PNG file.

@@ -4,10 +4,11 @@
     DIR/POINTS/NAME.png         a mask a task and number of points per label: 1, 5, dense
     DIR/draw-1/POINTS/NAME.png  of several draws of support and points
 
-A mask is a PNG of one byte a pixel, with a palette or grey, as large as the query image: 0 negative, 1 the task (255 is
-it, too, in a mask of nothing else but 0). NAME is `IMAGE__CLASS`, `IMAGE__CLASS_INSTANCE` or `IMAGE__INSTANCE`; the
-episodes of a published protocol have their number before it, as `0007-IMAGE__CLASS`. Masks that lie there as
-DIR/NAME.png are taken, too: of one number of points that nobody tells, which goes by the name of `masks`.
+A mask is a PNG of one byte a pixel, with a palette or grey, as large as the query image: 0 is negative, 1 the task. In
+a mask that holds 0 and 255 alone, 255 is the task. NAME is `IMAGE__CLASS`, `IMAGE__CLASS_INSTANCE` or
+`IMAGE__INSTANCE`; the episodes of a published protocol have their number before it, as `0007-IMAGE__CLASS`. Masks may
+also lie in DIR itself, as DIR/NAME.png. Then the number of points that they were guided by is not known, and in the
+result `masks` stands for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ INDEX_SHAPE = {
     "about": dict,
 }
 FLAT = "masks"
-"""What stands for the number of points where a folder does not tell it."""
+"""Stands for the number of points of masks that lie in the folder itself, where it is not known."""
 
 
 def mask_name(task: TaskName, number: int | None = None) -> str:
@@ -76,7 +77,7 @@ def draw_folder(folder: Path, draw: int, draws: int) -> Path:
 
 
 def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndarray, np.ndarray], None]:
-    """What writes the masks of batches, from the numbers of their tasks and their label maps on the canvas."""
+    """A function that writes the masks of a batch, from its tasks' numbers and its label maps on the canvas."""
     names = name_masks(episodes)
     sizes = {episodes.number(i): episodes.size(i) for i in real_episodes(episodes)}
     points = [name_count(count) for count in episodes.counts]
@@ -107,10 +108,10 @@ def write_index(folder: Path, config: Config, result: dict[str, Any], draws: Seq
 
 
 def find_points(folder: Path, config: Config, episodes: EvaluationEpisodes) -> list[str]:
-    """The numbers of points that a folder has masks of, by name: those of the evaluation, or `masks`.
+    """The numbers of points of which a folder has masks, by name: those of the evaluation, or `masks`.
 
     Raises:
-        UserError: there is no such folder, or none of masks in it.
+        UserError: there is no such folder, or it holds no mask of the evaluation's tasks.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
@@ -135,7 +136,7 @@ def read_prediction(path: Path, size: tuple[int, int], way: int) -> UInt8[np.nda
     Args:
         path: of the file.
         size: height and width of the query.
-        way: labels of the model; its masks have those below it.
+        way: number of labels of the model, which are 0 to `way` - 1.
 
     Raises:
         UserError: naming the file and what is wrong with it: missing, broken, coloured, of another size or label.

@@ -1,4 +1,4 @@
-"""Results of programs that score a trained run: named by what was asked, and never in place of another's."""
+"""Result files of the programs that score a trained run: named by what was asked for, and never written over."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def own_config(trained: Config, words: list[str], known_flags: list[str]) -> Con
 
 
 def write_result(workdir: Path, words: Sequence[str], result: dict[str, Any]) -> Path:
-    """Writes a result, in place of an earlier one of the same protocol only; gives the file.
+    """Writes a result, and returns its file: an earlier file is replaced only if its protocol is the same.
 
     Args:
         workdir: where to.
@@ -57,7 +57,7 @@ def write_result(workdir: Path, words: Sequence[str], result: dict[str, Any]) ->
 
 
 def _protocol(path: Path) -> Any:
-    """Of a result; None where the file is none, which is then not written over."""
+    """The protocol of a result; None where the file holds no result, and so is not written over."""
     try:
         result = read_json(path)
     except UserError:

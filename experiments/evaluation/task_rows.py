@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_pipelines.evaluation import EvaluationEpisodes
+from experiments.evaluation.spread import defined
 from experiments.evaluation.tasks import Scores
 from experiments.settings.errors import UserError
 from experiments.settings.json_files import read_json_lines, write_json, write_json_lines
@@ -48,12 +49,9 @@ def make_rows(draws: Sequence[Scores], episodes: Sequence[EvaluationEpisodes]) -
             row |= {"class": name.class_name, "instance": name.instance}
             if name.video:
                 row |= {"video": name.video, "frame": name.frame}
-            values = [float(each) for each in iu(counts[:, :3])]
+            values = [defined(each) for each in iu(counts[:, :3])]
             row["counts"] = dict(zip(scores.by_points, counts.tolist(), strict=True))
-            row["pos_iu"] = {
-                points: value if value == value else None
-                for points, value in zip(scores.by_points, values, strict=True)
-            }
+            row["pos_iu"] = dict(zip(scores.by_points, values, strict=True))
             rows.append(row)
     return rows
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
-from experiments.reports.content import Spread, spread
+from experiments.evaluation.spread import Spread, spread
 from experiments.reports.found import Found
 from experiments.runs.workdir import FREE, FREE_IN_EVAL
 from experiments.settings.json_files import read_json

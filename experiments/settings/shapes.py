@@ -27,7 +27,7 @@ def find_fault(value: Any, shape: Shape, where: str = "") -> str | None:
     """
     if isinstance(shape, dict):
         if not isinstance(value, dict):
-            return f"{where or 'the file'}: is no object"
+            return _say(where, "is no object")
         for key, inner in shape.items():
             name = key.removesuffix("?")
             if key == EACH:
@@ -35,7 +35,7 @@ def find_fault(value: Any, shape: Shape, where: str = "") -> str | None:
             elif name in value and not (name != key and value[name] is None):
                 pairs = [(name, value[name])]
             elif name == key:
-                return f"{_join(where, name)}: is missing"
+                return _say(_join(where, name), "is missing")
             else:
                 pairs = []
             if fault := _first([find_fault(each, inner, _join(where, part)) for part, each in pairs]):
@@ -43,9 +43,13 @@ def find_fault(value: Any, shape: Shape, where: str = "") -> str | None:
         return None
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return f"{where or 'the file'}: is no list"
+            return _say(where, "is no list")
         return _first([find_fault(each, shape[0], _join(where, str(i))) for i, each in enumerate(value)])
-    return None if isinstance(value, shape) else f"{where or 'the file'}: is {value!r:.40}"
+    return None if isinstance(value, shape) else _say(where, f"is {value!r:.40}")
+
+
+def _say(where: str, what: str) -> str:
+    return f"{where}: {what}" if where else what
 
 
 def _join(where: str, name: str) -> str:

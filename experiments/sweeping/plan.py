@@ -30,9 +30,9 @@ class Variant(NamedTuple):
 
     Attributes:
         name: of the variant, also of its folder.
-        experiments: files that ask for it.
-        overrides: what it changes of their base.
-        config: of the first seed.
+        experiments: the files that have this variant.
+        overrides: fields of their base that it changes, by dotted name.
+        config: of the run with the first seed.
     """
 
     name: str

@@ -257,7 +257,7 @@ def test_the_picture_shows_the_checkpoint_that_was_scored(mode, checkpoint, best
 
     monkeypatch.setattr(runner, "run", lambda *_: {"protocol": {"data": "d", "tasks": 1}, "scores": scores})
     monkeypatch.setattr(runner, "load_model", load)
-    monkeypatch.setattr(runner, "draw_results", lambda *_: None)
-    monkeypatch.setattr(runner, "draw_predictions", lambda *_, **__: None)
+    monkeypatch.setattr(runner, "plot_results", lambda *_: None)
+    monkeypatch.setattr(runner, "plot_predictions", lambda *_, **__: None)
     runner.main(config, tmp_path, mode, "jit")
     assert loaded == [best]

@@ -51,7 +51,7 @@ def test_what_a_file_lacks():
     assert find_fault(sound, SHAPE) is None
     assert find_fault({"name": "a", "scores": {}}, SHAPE) is None
     for value, fault in [
-        ([], "the file: is no object"),
+        ([], "is no object"),
         ({"scores": {}}, "name: is missing"),
         ({"name": None, "scores": {}}, "name: is None"),
         ({"name": "a", "scores": []}, "scores: is no object"),
