@@ -93,9 +93,9 @@ def _over_frames(labels: Sequence[str], found: Sequence[Found], figures: FigureF
 
 def mean_track(tracks: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     """The mean of scores by frame over videos of any length, at evenly spaced shares of the length."""
-    places = np.linspace(0, 1, BINS)
-    values = [np.interp(places, np.linspace(0, 1, len(track)), track) for track in tracks]
-    return [(float(place), float(value)) for place, value in zip(places, np.mean(values, axis=0), strict=True)]
+    positions = np.linspace(0, 1, BINS)
+    values = [np.interp(positions, np.linspace(0, 1, len(track)), track) for track in tracks]
+    return [(float(position), float(value)) for position, value in zip(positions, np.mean(values, axis=0), strict=True)]
 
 
 def _over_seconds(labels: Sequence[str], found: Sequence[Found], figures: FigureFolder) -> list[Picture]:

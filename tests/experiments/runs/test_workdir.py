@@ -11,6 +11,7 @@ import jax
 import pytest
 
 import experiments
+from data_pipelines import disk
 from experiments.runs.workdir import code_version, open_workdir, record_start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
@@ -168,6 +169,13 @@ def test_a_second_run_at_the_same_time_is_refused(tmp_path):
         pass
     with open_workdir(tmp_path, Config()):
         pass
+
+
+def test_where_there_are_no_locks_a_run_starts_all_the_same(tmp_path, monkeypatch):
+    """On Windows, and on some file systems: nobody is kept out, and nobody is named as the owner."""
+    monkeypatch.setattr(disk, "fcntl", None)
+    with open_workdir(tmp_path, Config()), open_workdir(tmp_path, Config()):
+        assert (tmp_path / ".lock").read_text() == ""
 
 
 def test_kill_9_lets_go_of_the_lock(tmp_path):
