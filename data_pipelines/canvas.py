@@ -8,47 +8,48 @@ from jaxtyping import UInt8
 
 from data_pipelines.datasets.record import DatasetError
 
-Bucket = tuple[int, int]
-"""Height and width of a canvas in pixels."""
+Canvas = tuple[int, int]
+"""Height and width, in pixels, of the padded frame that an image lies in; `data.buckets` is a list of them."""
 
 
-def parse_buckets(text: str) -> tuple[Bucket, ...]:
+def parse_canvases(text: str) -> tuple[Canvas, ...]:
     """Parses canvases, height x width: '384x512,512x384,512x512'.
 
     Raises:
         ValueError: what cannot be parsed, and what could.
     """
-    buckets = []
+    canvases = []
     for word in text.split(","):
         sides = [side.strip() for side in word.split("x")]
         if len(sides) != 2 or not all(side.isascii() and side.isdigit() and int(side) for side in sides):
             raise ValueError(
                 f"buckets {text!r}: {word.strip()!r} is not HEIGHTxWIDTH; write for example 384x512,512x384,512x512"
             )
-        buckets.append((int(sides[0]), int(sides[1])))
-    if len(set(buckets)) < len(buckets):
+        canvases.append((int(sides[0]), int(sides[1])))
+    if len(set(canvases)) < len(canvases):
         raise ValueError(f"buckets {text!r}: a canvas occurs twice")
-    return tuple(buckets)
+    return tuple(canvases)
 
 
-def name_bucket(bucket: Bucket) -> str:
-    """The bucket as it is written in a config: '384x512'."""
-    return f"{bucket[0]}x{bucket[1]}"
+def name_canvas(canvas: Canvas) -> str:
+    """The canvas as it is written in a config: '384x512'."""
+    return f"{canvas[0]}x{canvas[1]}"
 
 
-def choose_bucket(height: int, width: int, buckets: Sequence[Bucket], *, name: str = "an image") -> Bucket:
-    """The bucket of least area that holds an image.
+def choose_canvas(height: int, width: int, canvases: Sequence[Canvas], *, name: str = "an image") -> Canvas:
+    """The canvas of least area that holds an image.
 
     Raises:
         DatasetError: none does.
     """
-    fitting = [bucket for bucket in buckets if bucket[0] >= height and bucket[1] >= width]
+    fitting = [canvas for canvas in canvases if canvas[0] >= height and canvas[1] >= width]
     if not fitting:
         raise DatasetError(
             f"{name} of {height}x{width} pixels (height x width) fits none of the buckets "
-            f"{','.join(map(name_bucket, buckets))}: add one that is large enough, or set max_side to scale images down"
+            f"{','.join(map(name_canvas, canvases))}: add one that is large enough, or set max_side to scale images "
+            "down"
         )
-    return min(fitting, key=lambda bucket: bucket[0] * bucket[1])
+    return min(fitting, key=lambda canvas: canvas[0] * canvas[1])
 
 
 def scaled_size(height: int, width: int, max_side: int) -> tuple[int, int]:
@@ -69,11 +70,11 @@ def scale_labels(labels: UInt8[np.ndarray, "h w"], max_side: int) -> UInt8[np.nd
     return _scale(labels, max_side, cv2.INTER_NEAREST_EXACT)
 
 
-def place(array: np.ndarray, bucket: Bucket, fill: int) -> np.ndarray:
-    """Lays an array [h, w, ...] at the top left of a canvas filled with `fill`."""
-    canvas = np.full((*bucket, *array.shape[2:]), fill, array.dtype)
-    canvas[: array.shape[0], : array.shape[1]] = array
-    return canvas
+def pad_to_canvas(array: np.ndarray, canvas: Canvas, fill: int) -> np.ndarray:
+    """Pads an array [h, w, ...] with `fill`, below and at the right, to the size of a canvas."""
+    padded = np.full((*canvas, *array.shape[2:]), fill, array.dtype)
+    padded[: array.shape[0], : array.shape[1]] = array
+    return padded
 
 
 def _scale(array: np.ndarray, max_side: int, interpolation: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.canvas import Bucket, name_bucket, place, scaled_size
+from data_pipelines.canvas import Canvas, name_canvas, pad_to_canvas, scaled_size
 from data_pipelines.datasets.record import DatasetError, Record, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.feature_store import FeatureStore
@@ -16,7 +16,7 @@ from data_pipelines.views import View, view_image, view_key, view_labels
 from guided_jax.episode import UNKNOWN, Episode
 
 Annotate = Callable[[UInt8[np.ndarray, "h w"]], UInt8[np.ndarray, "a h w"]]
-"""Draws the A annotations of a target."""
+"""Gives the A annotations of a target."""
 
 
 class CachedFeatures(NamedTuple):
@@ -24,23 +24,11 @@ class CachedFeatures(NamedTuple):
 
     Attributes:
         store: holds them under `view_key`.
-        shapes: for each bucket the shape [height, width, channels] of every map on that canvas.
+        shapes: for each canvas the shape [height, width, channels] of every map on that canvas.
     """
 
     store: FeatureStore
-    shapes: Mapping[Bucket, tuple[tuple[int, int, int], ...]]
-
-
-class Canvas(NamedTuple):
-    """What the images of an episode are laid on.
-
-    Attributes:
-        bucket: height and width in pixels.
-        features: where to take trunk features; None takes the images themselves.
-    """
-
-    bucket: Bucket
-    features: CachedFeatures | None = None
+    shapes: Mapping[Canvas, tuple[tuple[int, int, int], ...]]
 
 
 class Shown(NamedTuple):
@@ -56,6 +44,7 @@ def compose_episode(
     support: Sequence[Shown] | None,
     *,
     canvas: Canvas,
+    features: CachedFeatures | None = None,
     annotate: Annotate,
     shots: int = 1,
     others: int = 0,
@@ -69,20 +58,20 @@ def compose_episode(
         split: where the records are.
         query: the task, as shown.
         support: tasks of the same meaning, at most `shots`, whose annotated images are the support; None where the
-            annotated query image itself is it.
-        canvas: holds every image.
+            query image itself, annotated, is the support.
+        canvas: height and width in pixels; holds every image.
+        features: where to take trunk features; None takes the images themselves.
         annotate: called once per support image, on its target at the size shown.
         shots: S; shots without a task are blank canvases without annotation.
         others: value of all other segments in the support: 0, or 255 for unknown.
         index: the episode's number.
     """
     read = functools.cache(lambda row: to_record(split.records[row]))
-    bucket = canvas.bucket
     view, target = _labels(read(query.task.record), query)
     fields = {
-        "query": _picture(read(query.task.record), view, canvas),
+        "query": _picture(read(query.task.record), view, canvas, features),
         "query_size": np.array(target.shape, np.int32),
-        "target": place(target, bucket, UNKNOWN),
+        "target": pad_to_canvas(target, canvas, UNKNOWN),
         "task_class": np.array(query.task.class_id, np.int32),
         "index": np.array(index, np.uint32),
         "real": np.array(True),
@@ -93,11 +82,11 @@ def compose_episode(
         records = [read(each.task.record) for each in support]
         views, targets = zip(*(_labels(*each, others) for each in zip(records, support, strict=True)), strict=True)
         annotations = [annotate(each) for each in targets]
-        pictures = [_picture(*each, canvas) for each in zip(records, views, strict=True)]
+        pictures = [_picture(*each, canvas, features) for each in zip(records, views, strict=True)]
         blank = shots - len(support)
-        pictures = _stack_shots(pictures + [_blank(canvas)] * blank)
-        sizes = np.array([each.shape for each in targets] + [bucket] * blank, np.int32)
-    annotation = np.full((annotations[0].shape[0], shots, *bucket), UNKNOWN, np.uint8)
+        pictures = _stack_shots(pictures + [_blank(canvas, features)] * blank)
+        sizes = np.array([each.shape for each in targets] + [canvas] * blank, np.int32)
+    annotation = np.full((annotations[0].shape[0], shots, *canvas), UNKNOWN, np.uint8)
     for shot, each in enumerate(annotations):
         annotation[:, shot, : each.shape[1], : each.shape[2]] = each
     return Episode(support=pictures, support_size=sizes, annotation=annotation, **fields)
@@ -112,11 +101,12 @@ def _labels(record: Record, shown: Shown, others: int = 0) -> tuple[View, UInt8[
     return view, target
 
 
-def _picture(record: Record, view: View, canvas: Canvas) -> np.ndarray | tuple[np.ndarray, ...]:
-    if canvas.features is None:
-        return place(view_image(record, view), canvas.bucket, 0)
-    maps = canvas.features.store.read(view_key(record, view))
-    shapes = canvas.features.shapes[canvas.bucket]
+def _picture(
+    record: Record, view: View, canvas: Canvas, features: CachedFeatures | None
+) -> np.ndarray | tuple[np.ndarray, ...]:
+    if features is None:
+        return pad_to_canvas(view_image(record, view), canvas, 0)
+    maps, shapes = features.store.read(view_key(record, view)), features.shapes[canvas]
     fits = len(maps) == len(shapes) and all(
         m.shape[0] <= s[0] and m.shape[1] <= s[1] and m.shape[2] == s[2] for m, s in zip(maps, shapes, strict=False)
     )
@@ -124,15 +114,15 @@ def _picture(record: Record, view: View, canvas: Canvas) -> np.ndarray | tuple[n
         size = scaled_size(record.height, record.width, view.max_side)
         raise DatasetError(
             f"features of image {record.image_id!r} ({size[0]}x{size[1]}) have shapes {[m.shape for m in maps]}, which "
-            f"do not fit the maps {list(shapes)} of the canvas {name_bucket(canvas.bucket)}: they are of another trunk"
+            f"do not fit the maps {list(shapes)} of the canvas {name_canvas(canvas)}: they are of another trunk"
         )
-    return tuple(place(each, shape[:2], 0) for each, shape in zip(maps, shapes, strict=True))
+    return tuple(pad_to_canvas(each, shape[:2], 0) for each, shape in zip(maps, shapes, strict=True))
 
 
-def _blank(canvas: Canvas) -> np.ndarray | tuple[np.ndarray, ...]:
-    if canvas.features is None:
-        return np.zeros((*canvas.bucket, 3), np.uint8)
-    return tuple(np.zeros(shape, np.float16) for shape in canvas.features.shapes[canvas.bucket])
+def _blank(canvas: Canvas, features: CachedFeatures | None) -> np.ndarray | tuple[np.ndarray, ...]:
+    if features is None:
+        return np.zeros((*canvas, 3), np.uint8)
+    return tuple(np.zeros(shape, np.float16) for shape in features.shapes[canvas])
 
 
 def _stack_shots(pictures: list) -> np.ndarray | tuple[np.ndarray, ...]:

@@ -7,18 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.canvas import Bucket
-from data_pipelines.compose import CachedFeatures, Canvas, Shown, compose_episode
+from data_pipelines.canvas import Canvas
+from data_pipelines.compose import CachedFeatures, Shown, compose_episode
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support
 from data_pipelines.points import SHORT, CountDistribution, draw_count, draw_points, most
 from data_pipelines.pools import make_pools
+from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Tasks, get_task
 from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode
-
-BUCKET_STREAM, EPISODE_STREAM = 1, 2
-"""Told apart in the seeds, so that a group's bucket and an episode never share random numbers."""
 
 
 class Choice(NamedTuple):
@@ -26,24 +24,24 @@ class Choice(NamedTuple):
 
     source: int
     row: int
-    bucket: Bucket
+    canvas: Canvas
 
 
 class EpisodeStream:
     """Endless training episodes over a mixture of sources.
 
     A source is drawn by its weight, then one of its tasks uniformly: tasks are masks, not images, so an image with
-    more of them comes more often, as in the reference. The episodes of a group, one global batch, share a bucket,
+    more of them comes more often, as in the reference. The episodes of a group, one global batch, share a canvas,
     itself drawn by the share of the tasks that need it; this leaves the distribution over tasks as it is.
 
     Support by mode. Interactive: the query image itself, `draws` annotations of it. Semantic: other images of the
     class in the same split, never the query. Video: other frames of the clip that show the object; the other objects
     are unknown there, and negative in the query. Views: other views of the query image (the whole, and its crops),
-    which makes a stand-in for video of stills.
+    so that stills stand in for video.
 
     Attributes:
         group: episodes per group.
-        buckets: height and width of the canvases.
+        canvases: height and width of the canvases.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class EpisodeStream:
         mode: str,
         shots: CountDistribution,
         points: CountDistribution,
-        buckets: Sequence[Bucket],
+        canvases: Sequence[Canvas],
         seed: int,
         group: int,
         max_side: int = 0,
@@ -72,7 +70,7 @@ class EpisodeStream:
             shots: distribution of support images per episode; their arrays have the largest number, and the shots
                 beyond the drawn one are annotated nowhere. 1 in interactive mode.
             points: distribution of points per label, drawn anew for each annotation of each support image.
-            buckets: height and width of the canvases.
+            canvases: height and width of the canvases.
             seed: of the whole stream.
             group: the global batch size.
             max_side: images are scaled down to this longer side in pixels; 0 keeps their size.
@@ -85,7 +83,7 @@ class EpisodeStream:
 
         Raises:
             ValueError: an argument out of range.
-            DatasetError: a source cannot pose tasks in this mode, or an image fits no bucket.
+            DatasetError: a source cannot pose tasks in this mode, or an image fits no canvas.
         """
         weights = np.array([weight for *_, weight in sources], float)
         if not len(weights) or not (np.isfinite(weights) & (weights > 0)).all():
@@ -98,16 +96,18 @@ class EpisodeStream:
             raise ValueError(f"group is {group} and draws {draws}; each must be 1 or more")
         if short not in SHORT:
             raise ValueError(f"short is {short!r}; it must be one of {', '.join(SHORT)}")
-        self.group, self.buckets = group, tuple(buckets)
+        self.group, self.canvases = group, tuple(canvases)
         self._mode, self._shots, self._points, self._seed = mode, shots, points, seed
         self._max_side, self._draws, self._flip, self._crops, self._features = max_side, draws, flip, crops, features
         self._allow_self, self._short = allow_self, short
         self._pools = make_pools(
-            [(split, tasks) for split, tasks, _ in sources], mode, self.buckets, max_side, allow_self=allow_self
+            [(split, tasks) for split, tasks, _ in sources], mode, self.canvases, max_side, allow_self=allow_self
         )
-        self._rows = [[pool.rows[pool.bucket == bucket] for pool in self._pools] for bucket in range(len(self.buckets))]
+        self._rows = [
+            [pool.rows[pool.canvas == canvas] for pool in self._pools] for canvas in range(len(self.canvases))
+        ]
         shares = [len(rows) / len(pool.rows) for row in self._rows for rows, pool in zip(row, self._pools, strict=True)]
-        self._shares = np.array(shares).reshape(len(self.buckets), len(weights)) * (weights / weights.sum())
+        self._shares = np.array(shares).reshape(len(self.canvases), len(weights)) * (weights / weights.sum())
 
     def __len__(self) -> int:
         """As many as `Episode.index` can count."""
@@ -134,7 +134,8 @@ class EpisodeStream:
             pool.split,
             Shown(task, query),
             support,
-            canvas=Canvas(choice.bucket, self._features),
+            canvas=choice.canvas,
+            features=self._features,
             annotate=functools.partial(_annotate, rng, self._points, self._draws, self._short),
             shots=most(self._shots),
             others=UNKNOWN if self._mode == "video" else 0,
@@ -144,12 +145,12 @@ class EpisodeStream:
     def _choose(self, i: int) -> tuple[Choice, np.random.Generator]:
         if not 0 <= i < len(self):
             raise IndexError(f"episode {i} of a stream of {len(self)}")
-        group = np.random.default_rng([self._seed, BUCKET_STREAM, i // self.group])
-        bucket = _draw(group, self._shares.sum(1))
-        rng = np.random.default_rng([self._seed, EPISODE_STREAM, i])
-        source = _draw(rng, self._shares[bucket])
-        rows = self._rows[bucket][source]
-        return Choice(source, int(rows[rng.integers(len(rows))]), self.buckets[bucket]), rng
+        group = generator(self._seed, Stream.CANVAS, i // self.group)
+        canvas = _draw(group, self._shares.sum(1))
+        rng = generator(self._seed, Stream.EPISODE, i)
+        source = _draw(rng, self._shares[canvas])
+        rows = self._rows[canvas][source]
+        return Choice(source, int(rows[rng.integers(len(rows))]), self.canvases[canvas]), rng
 
 
 def _annotate(

@@ -6,19 +6,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.canvas import Bucket, scale_labels, scaled_size
-from data_pipelines.compose import CachedFeatures, Canvas, Shown, compose_episode
+from data_pipelines.canvas import Canvas, scale_labels, scaled_size
+from data_pipelines.compose import CachedFeatures, Shown, compose_episode
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support, first_support, in_first
 from data_pipelines.points import SHORT, nested_points
 from data_pipelines.pools import MODES, make_pools
 from data_pipelines.selection.protocols import Plan
+from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Task, Tasks, get_task, task_target
 from data_pipelines.views import View
 from guided_jax.episode import UNKNOWN, Episode
 
-LIMIT_STREAM, TASK_STREAM, PLAN_STREAM = 3, 4, 6
 FILLER = -1
 
 
@@ -43,17 +43,17 @@ class TaskName(NamedTuple):
 
 
 class EvaluationEpisodes:
-    """Every task of a split once, grouped by bucket, each with A annotations of growing size.
+    """Every task of a split once, grouped by canvas, each with A annotations of growing size.
 
     The support and the points of a task follow from (seed, draw, row among the tasks) alone. Support is chosen as in
     training, except in video mode: the first `shots` frames that show the object are its support, and never queries.
     With a plan, its episodes take the place of the tasks, and support is as planned; only points are drawn.
-    The last batch of a bucket is filled up with episodes that have `real` False and a target of nothing but void.
+    The last batch of a canvas is filled up with episodes that have `real` False and a target of nothing but void.
 
     Attributes:
-        group: the batch size; the episodes of a batch share a bucket.
-        buckets: height and width of the canvases.
-        counts: points per label of each annotation draw.
+        group: the batch size; the episodes of a batch share a canvas.
+        canvases: height and width of the canvases.
+        counts: points per label of each of the A annotations.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EvaluationEpisodes:
         *,
         mode: str,
         counts: Sequence[int],
-        buckets: Sequence[Bucket],
+        canvases: Sequence[Canvas],
         seed: int,
         batch_size: int,
         shots: int = 1,
@@ -82,7 +82,7 @@ class EvaluationEpisodes:
             tasks: its task index.
             mode: 'interactive', 'semantic' or 'video'.
             counts: points per label of the A annotations (`parse_counts`).
-            buckets: height and width of the canvases.
+            canvases: height and width of the canvases.
             seed: of support and points.
             batch_size: global batch size.
             shots: support images S; 1 in interactive mode.
@@ -96,7 +96,7 @@ class EvaluationEpisodes:
 
         Raises:
             ValueError: an argument out of range.
-            DatasetError: the split cannot pose tasks in this mode, or an image fits no bucket.
+            DatasetError: the split cannot pose tasks in this mode, or an image fits no canvas.
         """
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
@@ -111,31 +111,31 @@ class EvaluationEpisodes:
             raise ValueError(f"short is {short!r}; it must be one of {', '.join(SHORT)}")
         if draw < 0 or (plan is not None and (mode != "semantic" or plan.support.shape[1] != shots)):
             raise ValueError(f"draw is {draw} (0 or more); a plan is for semantic mode and as many shots ({shots})")
-        self.group, self.buckets, self.counts = batch_size, tuple(buckets), tuple(counts)
+        self.group, self.canvases, self.counts = batch_size, tuple(canvases), tuple(counts)
         self._split, self._tasks, self._mode = split, tasks, mode
         self._seed, self._shots, self._short, self._draw = seed, shots, short, draw
         self._max_side, self._features, self._allow_self = max_side, features, allow_self
         # In video mode an object of a single frame has support (that frame) but no query, hence no rule of two.
         allow_single = allow_self or mode == "video"
-        (pool,) = make_pools([(split, tasks)], mode, self.buckets, max_side, allow_self=allow_single)
+        (pool,) = make_pools([(split, tasks)], mode, self.canvases, max_side, allow_self=allow_single)
         self._partners = pool.partners
         # An episode's number is the row of its task, or its position in the plan.
-        numbers, bucket = pool.rows, pool.bucket
+        numbers, canvas = pool.rows, pool.canvas
         if plan is not None:
             where = np.searchsorted(pool.rows, plan.query)
-            numbers, bucket = np.arange(len(plan.query), dtype=np.int32), pool.bucket[where]
+            numbers, canvas = np.arange(len(plan.query), dtype=np.int32), pool.canvas[where]
         if mode == "video":
             queries = ~in_first(pool.partners, shots)[numbers]
-            numbers, bucket = numbers[queries], bucket[queries]
+            numbers, canvas = numbers[queries], canvas[queries]
         if limit and limit < len(numbers):
-            chosen = np.sort(np.random.default_rng([seed, LIMIT_STREAM]).permutation(len(numbers))[:limit])
-            numbers, bucket = numbers[chosen], bucket[chosen]
+            chosen = np.sort(generator(seed, Stream.LIMIT).permutation(len(numbers))[:limit])
+            numbers, canvas = numbers[chosen], canvas[chosen]
         if not len(numbers):
             raise DatasetError(f"{split.name}: no object is seen in more than {shots} frames, the support; lower shots")
         self.tasks_total = len(numbers)
         """The number of tasks, fillers not counted."""
         self._plan = plan
-        self._order, self._bucket = _fill_batches(numbers, bucket, batch_size)
+        self._order, self._canvas = _fill_batches(numbers, canvas, batch_size)
 
     def __len__(self) -> int:
         """Tasks and fillers: a multiple of the batch size."""
@@ -145,14 +145,15 @@ class EvaluationEpisodes:
         if not 0 <= i < len(self):
             raise IndexError(f"episode {i} of {len(self)}")
         number = self._number(i)
-        stream = TASK_STREAM if self._plan is None else PLAN_STREAM
-        rng = np.random.default_rng([self._seed, stream, number, self._draw])
+        stream = Stream.TASK if self._plan is None else Stream.PLAN
+        rng = generator(self._seed, stream, number, self._draw)
         view, support = View(self._max_side), self._support(rng, number)
         episode = compose_episode(
             self._split,
             Shown(self._query(number), view),
             None if support is None else [Shown(each, view) for each in support],
-            canvas=Canvas(self.buckets[self._bucket[i]], self._features),
+            canvas=self.canvases[self._canvas[i]],
+            features=self._features,
             annotate=lambda target: nested_points(rng, target, self.counts, short=self._short),
             shots=self._shots,
             others=UNKNOWN if self._mode == "video" else 0,
@@ -216,12 +217,12 @@ class EvaluationEpisodes:
         return [get_task(self._tasks, each) for each in rows]
 
 
-def _fill_batches(rows: np.ndarray, bucket: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    orders, buckets = [], []
-    for each in np.unique(bucket):
-        members = rows[bucket == each]
+def _fill_batches(rows: np.ndarray, canvas: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    orders, canvases = [], []
+    for each in np.unique(canvas):
+        members = rows[canvas == each]
         length = -(-len(members) // batch_size) * batch_size
         orders.append(np.append(members, np.full(length - len(members), FILLER, members.dtype)))
-        buckets.append(np.full(length, each))
+        canvases.append(np.full(length, each))
     empty = np.zeros(0, np.int32)
-    return np.concatenate([empty, *orders]), np.concatenate([empty, *buckets])
+    return np.concatenate([empty, *orders]), np.concatenate([empty, *canvases])

@@ -1,7 +1,5 @@
 """Trunk features on disk: one file an image, named by what the features were computed from."""
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from data_pipelines.datasets.record import DatasetError
+from data_pipelines.disk import replacing
 
 Maps = tuple[Float16[np.ndarray, "_ _ _"], ...]
 """Feature maps [height, width, channels] of one image, one a tap, finest first."""
@@ -58,15 +57,8 @@ class FeatureStore:
                 raise DatasetError(f"features of {key}: map {name} has values that float16 cannot hold")
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(save(named))
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as file:
+            file.write(save(named))
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that the store does not hold, in their order, each once."""

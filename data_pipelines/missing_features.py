@@ -13,17 +13,14 @@ from data_pipelines.views import View, view_image, view_key
 
 
 def count_images(sources: Sequence[tuple[Split, Tasks]], views: Sequence[View]) -> int:
-    """How many images, each view counted, an epoch over the sources' tasks shows."""
+    """How many pairs of an image and a view the sources' tasks need."""
     return sum(len(_records(tasks)) for _, tasks in sources) * len(views)
 
 
 def images_without_features(
     store: FeatureStore, sources: Sequence[tuple[Split, Tasks]], views: Sequence[View]
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "h w 3"]]]:
-    """Yields key and image, as episodes show it, for each view of each image that the store lacks.
-
-    A view whose features are there is not made; one that occurs twice is yielded once.
-    """
+    """Yields the key and the image, as episodes show it, of every view whose features the store lacks, each once."""
     seen = set()
     for split, tasks in sources:
         for row in _records(tasks).tolist():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from data_pipelines.canvas import Bucket, choose_bucket, scaled_size
+from data_pipelines.canvas import Canvas, choose_canvas, scaled_size
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import Partners, group_by_class, group_by_object, images_in_group
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 MODES = ("interactive", "semantic", "video")
 TRAINING_MODES = (*MODES, "views")
-"""Support and query as two views of one image is no task of its own: it is to be trained with alone."""
+"""Mode views, where support and query are two views of one image, is for training alone."""
 
 
 class Pool(NamedTuple):
@@ -27,33 +27,33 @@ class Pool(NamedTuple):
         split: where the records are.
         tasks: its task index.
         rows: the tasks that can be posed in the mode.
-        bucket: of each of these rows, as a position in the list of buckets.
-        partners: whose support can be whose; None where an image is its own support.
+        canvas: of each of these rows, as a position in the list of canvases.
+        partners: which tasks can be the support of which; None where an image is its own support.
     """
 
     split: Split
     tasks: Tasks
     rows: Int32[np.ndarray, " m"]
-    bucket: Int32[np.ndarray, " m"]
+    canvas: Int32[np.ndarray, " m"]
     partners: Partners | None
 
 
 def make_pools(
     sources: Sequence[tuple[Split, Tasks]],
     mode: str,
-    buckets: Sequence[Bucket],
+    canvases: Sequence[Canvas],
     max_side: int,
     *,
     allow_self: bool = False,
 ) -> tuple[Pool, ...]:
     """Prepares sources for a mode.
 
-    Modes interactive and views take for each image the smallest bucket that holds it, video mode for each clip. In
-    semantic mode support and query differ in size, so all images share the smallest bucket that holds every one.
+    Modes interactive and views take for each image the smallest canvas that holds it, video mode for each clip. In
+    semantic mode support and query differ in size, so all images share the smallest canvas that holds every one.
 
     Raises:
         ValueError: unknown mode.
-        DatasetError: a source cannot pose tasks in the mode, or an image fits no bucket.
+        DatasetError: a source cannot pose tasks in the mode, or an image fits no canvas.
     """
     if mode not in TRAINING_MODES:
         raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(TRAINING_MODES)}")
@@ -67,8 +67,8 @@ def make_pools(
         rows = np.arange(count_tasks(tasks), dtype=np.int32)
         if partners is not None and not allow_self:
             rows = _with_support(split, tasks, partners, mode)
-        bucket = _choose_buckets(split, tasks, mode, each, rows, tuple(buckets))
-        pools.append(Pool(split, tasks, rows, bucket, partners))
+        canvas = _choose_canvases(split, tasks, mode, each, rows, tuple(canvases))
+        pools.append(Pool(split, tasks, rows, canvas, partners))
     return tuple(pools)
 
 
@@ -107,13 +107,13 @@ def _canvas_sizes(tasks: Tasks, mode: str, max_side: int) -> Int32[np.ndarray, "
     return sizes
 
 
-def _choose_buckets(
+def _choose_canvases(
     split: Split,
     tasks: Tasks,
     mode: str,
     sizes: Int32[np.ndarray, "n 2"],
     rows: Int32[np.ndarray, " m"],
-    buckets: tuple[Bucket, ...],
+    canvases: tuple[Canvas, ...],
 ) -> Int32[np.ndarray, " m"]:
     distinct, example, which = np.unique(sizes[rows], axis=0, return_index=True, return_inverse=True)
     chosen = []
@@ -122,5 +122,5 @@ def _choose_buckets(
         if mode != "semantic":
             image = to_record(split.records[int(tasks.record[rows[first]])])
             name = f"{split.name}: image {image.image_id!r}"
-        chosen.append(buckets.index(choose_bucket(height, width, buckets, name=name)))
+        chosen.append(canvases.index(choose_canvas(height, width, canvases, name=name)))
     return np.array(chosen, np.int32)[which.ravel()]

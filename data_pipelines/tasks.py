@@ -2,9 +2,7 @@
 
 import hashlib
 import logging
-import os
 import re
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +12,7 @@ from jaxtyping import Bool, Int32, UInt8
 
 from data_pipelines.datasets.record import DatasetError, Record, Segment, decode_layer, to_record
 from data_pipelines.datasets.sources import UNITS, Split
+from data_pipelines.disk import replacing
 from guided_jax.episode import UNKNOWN
 
 logger = logging.getLogger(__name__)
@@ -111,11 +110,11 @@ def segments_of(record: Record, task: Task) -> list[Segment]:
 
 
 def task_target(record: Record, task: Task, *, others: int = 0) -> UInt8[np.ndarray, "h w"]:
-    """Draws a task: 1 its pixels, 0 everything else, 255 what is void in any layer that it uses.
+    """Rasterises a task: 1 its pixels, 0 everything else, 255 what is void in any layer that it uses.
 
     Args:
         record: the task's own record.
-        task: what to draw.
+        task: one of the record's.
         others: value of the pixels of all other segments: 0, or 255 where they are unknown (the support of a video
             says nothing about the other objects).
     """
@@ -176,14 +175,8 @@ def _read_cache(path: Path, records: int) -> Tasks | None:
 
 
 def _write_cache(path: Path, tasks: Tasks, records: int) -> None:
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tasks-", suffix=".npz", delete=False) as file:
-            temporary = Path(file.name)
+        with replacing(path) as file:
             np.savez(file, index_version=INDEX_VERSION, records=records, **tasks._asdict())
-        temporary.chmod(0o644)
-        temporary.replace(path)
     except OSError as error:  # a data set on a read-only disk still works, it is only listed again each time
         logger.warning("the task index is not kept: %s", error)
-        if temporary is not None and os.path.exists(temporary):
-            temporary.unlink()

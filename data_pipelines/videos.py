@@ -13,9 +13,9 @@ from data_pipelines.canvas import scale_image, scale_labels
 from data_pipelines.datasets.record import DatasetError, Record, decode_image, decode_layer, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.points import DENSE, nested_points
+from data_pipelines.streams import Stream, generator
 from guided_jax.episode import UNKNOWN
 
-VIDEO_STREAM = 7
 AHEAD = 16
 """Frames that are decoded ahead of the one that is wanted."""
 THREADS = 8
@@ -145,7 +145,7 @@ def annotate_video(
     drawn = []
     for draw in range(draws):
         shots = [
-            nested_points(np.random.default_rng([seed, VIDEO_STREAM, key, position, draw]), target, counts)
+            nested_points(generator(seed, Stream.VIDEO, key, position, draw), target, counts)
             for position, target in zip(video.support, targets, strict=True)
         ]
         drawn.append(np.stack(shots, 1))

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.evaluation.clicks import ClickOptions, click_objects, describe, report, save_mask
+from experiments.evaluation.click_results import describe, report
+from experiments.evaluation.clicks import ClickOptions, click_objects, save_mask
 from experiments.evaluation.scoring_command import FIELDS, define_run, load_run, show_and_write
 from experiments.runs.data import open_evaluation
 from experiments.runs.load import Trained

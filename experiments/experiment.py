@@ -214,7 +214,7 @@ def make_scorer(
 ) -> Callable[..., Scores]:
     """Returns a function that scores parameters, on another draw's tasks where it is given them and its number.
 
-    It compiles once per bucket, however often it is called. With a folder to `save` to, it writes the masks there.
+    It compiles once per canvas, however often it is called. With a folder to `save` to, it writes the masks there.
     """
     # Each process scores its share on its own devices, so that no batch waits for another host.
     mode, devices = experiment.parallel if jax.process_count() == 1 else "jit", jax.local_devices()

@@ -13,15 +13,15 @@ from pathlib import Path
 from absl import flags
 
 from experiments.configs.quickstart import get_config
-from experiments.drawing.pictures import draw_predictions, draw_results
+from experiments.drawing.pictures import plot_predictions, plot_results
 from experiments.experiment import run
 from experiments.runs.load import load_model
-from experiments.runs.workdir import write_json
 from experiments.settings.command_flags import define_parallel, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import unguided_twin
 from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
+from experiments.settings.json_files import write_json
 
 COMMAND = Command("guided_jax quickstart", __doc__)
 HEADLINE = "5"
@@ -52,8 +52,8 @@ def quickstart(workdir: Path, *, parallel: str = "pmap", steps: int = 0) -> dict
     gap = scores["guided"][HEADLINE]["pos_iu"] - scores["unguided"][HEADLINE]["pos_iu"]
     summary = {"points_per_label": HEADLINE, "gap": gap, "results": results}
     write_json(workdir / "result.json", summary)
-    draw_results(workdir / "curve.png", results)
-    draw_predictions(workdir / "picture.png", trained, points=HEADLINE)
+    plot_results(workdir / "curve.png", results)
+    plot_predictions(workdir / "picture.png", trained, points=HEADLINE)
     print(f"\npositive IU on {results['guided']['protocol']['tasks']} held-out tasks, by points per label:")
     print(f"{'':>10}" + "".join(f"{points:>7}" for points in scores["guided"]))
     for name, each in scores.items():

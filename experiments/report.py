@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 from absl import flags
 
+from data_pipelines.disk import write_text
 from experiments.reports.cases import case_blocks
 from experiments.reports.click_cases import click_case_blocks
 from experiments.reports.clicks import click_sections, interactive_video_section
-from experiments.reports.content import Canvas, Section
+from experiments.reports.content import FigureFolder, Section
 from experiments.reports.evaluations import evaluation_sections
 from experiments.reports.found import Found, find_all
 from experiments.reports.pages import to_html, to_markdown
@@ -28,7 +29,7 @@ from experiments.reports.videos import video_sections
 from experiments.settings.command_flags import override, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.errors import UserError
 from experiments.settings.fields import differing, to_dict
 from experiments.settings.help_texts import Command
 
@@ -96,22 +97,22 @@ def parse(argv: Sequence[str]) -> ReportOptions:
     return ReportOptions(tuple(map(Path, runs)), Path(values.out), values.title, values.cases, values.points, where)
 
 
-def make_sections(found: Sequence[Found], canvas: Canvas, asked: ReportOptions) -> list[Section]:
+def make_sections(found: Sequence[Found], figures: FigureFolder, asked: ReportOptions) -> list[Section]:
     """The sections of a report: one for what can be compared."""
     kinds = {kind: [each for each in found if each.kind == kind] for kind in dict.fromkeys(e.kind for e in found)}
     sections, chosen = [], {"rows": asked.cases, "points": asked.points, "where": asked.where}
     for kind, results in kinds.items():
         if kind == "evaluation":
-            sections += evaluation_sections(results, canvas, partial(case_blocks, **chosen) if asked.cases else None)
+            sections += evaluation_sections(results, figures, partial(case_blocks, **chosen) if asked.cases else None)
         elif kind == "video":
-            sections += video_sections(results, canvas, partial(video_case_blocks, **chosen) if asked.cases else None)
+            sections += video_sections(results, figures, partial(video_case_blocks, **chosen) if asked.cases else None)
         elif kind == "clicks":
             cases = partial(click_case_blocks, rows=asked.cases, where=asked.where) if asked.cases else None
-            sections += click_sections(results, canvas, cases)
+            sections += click_sections(results, figures, cases)
         elif kind == "sweep":
-            sections += [sweep_section(each, canvas) for each in results]
+            sections += [sweep_section(each, figures) for each in results]
         else:
-            sections += [interactive_video_section(each, canvas) for each in results]
+            sections += [interactive_video_section(each, figures) for each in results]
     return sections
 
 
@@ -122,15 +123,13 @@ def write_report(asked: ReportOptions) -> list[Section]:
         UserError: a RUN is no run, a result is broken, or the folder cannot be written.
     """
     found = find_all(asked.runs)
-    with user_mistakes():
+    try:
         asked.out.mkdir(parents=True, exist_ok=True)
-        try:
-            sections = make_sections(found, Canvas(asked.out), asked)
-        except (KeyError, TypeError) as error:
-            files = ", ".join(str(each.path) for each in found)
-            raise UserError(f"{files}: a result lacks what its kind has ({error!r}); score it again") from error
-        (asked.out / "report.md").write_text(to_markdown(asked.title, sections), encoding="utf-8")
-        (asked.out / "report.html").write_text(to_html(asked.title, sections, asked.out), encoding="utf-8")
+        sections = make_sections(found, FigureFolder(asked.out), asked)
+        write_text(asked.out / "report.md", to_markdown(asked.title, sections))
+        write_text(asked.out / "report.html", to_html(asked.title, sections, asked.out))
+    except OSError as error:
+        raise UserError(f"--out={asked.out}: cannot be written: {error}") from error
     return sections
 
 

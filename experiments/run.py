@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 
-from experiments.drawing.pictures import draw_predictions, draw_results
+from experiments.drawing.pictures import plot_predictions, plot_results
+from experiments.evaluation.spread import percent
 from experiments.experiment import run, scores_best
 from experiments.runs.load import Trained, load_model
 from experiments.settings.command_line import run_app, start
@@ -23,9 +24,9 @@ def run_and_draw(config: Config, workdir: Path, mode: str, parallel: str) -> Non
     if result and jax.process_index() == 0:
         name = describe_model(config.model)
         print(table_of(result, name))
-        draw_results(workdir / "curve.png", {name: result})
+        plot_results(workdir / "curve.png", {name: result})
         points = config.eval.headline or next(iter(result["scores"]))
-        draw_predictions(workdir / "picture.png", {name: load_scored(config, workdir, mode)}, points=points)
+        plot_predictions(workdir / "picture.png", {name: load_scored(config, workdir, mode)}, points=points)
         end = f"-{config.eval.name}" if config.eval.name else ""
         print(f"written to {workdir}: result{end}.json, tasks{end}.jsonl, curve.png, picture.png")
         if config.eval.save:
@@ -44,8 +45,8 @@ def table_of(result: dict[str, Any], name: str) -> str:
     lines.append(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}{_cells(summed)}")
     for points, scores in result["scores"].items():
         values = [scores["accumulations"][each]["iou"] for each in summed]
-        cells = _cells("-" if value is None else f"{100 * value:.1f}" for value in values)
-        lines.append(f"{points:>18} {100 * scores['pos_iu']:>12.1f} {100 * scores['class_mean']:>12.1f}{cells}")
+        cells = _cells(map(percent, values))
+        lines.append(f"{points:>18} {percent(scores['pos_iu']):>12} {percent(scores['class_mean']):>12}{cells}")
     return "\n".join(lines)
 
 

@@ -7,7 +7,6 @@ skipped where it is done. The workdir gets `table.json` and `curve.png`, made of
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import NamedTuple
 import jax
 from absl import flags
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from experiments.benchmarks.click import measure_click
 from experiments.experiment import run
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_flags import (
     Answered,
     define_config,
@@ -30,11 +29,12 @@ from experiments.settings.command_flags import (
 )
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
+from experiments.settings.json_files import read_json, write_json
 from experiments.sweeping.parameters import count_parameters
 from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
-from experiments.sweeping.tables import draw_table, make_table, to_markdown
+from experiments.sweeping.tables import make_table, plot_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 
 COMMAND = Command(
@@ -141,7 +141,7 @@ def sweep(asked: PlannedSweep) -> dict[str, str]:
         _write_table(asked, failures)
     table = _write_table(asked, failures)
     if any(row["scores"] for row in table["variants"]):
-        draw_table(asked.workdir / "curve.png", table)
+        plot_table(asked.workdir / "curve.png", table)
     print(f"\n{to_markdown(table)}\n\nwritten to {asked.workdir}: table.json, curve.png")
     return failures
 
@@ -156,7 +156,7 @@ def _write_table(asked: PlannedSweep, failures: dict[str, str]) -> dict:
 
 def _measure(workdir: Path, variant: Variant) -> None:
     """Counts the variant's parameters and times its click, once for all seeds."""
-    height, width = parse_buckets(variant.config.data.buckets)[0]
+    height, width = parse_canvases(variant.config.data.buckets)[0]
     measured = {
         "of": _measured_of(variant.config),
         "parameters": count_parameters(variant.config)._asdict(),
@@ -170,8 +170,9 @@ def _measured(workdir: Path, variant: Variant) -> dict | None:
     file = workdir / variant.name / MEASURED
     if not file.exists():
         return None
-    with user_mistakes():
-        measured = json.loads(file.read_text(encoding="utf-8"))
+    measured = read_json(file)
+    if not isinstance(measured, dict) or "of" not in measured:
+        raise UserError(f"{file}: does not tell what was measured; delete it, and it is measured again")
     return measured if measured["of"] == _measured_of(variant.config) else None
 
 

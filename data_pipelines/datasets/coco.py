@@ -131,7 +131,7 @@ def read_coco(folder: Path, entry: dict, annotations: list[dict], class_of: dict
     crowd = np.zeros((height, width), bool)
     masks, classes = [], []
     for annotation in annotations:
-        mask = draw(annotation["segmentation"], height, width)
+        mask = rasterise(annotation["segmentation"], height, width)
         if annotation.get("iscrowd"):
             crowd |= mask
         else:
@@ -142,7 +142,7 @@ def read_coco(folder: Path, entry: dict, annotations: list[dict], class_of: dict
     return Record(name, "", 0, height, width, image, tuple(map(encode_layer, layers)), tuple(segments))
 
 
-def draw(segmentation: list | dict, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
+def rasterise(segmentation: list | dict, height: int, width: int) -> Bool[np.ndarray, "{height} {width}"]:
     """Rasterises polygons or run lengths (compressed or not) as pycocotools does."""
     if not segmentation:
         return np.zeros((height, width), bool)

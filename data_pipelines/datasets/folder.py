@@ -76,10 +76,10 @@ class ImageFolder(RecordBuilder):
 
     def _items(self) -> list[Item]:
         items = [item for group in find_groups(self.path) for item in list_items(*group)]
-        drawn = {item.name: item for item in items if item.mask}
-        if len(drawn) < len(items):
-            logger.warning("%s: %d images have no mask and are left out", self.path, len(items) - len(drawn))
-        return [drawn[name] for name in spread(drawn)]
+        masked = {item.name: item for item in items if item.mask}
+        if len(masked) < len(items):
+            logger.warning("%s: %d images have no mask and are left out", self.path, len(items) - len(masked))
+        return [masked[name] for name in spread(masked)]
 
     def _read(self, item: Item, coding: Coding) -> Record:
         class_id = self._class_names().index(item.group) + 1 if item.group else 0

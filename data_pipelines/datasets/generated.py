@@ -1,6 +1,6 @@
 """A data set that needs no download: cluttered scenes of several textured objects.
 
-Every object of a scene is a shape family times a texture family, drawn independently, in colours drawn
+Every object of a scene is a shape family times a texture family, drawn independently, in colours chosen
 anew; the background is a patchwork of the same textures. Nothing about an object says that it is the one
 that is meant, so that a task can only come from its guidance: predicting every object of n scores about
 1 / n positive IU. Within one scene the objects differ in hue (global guidance forgets where a dot was),
@@ -130,7 +130,7 @@ def pairs(*, held_out: bool) -> list[tuple[str, str]]:
 def render(
     seed: int, number: int, split: str = "train", size: int = SIZE
 ) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"], dict[int, int]]:
-    """Draws one scene, a pure function of its arguments.
+    """Renders one scene, a pure function of its arguments.
 
     Args:
         seed: of the data set.
@@ -173,7 +173,7 @@ def _arrange(rng: Generator, shapes: list[str], size: int) -> UInt8[np.ndarray, 
 
 
 def _outline(rng: Generator, shape: str, area: float, size: int) -> Bool[np.ndarray, "size size"]:
-    """Draws one object somewhere, turned and squeezed at random, its area in pixels as given."""
+    """Rasterises one object somewhere, turned and squeezed at random, its area in pixels as given."""
     angle = np.arange(180) * np.pi / 90
     profile = SHAPES[shape](rng, angle)
     hole = RING_HOLE if shape == "ring" else 0.0
@@ -221,7 +221,7 @@ def _paint(
 
 
 def _scribble(rng: Generator, canvas: Float[np.ndarray, "size size 3"], hues: np.ndarray) -> None:
-    """Draws broken lines over the background."""
+    """Paints broken lines over the background."""
     for hue in rng.choice(hues, rng.integers(4, 8)):
         colour = _colour(hue, rng.uniform(0, 1), rng.uniform(0, 1))
         line = rng.integers(len(canvas), size=(3, 1, 2), dtype=np.int32)

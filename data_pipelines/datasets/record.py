@@ -76,7 +76,7 @@ class Record:
 
 
 def decode_image(encoded: bytes) -> UInt8[np.ndarray, "h w 3"]:
-    """Decodes to RGB as stored, ignoring EXIF orientation (the masks are drawn on the stored pixels)."""
+    """Decodes to RGB as stored, ignoring EXIF orientation (the masks are made for the stored pixels)."""
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     if image is None:

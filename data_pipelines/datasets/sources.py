@@ -16,14 +16,10 @@ from typing import NamedTuple
 import tensorflow_datasets as tfds
 from absl import logging as absl_logging
 
+from data_pipelines import disk
 from data_pipelines.datasets.record import DatasetError, RecordBuilder, open_split
 
 logger = logging.getLogger(__name__)
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes that build at once both do the work, and the second finds it done
-    fcntl = None
 
 UNITS = ("class", "instance")
 EXAMPLE = "voc:trainaug:class*2, coco:train2017:instance, folder@ECSSD:all"
@@ -207,10 +203,12 @@ def _build(builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: 
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{data_dir} cannot be made, where the data set would be built: {error.strerror}") from error
-    with _lock(data_dir / "lock"):
+    with (data_dir / "lock").open("w") as file:
+        # Without a lock two processes that build at once both do the work, and the second finds it done.
+        locked = disk.lock(file)
         if (data_dir / leaf).is_dir():
             return
-        if fcntl:
+        if locked:
             _remove_leftovers(data_dir / leaf)
         origin = builder_class.name if raw == Path() else raw
         logger.info("building the split %s of %s into %s; this is done once", split, origin, data_dir)
@@ -232,15 +230,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         absl_logging.set_verbosity(verbosity)
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Lets one process at a time in; the system frees the lock of a process that dies."""
-    with path.open("w") as file:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_leftovers(directory: Path) -> None:

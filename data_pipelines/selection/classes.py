@@ -11,13 +11,12 @@ import numpy as np
 from data_pipelines.datasets.coco import CLASSES as COCO
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.voc import CLASSES as VOC
+from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Tasks, select_tasks
 
 logger = logging.getLogger(__name__)
 
 FOLDS = 4
-BALANCE_STREAM = 5
-"""Tells the balance's random numbers from those of the streams in `episodes` and `evaluation`."""
 
 _SAME = {"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa", "tv": "tvmonitor"}
 _EXAMPLE = "all, fold:0, not fold:0, or dog, cat"
@@ -74,7 +73,7 @@ def canonical(name: str) -> str:
 
 
 def choose_classes(choice: ClassChoice, class_names: Sequence[str]) -> frozenset[int]:
-    """The ids, from 1, of the classes of a data set that a choice takes."""
+    """Which classes of a data set a choice takes, as ids from 1."""
     named = {canonical(name) for word in choice.words for name in _names(word)}
     return frozenset(
         number
@@ -113,7 +112,7 @@ def balance_classes(tasks: Tasks, seed: int) -> Tasks:
     kept = []
     for class_id in classes.tolist():
         rows = np.flatnonzero(tasks.class_id == class_id)
-        kept.append(np.random.default_rng([seed, BALANCE_STREAM, class_id]).permutation(rows)[:least])
+        kept.append(generator(seed, Stream.BALANCE, class_id).permutation(rows)[:least])
     return select_tasks(tasks, np.sort(np.concatenate(kept)).astype(np.int32))
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Bool
 from data_pipelines.datasets.record import decode_layer, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.datasets.voc import CLASSES
+from data_pipelines.disk import write_text
 from data_pipelines.selection.classes import FOLDS
 from data_pipelines.selection.lists import Listed
 
@@ -68,7 +69,7 @@ def write_lists(folder: Path, listed: Sequence[Listed]) -> list[int]:
     size, numbers = len(CLASSES) // FOLDS, []
     for fold in range(FOLDS):
         lines = [str(line) for line in listed if (line.class_id - 1) // size == fold]
-        (folder / f"fold{fold}.txt").write_text("".join(f"{line}\n" for line in lines))
+        write_text(folder / f"fold{fold}.txt", "".join(f"{line}\n" for line in lines))
         numbers.append(len(lines))
     return numbers
 

@@ -15,11 +15,11 @@ class Protocol(NamedTuple):
     """What a named protocol draws.
 
     Attributes:
-        episodes: in a draw; 0 for every task once.
-        draws: how often, each with a seed of its own.
-        seed: of the first draw; those of the following ones count on. None for the experiment's.
+        episodes: their number in a draw; 0: every task once.
+        draws: how often the episodes are drawn, each time with another seed.
+        seed: of the first draw, and the next number for each further one; None: the experiment's seed.
         repeats: whether a support image may come twice in an episode.
-        about: for results.
+        about: the rule in words, for results.
     """
 
     episodes: int

@@ -28,12 +28,13 @@ from absl import flags
 from jaxtyping import UInt8
 
 from experiments.configs import interactive
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_flags import define_config, override, own_flags, read_flags, workdir_of
 from experiments.settings.command_line import start
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
+from experiments.settings.json_files import write_json
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.inference.labels import predict_labels
@@ -132,7 +133,7 @@ def _build(
 def prepare_click(
     model: Segmentor, params: dict, image: UInt8[np.ndarray, "1 h w 3"]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Caches what does not depend on the annotation; the function from an annotation to the label map.
+    """Caches what does not depend on the annotation; returns the function from an annotation to the label map.
 
     Args:
         model: the network, one label map an image.
@@ -160,9 +161,9 @@ def prepare_click(
 def prepare_session_click(
     model: Segmentor, params: dict, image: UInt8[np.ndarray, "1 h w 3"]
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Opens a session on an image with some clicks; the function that moves the last click and gives the label map.
+    """Opens a session on an image with some clicks; returns the function that moves the last click and gives the mask.
 
-    Arguments and result are those of `prepare_click`, but the annotation is not looked at: the click is drawn.
+    Arguments and result are those of `prepare_click`, but the annotation is ignored: where the click goes is random.
     """
     session, rng = Session(model, params), np.random.default_rng(1)
     session.add("image", image[0])

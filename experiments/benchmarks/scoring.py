@@ -20,18 +20,19 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float64, UInt8
 
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_flags import own_flags, read_flags, workdir_of
 from experiments.settings.command_line import start
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
+from experiments.settings.json_files import write_json
 from guided_jax.scoring.davis import boundary_radius, score_frame
 
 COMMAND = Command("python -m experiments.benchmarks.scoring", __doc__)
 SIZE = "480x854"
 
 
-def draw_frame(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+def ovals(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids of objects side by side, and a prediction of them that is a little off."""
     truth, found = np.zeros((2, height, width), np.uint8)
     part = width / objects
@@ -43,7 +44,7 @@ def draw_frame(height: int, width: int, objects: int) -> tuple[np.ndarray, np.nd
     return truth, found
 
 
-def draw_noise(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
+def noise(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
     """Ids at random, and a prediction that is right in most pixels."""
     rng = np.random.default_rng(0)
     truth, other = rng.integers(0, objects + 1, (2, height, width), np.uint8)
@@ -97,7 +98,7 @@ def measure_scoring(height: int, width: int, objects: int, *, rounds: int = 9) -
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        drawn = {"objects": draw_frame(height, width, objects), "whole": draw_noise(height, width, objects)}
+        drawn = {"objects": ovals(height, width, objects), "whole": noise(height, width, objects)}
         results = {name: _compare(found, truth, objects, rounds) for name, (truth, found) in drawn.items()}
     finally:
         cv2.setNumThreads(threads)

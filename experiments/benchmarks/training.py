@@ -18,11 +18,12 @@ import jax
 
 from experiments.experiment import open_experiment
 from experiments.runs.data import host_batches
-from experiments.runs.workdir import environment, write_json
+from experiments.runs.workdir import environment
 from experiments.settings.command_line import run_app, start
 from experiments.settings.config import Config
 from experiments.settings.errors import user_mistakes
 from experiments.settings.help_texts import Command
+from experiments.settings.json_files import write_json
 from guided_jax.learning.loop import Window
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, prefetch, replicate, shard_batch

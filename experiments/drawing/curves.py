@@ -13,14 +13,14 @@ from experiments.drawing.style import DASHES, DPI, LINES, MARKERS, save_figure
 DENSE = "dense"
 
 
-def draw_curves(
+def plot_curves(
     path: os.PathLike | str,
     curves: Mapping[str, Mapping[int | str, float]],
     *,
     spreads: Mapping[str, Mapping[int | str, float]] | None = None,
     title: str = "",
 ) -> None:
-    """Draws positive IU over points per label, a line a model.
+    """Plots positive IU over points per label, a line a model.
 
     Args:
         path: of the PNG file.
@@ -33,8 +33,8 @@ def draw_curves(
     """
     spreads = spreads or {}
     points = _check_curves(curves, spreads)
-    places = {count: math.log2(max(count, 0.5)) for count in points}
-    dense = max(places.values(), default=0.0) + 1.5
+    positions = {count: math.log2(max(count, 0.5)) for count in points}
+    dense = max(positions.values(), default=0.0) + 1.5
     has_dense = any(DENSE in curve for curve in curves.values())
     with matplotlib.style.context("default"):
         many = len(curves) > len(LINES)
@@ -45,19 +45,19 @@ def draw_curves(
             style = {"color": colour, "marker": MARKERS[i % len(MARKERS)], "clip_on": False, "zorder": 3}
             dashes = DASHES[i // len(LINES) % len(DASHES)]
             counts = sorted(count for count in curve if count != DENSE)
-            line = [places[count] for count in counts], [curve[count] for count in counts]
+            line = [positions[count] for count in counts], [curve[count] for count in counts]
             axes.plot(*line, label=name, linestyle=dashes, **style)
             if DENSE in curve:
                 axes.plot([dense], [curve[DENSE]], linestyle="none", label=None if counts else name, **style)
             for count, spread in spreads.get(name, {}).items():
-                place = dense if count == DENSE else places[count]
-                axes.errorbar(place, curve[count], spread, color=colour, capsize=2, elinewidth=1, zorder=2)
-        ticks = [(place, str(count)) for count, place in places.items()]
+                position = dense if count == DENSE else positions[count]
+                axes.errorbar(position, curve[count], spread, color=colour, capsize=2, elinewidth=1, zorder=2)
+        ticks = [(position, str(count)) for count, position in positions.items()]
         if has_dense:
             ticks.append((dense, DENSE))
-            if places:
+            if positions:
                 axes.axvline(dense - 0.75, color="0.6", linestyle=":", linewidth=1)
-        axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+        axes.set_xticks([position for position, _ in ticks], [label for _, label in ticks])
         axes.set_yticks(np.linspace(0, 1, 11))
         axes.set_ylim(0, 1)
         axes.set_xlabel("points per label [annotated pixels, log2 scale]")

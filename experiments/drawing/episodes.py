@@ -26,10 +26,10 @@ PANEL = 2.2
 """Width of a panel in inches."""
 
 MAX_DOTS = 1000
-"""Annotated pixels that are drawn one by one; more, or half of an image, are shown as a label map."""
+"""Annotated pixels that are shown as single dots; more, or half of an image, are shown as a label map."""
 
 
-def draw_episodes(
+def plot_episodes(
     path: os.PathLike | str,
     episodes: Sequence[Episode],
     predictions: Mapping[str, Sequence[UInt8[np.ndarray, "_ _"]]],
@@ -38,7 +38,7 @@ def draw_episodes(
     titles: Sequence[str] | None = None,
     draw: int = 0,
 ) -> None:
-    """Draws a row an episode: support with its annotation, query, prediction of each model, truth.
+    """Plots a row an episode: support with its annotation, query, prediction of each model, truth.
 
     Args:
         path: of the PNG file.

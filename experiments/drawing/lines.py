@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments.drawing.style import DASHES, DPI, LINES, MARKERS, save_figure
 
 
-def draw_lines(
+def plot_lines(
     path: os.PathLike | str,
     lines: Mapping[str, Sequence[tuple[int | float, float]]],
     *,
@@ -20,7 +20,7 @@ def draw_lines(
     spreads: Mapping[str, Sequence[float | None]] | None = None,
     joined: bool = True,
 ) -> None:
-    """Draws scores in [0, 1] over a quantity.
+    """Plots scores in [0, 1] over a quantity.
 
     Args:
         path: of the PNG file.
@@ -40,10 +40,10 @@ def draw_lines(
             # Colour and form together tell as many lines apart as there are pairs of them.
             marker = MARKERS[(i + i // len(LINES)) % len(MARKERS)] if len(points) <= 40 else None
             axes.plot(x, y, label=name, color=colour, linestyle=dashes, marker=marker, clip_on=False, zorder=3)
-            for place, value, spread in zip(x, y, (spreads or {}).get(name, []), strict=False):
+            for position, value, spread in zip(x, y, (spreads or {}).get(name, []), strict=False):
                 if spread is not None:
-                    axes.errorbar(place, value, spread, color=colour, capsize=2, elinewidth=1, zorder=2)
-        values = [place for points in lines.values() for place, _ in points]
+                    axes.errorbar(position, value, spread, color=colour, capsize=2, elinewidth=1, zorder=2)
+        values = [position for points in lines.values() for position, _ in points]
         if all(float(value).is_integer() for value in values):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:

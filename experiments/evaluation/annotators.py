@@ -13,14 +13,13 @@ from jaxtyping import UInt8
 from data_pipelines.canvas import scale_labels
 from data_pipelines.datasets.sources import Split
 from data_pipelines.points import nested_points
+from data_pipelines.streams import Stream, generator
 from data_pipelines.videos import Video, read_frames, read_truth
 from experiments.settings.config import Config
 from guided_jax.episode import UNKNOWN, Click
 from guided_jax.scoring.clicks import next_click
 from guided_jax.scoring.davis import region_similarity
 from guided_jax.session import Session
-
-STREAM = 9
 
 
 class AnnotatorOptions(NamedTuple):
@@ -30,12 +29,12 @@ class AnnotatorOptions(NamedTuple):
         workdir: of the run.
         source: of the videos.
         frames: numbers of annotated frames S, ascending.
-        points: per label and annotated frame P, ascending.
-        budget: only S x P up to it; 0: all.
-        draws: of frames and points.
-        corrections: dots of the correcting annotator.
-        videos: names of those to take; empty: all.
-        every: takes every so many frames.
+        points: numbers of points P per label and annotated frame, ascending.
+        budget: most dots per label, S x P; 0: no limit.
+        draws: how often frames and points are drawn.
+        corrections: number of dots that the correcting annotator puts.
+        videos: names of the videos to take; empty: all.
+        every: takes every n-th frame.
     """
 
     workdir: Path
@@ -55,11 +54,11 @@ class AnnotatorOptions(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """Of one object over the scored frames of its video.
+    """How well one object is segmented over the scored frames of its video.
 
     Attributes:
         counts: true positive, false positive and false negative pixels.
-        j: mean over frames of the region similarity.
+        j: mean over frames of the region similarity J, in [0, 1].
     """
 
     counts: tuple[int, int, int]
@@ -72,10 +71,10 @@ class ObjectResult(NamedTuple):
     Attributes:
         video: its name.
         label: of the object, from 1.
-        scored: frames that have a mask.
-        grid: accuracy of each draw of every (S, P).
+        scored: number of frames that have a mask.
+        grid: for every (S, P) the accuracy under each draw.
         corrected: accuracy after each correction.
-        dots: the corrections: frame, row, column, label.
+        dots: frame, row, column and label of each correction.
     """
 
     video: str
@@ -87,7 +86,13 @@ class ObjectResult(NamedTuple):
 
 
 class Times(NamedTuple):
-    """Milliseconds: of encoding a frame, from an annotation to its frame's mask, and of any other frame's mask."""
+    """Times in milliseconds.
+
+    Attributes:
+        encode: of encoding a frame.
+        update: from an annotation to the mask of its frame.
+        frame: from there to the mask of any other frame.
+    """
 
     encode: list[float]
     update: list[float]
@@ -97,7 +102,7 @@ class Times(NamedTuple):
 def run_video(
     session: Session, split: Split, video: Video, config: Config, asked: AnnotatorOptions, times: Times
 ) -> list[ObjectResult]:
-    """Encodes a video once, and lets the annotators at each of its objects."""
+    """Encodes the frames of a video once, then runs both annotators on each of its objects."""
     max_side = config.data.max_side
     for frame, image in enumerate(read_frames(split, video, max_side=max_side)):
         times.encode.append(_timed(lambda frame=frame, image=image: session.add(frame, image))[0])
@@ -110,23 +115,24 @@ def run_video(
         ]
         if not any((target == 1).any() for target in targets):  # lost by scaling down
             continue
-        look = _looker(session, targets, scored, times)
+        assess = _assessor(session, targets, scored, times)
         grid = {cell: [] for cell in asked.cells()}
         for draw in range(asked.draws):
-            for cell, accuracy in annotate_at_random(session, video, label, targets, config.seed, draw, asked, look):
+            for cell, accuracy in annotate_at_random(session, video, label, targets, config.seed, draw, asked, assess):
                 grid[cell].append(accuracy)
-        corrected, dots = correct(session, targets, scored, asked.corrections, look)
+        corrected, dots = correct(session, targets, scored, asked.corrections, assess)
         results.append(ObjectResult(video.name, label, len(scored), grid, corrected, dots))
     return results
 
 
-Look = Callable[[], tuple[Accuracy, list[np.ndarray]]]
+Assess = Callable[[], tuple[Accuracy, list[np.ndarray]]]
+"""Segments the scored frames from the annotations that the session holds: their accuracy, and the masks."""
 
 
-def _looker(session: Session, targets: list[np.ndarray], scored: list[int], times: Times) -> Look:
-    """The function that segments every scored frame by the annotations of the moment."""
+def _assessor(session: Session, targets: list[np.ndarray], scored: list[int], times: Times) -> Assess:
+    """The assessment of one object."""
 
-    def look():
+    def assess():
         masks = []
         for frame in scored:
             took, mask = _timed(lambda frame=frame: session.mask(frame))
@@ -135,11 +141,11 @@ def _looker(session: Session, targets: list[np.ndarray], scored: list[int], time
             masks.append(mask)
         return measure(masks, [targets[frame] for frame in scored]), masks
 
-    return look
+    return assess
 
 
 def measure(masks: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Accuracy:
-    """Positive IU's counts, void left out, and the mean J, where void is background (as DAVIS has it)."""
+    """Counts of positive IU, which leave out void, and the mean J, where void is background (as DAVIS has it)."""
     counts, similarities = np.zeros(3, np.int64), []
     for mask, target in zip(masks, targets, strict=True):
         taken, wanted, known = mask == 1, target == 1, target != UNKNOWN
@@ -160,18 +166,19 @@ def annotate_at_random(
     seed: int,
     draw: int,
     asked: AnnotatorOptions,
-    look: Look,
+    assess: Assess,
 ) -> Iterator[tuple[tuple[int, int], Accuracy]]:
-    """Random dots: accuracy of every (S, P), for which each frame is guided once a number of points.
+    """Yields the accuracy under random dots for each (S, P).
 
-    Frames are drawn from those that show the object; with fewer of these than S, all of them are annotated.
+    For a P the frames are annotated one after the other, so that S frames take up what S - 1 had. Frames are drawn from
+    those that show the object; with fewer of these than S, all of them are annotated.
     """
     name = zlib.crc32(video.name.encode())
     shown = [frame for frame, target in enumerate(targets) if (target == 1).any()]
-    order = np.random.default_rng([seed, STREAM, name, label, draw]).permutation(shown)[: asked.frames[-1]].tolist()
+    order = generator(seed, Stream.ANNOTATOR, name, label, draw).permutation(shown)[: asked.frames[-1]].tolist()
     dots = {}
     for frame in order:
-        rng = np.random.default_rng([seed, STREAM, name, label, draw, frame])
+        rng = generator(seed, Stream.ANNOTATOR, name, label, draw, frame)
         dots[frame] = nested_points(rng, targets[frame], asked.points)
     cells = asked.cells()
     for number, points in enumerate(asked.points):
@@ -181,17 +188,20 @@ def annotate_at_random(
             last = shots == len(order)
             for s in asked.frames:
                 if (s == shots or (last and s > shots)) and (s, points) in cells:
-                    yield (s, points), look()[0]
+                    yield (s, points), assess()[0]
     session.clear()
 
 
 def correct(
-    session: Session, targets: list[UInt8[np.ndarray, "h w"]], scored: list[int], dots: int, look: Look
+    session: Session, targets: list[UInt8[np.ndarray, "h w"]], scored: list[int], dots: int, assess: Assess
 ) -> tuple[list[Accuracy], list[tuple[int, int, int, int]]]:
-    """Corrections, one dot at a time, by the click rule on the frame of lowest J; the first of equals.
+    """Puts one dot at a time, by the click rule, on the frame of lowest J (of equal ones the first).
 
-    It starts from empty masks. A frame whose pixels are all right, or clicked, has its turn over. Where no frame is
-    left it ends.
+    It starts from empty masks. Frames whose wrong pixels all have a dot are passed over, and where all frames are such
+    it ends early.
+
+    Returns:
+        The accuracy after each dot; frame, row, column and label of each dot.
     """
     session.clear()
     masks = [np.zeros_like(targets[frame]) for frame in scored]
@@ -209,14 +219,14 @@ def correct(
         made[frame].append(click)
         session.click(frame, *click)
         placed.append((frame, *click))
-        accuracy, masks = look()
+        accuracy, masks = assess()
         accuracies.append(accuracy)
     session.clear()
     return accuracies, placed
 
 
 def measure_update(session: Session, times: Times, updates: int = 10) -> None:
-    """Times dots on the middle frame, from the dot to that frame's mask on the host; nothing is encoded again."""
+    """Measures the milliseconds from a dot on the middle frame to that frame's mask on the host."""
     frame = session.names[len(session.names) // 2]
     height, width = session.mask(frame).shape
     for i in range(updates):

@@ -1,4 +1,4 @@
-"""What the annotators of a video reached: as JSON with its protocol in full, and as tables."""
+"""The result of the annotators of videos: as JSON with its protocol in full, and as tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 
 from data_pipelines.datasets.sources import Split
 from experiments.evaluation.annotators import Accuracy, AnnotatorOptions, ObjectResult, Times
+from experiments.evaluation.spread import spread
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.config import Config
@@ -23,7 +24,7 @@ def report(
     for s, p in asked.cells():
         draws = [_score([each.grid[s, p][draw] for each in results]) for draw in range(asked.draws)]
         grid.append({"frames": s, "points": p, "dots_per_label": s * p, **_over_draws(draws)})
-    # An object that is all right has its last accuracy from then on.
+    # Where an object needs no further dot, its last accuracy stands for the later ones.
     curve = [
         {"dots": k + 1, **_score([each.corrected[min(k, len(each.corrected) - 1)] for each in results])}
         for k in range(asked.corrections)
@@ -96,10 +97,11 @@ def _score(accuracies: Sequence[Accuracy]) -> dict[str, float]:
 
 def _over_draws(scores: list[dict[str, float]]) -> dict[str, Any]:
     """Means over draws, and with several of them the standard deviations."""
-    mean = {key: float(np.mean([each[key] for each in scores])) for key in scores[0]}
+    found = {key: spread([each[key] for each in scores]) for key in scores[0]}
+    means: dict[str, Any] = {key: each.mean for key, each in found.items()}
     if len(scores) > 1:
-        mean["deviation"] = {key: float(np.std([each[key] for each in scores], ddof=1)) for key in scores[0]}
-    return mean
+        means["deviation"] = {key: each.deviation for key, each in found.items()}
+    return means
 
 
 def describe(result: dict[str, Any]) -> str:

@@ -4,39 +4,47 @@
     DIR/POINTS/NAME.png         a mask a task and number of points per label: 1, 5, dense
     DIR/draw-1/POINTS/NAME.png  of several draws of support and points
 
-A mask is a PNG of one byte a pixel, with a palette or grey, as large as the query image: 0 negative, 1 the task (255 is
-it, too, in a mask of nothing else but 0). NAME is `IMAGE__CLASS`, `IMAGE__CLASS_INSTANCE` or `IMAGE__INSTANCE`; the
-episodes of a published protocol have their number before it, as `0007-IMAGE__CLASS`. Masks that lie there as
-DIR/NAME.png are taken, too: of one number of points that nobody tells, which goes by the name of `masks`.
+A mask is a PNG of one byte a pixel, with a palette or grey, as large as the query image: 0 is negative, 1 the task. In
+a mask that holds 0 and 255 alone, 255 is the task. NAME is `IMAGE__CLASS`, `IMAGE__CLASS_INSTANCE` or
+`IMAGE__INSTANCE`; the episodes of a published protocol have their number before it, as `0007-IMAGE__CLASS`. Masks may
+also lie in DIR itself, as DIR/NAME.png. Then the number of points that they were guided by is not known, and in the
+result `masks` stands for it.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
-from PIL import Image
 
 from data_pipelines.datasets.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.evaluation import EvaluationEpisodes, TaskName
 from data_pipelines.points import name_count
 from experiments.evaluation.task_rows import real_episodes
-from experiments.evaluation.video_files import davis_palette
+from experiments.evaluation.video_files import write_mask
 from experiments.runs.data import count_draws
-from experiments.runs.workdir import write_json
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
+from experiments.settings.json_files import read_json, write_json
+from experiments.settings.shapes import find_fault
 from guided_jax.episode import UNKNOWN
 from guided_jax.scoring.few_shot import count_labels
 
 INDEX = "index.json"
+INDEX_SHAPE = {
+    "config": dict,
+    "points": [str],
+    "tasks": list,
+    "protocol": {"step": (int, NoneType), "seen_in_training": (str, list)},
+    "about": dict,
+}
 FLAT = "masks"
-"""What stands for the number of points where a folder does not tell it."""
+"""Stands for the number of points of masks that lie in the folder itself, where it is not known."""
 
 UNUSED = {"eval.save": "", "weights": "", "train.cache_features": False}
 """Fields that do not matter once the masks are there: neither the weights nor the folder that they were written to."""
@@ -72,8 +80,8 @@ def draw_folder(folder: Path, draw: int, draws: int) -> Path:
 
 
 def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndarray, np.ndarray], None]:
-    """What writes the masks of batches, from the numbers of their tasks and their label maps on the canvas."""
-    names, palette = name_masks(episodes), davis_palette()
+    """A function that writes the masks of a batch, from its tasks' numbers and its label maps on the canvas."""
+    names = name_masks(episodes)
     sizes = {episodes.number(i): episodes.size(i) for i in real_episodes(episodes)}
     points = [name_count(count) for count in episodes.counts]
 
@@ -83,9 +91,7 @@ def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndar
             for name, mask in zip(points, maps, strict=True):
                 path = folder / name / names[number]
                 path.parent.mkdir(parents=True, exist_ok=True)
-                image = Image.fromarray(np.ascontiguousarray(mask[:height, :width]))
-                image.putpalette(palette)  # makes it an image of indices
-                image.save(path)
+                write_mask(path, mask[:height, :width])
 
     return write
 
@@ -105,10 +111,10 @@ def write_index(folder: Path, config: Config, result: dict[str, Any], draws: Seq
 
 
 def find_points(folder: Path, config: Config, episodes: EvaluationEpisodes) -> list[str]:
-    """The numbers of points that a folder has masks of, by name: those of the evaluation, or `masks`.
+    """The numbers of points of which a folder has masks, by name: those of the evaluation, or `masks`.
 
     Raises:
-        UserError: there is no such folder, or none of masks in it.
+        UserError: there is no such folder, or it holds no mask of the evaluation's tasks.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
@@ -133,7 +139,7 @@ def read_prediction(path: Path, size: tuple[int, int], way: int) -> UInt8[np.nda
     Args:
         path: of the file.
         size: height and width of the query.
-        way: labels of the model; its masks have those below it.
+        way: number of labels of the model, which are 0 to `way` - 1.
 
     Raises:
         UserError: naming the file and what is wrong with it: missing, broken, coloured, of another size or label.
@@ -194,8 +200,7 @@ def read_index(folder: Path) -> dict[str, Any] | None:
     path = folder / INDEX
     if not path.is_file():
         return None
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        return {name: index[name] for name in ("config", "points", "tasks", "protocol", "about")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not an index of predictions ({error})") from error
+    index = read_json(path)
+    if fault := find_fault(index, INDEX_SHAPE):
+        raise UserError(f"{path}: is not an index of predictions ({fault})")
+    return {name: index[name] for name in INDEX_SHAPE}

@@ -1,4 +1,4 @@
-"""Results of programs that score a trained run: named by what was asked, and never in place of another's."""
+"""Result files of the programs that score a trained run: named by what was asked for, and never written over."""
 
 import json
 import re
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.runs.workdir import write_json
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import read_json, write_json
 
 
 def write_result(workdir: Path, words: Sequence[str], result: dict[str, Any]) -> Path:
-    """Writes a result, in place of an earlier one of the same protocol only; gives the file.
+    """Writes a result, and returns its file: an earlier file is replaced only if its protocol is the same.
 
     Args:
         workdir: where to.
@@ -36,7 +36,9 @@ def write_result(workdir: Path, words: Sequence[str], result: dict[str, Any]) ->
 
 
 def _protocol(path: Path) -> Any:
+    """The protocol of a result; None where the file holds no result, and so is not written over."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["protocol"]
-    except (OSError, ValueError, KeyError, TypeError):
+        result = read_json(path)
+    except UserError:
         return None
+    return result.get("protocol") if isinstance(result, dict) else None

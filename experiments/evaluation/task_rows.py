@@ -1,16 +1,27 @@
 """The rows of a result: every task with its name and the pixels that were counted, one a line of a JSON-lines file."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipelines.evaluation import EvaluationEpisodes
+from experiments.evaluation.spread import defined
 from experiments.evaluation.tasks import Scores
-from experiments.runs.workdir import write_json
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import read_json_lines, write_json, write_json_lines
+from experiments.settings.shapes import EACH, SCORE, find_fault
+from guided_jax.scoring.few_shot import OUTCOMES
 from guided_jax.scoring.positive_iu import iu
+
+ROW_SHAPE = {
+    "draw": int,
+    "episode": int,
+    "image": str,
+    "class": str,
+    "counts": {EACH: [int]},
+    "pos_iu": {EACH: SCORE},
+}
+"""What every row has, see `make_rows`."""
 
 
 def real_episodes(episodes: EvaluationEpisodes) -> list[int]:
@@ -38,12 +49,9 @@ def make_rows(draws: Sequence[Scores], episodes: Sequence[EvaluationEpisodes]) -
             row |= {"class": name.class_name, "instance": name.instance}
             if name.video:
                 row |= {"video": name.video, "frame": name.frame}
-            values = [float(each) for each in iu(counts[:, :3])]
+            values = [defined(each) for each in iu(counts[:, :3])]
             row["counts"] = dict(zip(scores.by_points, counts.tolist(), strict=True))
-            row["pos_iu"] = {
-                points: value if value == value else None
-                for points, value in zip(scores.by_points, values, strict=True)
-            }
+            row["pos_iu"] = dict(zip(scores.by_points, values, strict=True))
             rows.append(row)
     return rows
 
@@ -57,25 +65,21 @@ def write_scores(
 ) -> None:
     """Writes `result.json` and its rows, `tasks.jsonl`, or with a name `result-NAME.json` and `tasks-NAME.jsonl`."""
     end = f"-{name}" if name else ""
-    write_rows(folder / f"tasks{end}.jsonl", make_rows(draws, episodes))
+    write_json_lines(folder / f"tasks{end}.jsonl", make_rows(draws, episodes))
     write_json(folder / f"result{end}.json", {**result, "rows": f"tasks{end}.jsonl"})
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes rows such that there is always the old file or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    partial.replace(path)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Reads rows.
 
     Raises:
-        UserError: the file is missing or broken.
+        UserError: the file is missing or broken, or a line is no such row.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            return [json.loads(line) for line in file if line.strip()]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+    rows = read_json_lines(path)
+    for number, row in enumerate(rows, 1):
+        fault = find_fault(row, ROW_SHAPE)
+        if fault is None and any(len(counts) != len(OUTCOMES) for counts in row["counts"].values()):
+            fault = f"counts: not the {len(OUTCOMES)} outcomes"
+        if fault:
+            raise UserError(f"{path}: cannot be read: line {number}: {fault}; score it again")
+    return rows

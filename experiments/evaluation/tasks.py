@@ -1,6 +1,5 @@
 """Scores a model on every task of a data set, and names the protocol in full."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from data_pipelines.selection.lists import hash_lists
 from data_pipelines.selection.protocols import PROTOCOLS
 from data_pipelines.tasks import count_tasks
 from experiments.evaluation.accumulations import RULE, accumulate
+from experiments.evaluation.spread import defined, mean, spread
 from experiments.runs.data import OpenSource, host_batches, task_classes
 from experiments.settings.config import Config
 from guided_jax.learning.parallel import prefetch
@@ -44,7 +44,7 @@ class Scores(NamedTuple):
 
 
 Keep = Callable[[np.ndarray, np.ndarray], None]
-"""Takes the numbers (uint32) of a batch's tasks and their label maps [b, a, h, w] on the canvas."""
+"""Is given the numbers (uint32) of a batch's tasks and their label maps [b, a, h, w] on the canvas."""
 
 
 def make_scores(counts: np.ndarray, classes: np.ndarray, names: Sequence[str]) -> Scores:
@@ -72,7 +72,7 @@ def score(
         count: the parallel evaluate step.
         mode: pmap or jit.
         show: whether to show progress.
-        keep: is given what this process predicts; then `count` gives label maps, too.
+        keep: is given the label maps that this process predicts; `count` must then return them, too.
     """
     devices = jax.local_devices()
     batches = host_batches(config, episodes, episodes.group)
@@ -120,10 +120,10 @@ def report(
         config: of the experiment.
         opened: what was evaluated.
         scores: of the first draw of support and points.
-        step: of the checkpoint; None where no model of ours predicted.
-        limit: of the tasks.
+        step: of the checkpoint; None where the masks are not of a model of ours.
+        limit: most tasks that were asked for; 0: all.
         about: what else the result says of itself.
-        more: of the other draws; then scores are means over all, with the draws' own and their sample deviation.
+        more: of the other draws; then scores are means over all draws, beside each draw's own and their deviation.
         seen: evaluated classes that the model was trained on; None: unknown.
     """
     names = opened.split.class_names
@@ -132,14 +132,15 @@ def report(
     for a, points in enumerate(scores.by_points):
         draws = [each.by_points[points] for each in (scores, *more)]
         classes = {
-            names[c - 1] if c else "all": _mean([each.by_class[c] for each in draws if c in each.by_class])
+            names[c - 1] if c else "all": mean([each.by_class[c] for each in draws if c in each.by_class])
             for c in sorted(set().union(*(each.by_class for each in draws)))
         }
         values = {"pos_iu": [each.pooled for each in draws], "class_mean": [each.class_mean for each in draws]}
-        by_points[points] = {**{name: _mean(each) for name, each in values.items()}, "classes": classes}
+        found = {name: spread(each) for name, each in values.items()}
+        by_points[points] = {**{name: each.mean for name, each in found.items()}, "classes": classes}
         if more:
-            by_points[points]["deviation"] = {name: statistics.stdev(each) for name, each in values.items()}
-            by_points[points]["draws"] = values
+            by_points[points]["deviation"] = {name: each.deviation for name, each in found.items()}
+            by_points[points]["draws"] = {name: list(map(defined, each)) for name, each in values.items()}
         if mode == "semantic":
             by_points[points]["accumulations"] = accumulate(
                 [(each.counts[:, a], each.classes) for each in (scores, *more)]
@@ -176,7 +177,3 @@ def report(
         "step": step,
     }
     return {"name": config.name, "protocol": protocol, "scores": by_points, "about": about}
-
-
-def _mean(values: Sequence[float]) -> float:
-    return values[0] if len(values) == 1 else statistics.fmean(values)

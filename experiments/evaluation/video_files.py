@@ -1,5 +1,6 @@
 """Masks of videos as files: VIDEO/FRAME.png with a palette, as DAVIS has them and its official scorer reads them."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from data_pipelines.datasets.files import read_mask
 from data_pipelines.datasets.record import DatasetError
+from data_pipelines.disk import replacing
 from data_pipelines.videos import Video
 from experiments.settings.errors import UserError
 from guided_jax.episode import UNKNOWN
@@ -17,6 +19,7 @@ COLOURS = 22
 """Of DAVIS's palette: VOC's, its brightest channel 191; the rest are greys."""
 
 
+@functools.cache
 def davis_palette() -> list[int]:
     """The palette of DAVIS: red, green and blue of each of 256 values, one after the other."""
     palette = []
@@ -31,15 +34,21 @@ def davis_palette() -> list[int]:
     return palette
 
 
+def write_mask(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
+    """Writes a label map as a PNG with DAVIS's palette, whole or not at all."""
+    image = Image.fromarray(np.ascontiguousarray(labels))
+    image.putpalette(davis_palette())  # makes it an image of indices
+    with replacing(path) as file:
+        image.save(file, "PNG")
+
+
 def write_masks(folder: Path, video: Video, maps: Sequence[UInt8[np.ndarray, "h w"]]) -> None:
     """Writes the label maps of all frames of a video as `folder/VIDEO/FRAME.png`, with the video's own ids."""
     path = folder / video.name
     path.mkdir(parents=True, exist_ok=True)
-    table, palette = np.array([0, *video.objects], np.uint8), davis_palette()
+    table = np.array([0, *video.objects], np.uint8)
     for name, labels in zip(video.frames, maps, strict=True):
-        image = Image.fromarray(table[labels])
-        image.putpalette(palette)  # makes it an image of indices
-        image.save(path / f"{name}.png")
+        write_mask(path / f"{name}.png", table[labels])
 
 
 def check_predictions(folder: Path, videos: Sequence[Video]) -> None:

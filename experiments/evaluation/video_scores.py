@@ -1,6 +1,5 @@
 """Scores of videos: J and F as DAVIS counts them, positive IU beside them, as tables and as JSON."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ from jaxtyping import Int64, UInt8
 
 from data_pipelines.datasets.sources import Split
 from data_pipelines.videos import Video, read_truth
+from experiments.evaluation.spread import defined, percent, spread
 from guided_jax.episode import UNKNOWN
 from guided_jax.scoring.davis import VideoScore, davis_score, score_video, summarize
 from guided_jax.scoring.positive_iu import iu
@@ -82,22 +82,19 @@ def summarise(videos: Mapping[str, Scored]) -> dict[str, Any]:
         "j_and_f": score.j_and_f,
         "j": score.j._asdict(),
         "f": score.f._asdict(),
-        "pos_iu": _number(iu(counts)),
+        "pos_iu": defined(iu(counts)),
     }
 
 
 def mean_of_draws(draws: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of summaries, with the standard deviation over them (of the sample) and each one's J&F."""
+    """The mean of the summaries of several draws, the deviation of their J&F and positive IU, and the J&F of each."""
 
     def mean(of: Sequence[Any]) -> Any:
         if isinstance(of[0], dict):
             return {key: mean([each[key] for each in of]) for key in of[0]}
-        return None if None in of else statistics.fmean(of)
+        return spread(of).mean
 
-    deviation = {
-        key: statistics.stdev([each[key] for each in draws]) if len(draws) > 1 and draws[0][key] is not None else None
-        for key in ("j_and_f", "pos_iu")
-    }
+    deviation = {key: spread([each[key] for each in draws]).deviation for key in ("j_and_f", "pos_iu")}
     return {**mean(draws), "deviation": deviation, "draws": [each["j_and_f"] for each in draws]}
 
 
@@ -115,7 +112,7 @@ def object_rows(video: Video, scored: Scored, **about: Any) -> list[dict[str, An
                 "j_and_f": (of_j.mean + of_f.mean) / 2,
                 "j": of_j._asdict(),
                 "f": of_f._asdict(),
-                "pos_iu": _number(iu(scored.counts[k])),
+                "pos_iu": defined(iu(scored.counts[k])),
                 "j_by_frame": [round(float(value), 4) for value in j],
                 "f_by_frame": [round(float(value), 4) for value in f],
             }
@@ -124,7 +121,7 @@ def object_rows(video: Video, scored: Scored, **about: Any) -> list[dict[str, An
 
 
 def video_row(video: Video, **about: Any) -> dict[str, Any]:
-    """What a video is, and how long it took."""
+    """What a video is, and in `about` how long it took."""
     return {
         "video": video.name,
         "frames": len(video.rows),
@@ -171,11 +168,4 @@ def describe_table(rows: Sequence[dict[str, Any]], scores: Mapping[str, dict[str
 
 def _cells(scores: dict[str, Any]) -> str:
     values = [scores[key][part] for key in ("j", "f") for part in ("mean", "recall", "decay")]
-    return " ".join(
-        "     -" if v is None else f"{100 * v:>6.1f}" for v in [*values, scores["j_and_f"], scores["pos_iu"]]
-    )
-
-
-def _number(value: np.ndarray) -> float | None:
-    """A score for JSON, which has no NaN."""
-    return None if np.isnan(value) else float(value)
+    return " ".join(f"{percent(value):>6}" for value in [*values, scores["j_and_f"], scores["pos_iu"]])

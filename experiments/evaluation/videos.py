@@ -2,20 +2,16 @@
 
 import dataclasses
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import jax
-import numpy as np
-from jaxtyping import UInt8
 from tqdm import tqdm
 
 from data_pipelines.datasets.sources import Split, open_source, parse_sources
 from data_pipelines.points import DENSE, name_count
-from data_pipelines.videos import Video, annotate_video, list_videos, name_annotations, read_frames
+from data_pipelines.videos import Video, list_videos, name_annotations
 from experiments.evaluation.video_files import check_predictions, read_prediction, write_masks
 from experiments.evaluation.video_scores import (
     RULES,
@@ -26,16 +22,14 @@ from experiments.evaluation.video_scores import (
     summarise,
     video_row,
 )
+from experiments.evaluation.video_timer import Timer
 from experiments.runs.data import the_only
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.checks import check_new
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
-from guided_jax.video import VideoGuidance, VideoSegmentor
-
-TIMED_CHUNKS = 3
-"""Chunks from memory, for the speed without reading; a first one warms up."""
+from guided_jax.video import VideoSegmentor
 
 
 class Choice(NamedTuple):
@@ -43,15 +37,15 @@ class Choice(NamedTuple):
 
     Attributes:
         source: of the videos.
-        points: per label and annotated frame, of each annotation.
-        draws: of the points.
-        shots: annotated frames.
-        multi: softmax or union.
+        points: numbers of points per label and annotated frame, each an annotation of its own.
+        draws: how often the points are drawn.
+        shots: number of annotated frames.
+        multi: how several objects are told apart: softmax or union.
         names: of the videos; empty: all.
-        every: takes every so many frames.
-        save: folder for the masks, or None.
-        chunk: frames at a time.
-        best: the best checkpoint, not the newest.
+        every: takes every n-th frame.
+        save: folder for the masks; None: they are not saved.
+        chunk: frames that are segmented at a time; 0: as many as suit the device.
+        best: takes the best checkpoint, not the newest.
     """
 
     source: str = "davis:val"
@@ -106,7 +100,7 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
     scored: list[dict[str, Scored]] = [{} for _ in annotations]
     rows, about_videos, timer = [], [], Timer()
     for video in tqdm(videos, desc="videos", disable=None, leave=False):
-        maps = timer.segment(video_model, split, video, config, choice)
+        maps = timer.segment(video_model, split, video, config, choice.points, choice.draws)
         about_videos.append(video_row(video, **timer.rows[-1]))
         for a, (count, draw) in enumerate(annotations):
             if choice.save:
@@ -143,93 +137,6 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         "videos": about_videos,
         "about": {"model": dataclasses.asdict(config.model), "command": sys.argv, **environment()},
     }
-
-
-class Timer:
-    """Segments videos, and keeps how long that took, without compilation.
-
-    Attributes:
-        rows: of each video: seconds from the first annotated frame's reading to the last label map, reading included.
-        from_memory: frames a second without reading, under one annotation, on the first video; None before it.
-        frames: segmented in all.
-    """
-
-    def __init__(self):
-        self.rows: list[dict[str, float]] = []
-        self.from_memory: float | None = None
-        self.frames = 0
-        self._warm: set[tuple] = set()
-
-    def segment(
-        self, model: VideoSegmentor, split: Split, video: Video, config: Config, choice: Choice
-    ) -> list[UInt8[np.ndarray, "a h w"]]:
-        """The label maps of every frame of a video, at its own size.
-
-        Args:
-            model: on the devices.
-            split: of the video.
-            video: to segment.
-            config: with data and seed.
-            choice: of annotations.
-        """
-        max_side, way = config.data.max_side, len(video.objects) + 1
-        annotation = annotate_video(
-            split, video, choice.points, seed=config.seed, draws=choice.draws, max_side=max_side
-        )
-
-        def guide(of: slice = slice(None)) -> VideoGuidance:
-            images = np.stack(list(read_frames(split, video, video.support, max_side=max_side)))
-            return model.guide(images, annotation[of], way=way)
-
-        with user_mistakes():
-            guidance = guide()
-        shapes = (guidance.canvas, annotation.shape[:2], way)
-        if shapes not in self._warm:
-            self._warm.add(shapes)
-            list(model.segment(guidance, [np.zeros((*guidance.size, 3), np.uint8)]))
-        started = time.perf_counter()
-        guidance = jax.block_until_ready(guide())
-        guided = time.perf_counter()
-        maps = list(model.segment(guidance, read_frames(split, video, max_side=max_side)))
-        done = time.perf_counter()
-        self.frames += len(maps)
-        self.rows.append({"seconds": done - started, "guide_seconds": guided - started})
-        if self.from_memory is None:
-            self.from_memory = frames_per_second(
-                model, guide(slice(1)), next(read_frames(split, video, [0], max_side=max_side))
-            )
-        return maps if not max_side else [_own_size(each, video) for each in maps]
-
-    def summary(self, annotations: int, chunk: int) -> dict[str, Any]:
-        """The speed over all videos."""
-        seconds = [row["seconds"] for row in self.rows]
-        segmenting = sum(row["seconds"] - row["guide_seconds"] for row in self.rows)
-        return {
-            "seconds_per_video": sum(seconds) / len(seconds),
-            "frames_per_second": self.frames / segmenting,
-            "frames_per_second_without_reading": self.from_memory,
-            "annotations": annotations,
-            "chunk": chunk,
-            "what": "seconds from reading the annotated frames to the last label map on the host, all annotations in "
-            "one pass, without compilation; frames_per_second with the reading of the frames, decoded in threads; "
-            "without reading: frames that lie in memory, one annotation, transfers included",
-        }
-
-
-def frames_per_second(
-    model: VideoSegmentor, guidance: VideoGuidance, frame: UInt8[np.ndarray, "h w 3"], chunks: int = TIMED_CHUNKS
-) -> float:
-    """Speed on frames that lie in memory, transfers of frames and label maps included."""
-    list(model.segment(guidance, [frame]))
-    started = time.perf_counter()
-    for _ in model.segment(guidance, [frame] * (model.chunk * chunks)):
-        pass
-    return model.chunk * chunks / (time.perf_counter() - started)
-
-
-def _own_size(maps: UInt8[np.ndarray, "a h w"], video: Video) -> UInt8[np.ndarray, "a h2 w2"]:
-    size = (video.width, video.height)
-    return np.stack([cv2.resize(each, size, interpolation=cv2.INTER_NEAREST_EXACT) for each in maps])
 
 
 def evaluate_masks(folder: Path, config: Config, choice: Choice) -> dict[str, Any]:

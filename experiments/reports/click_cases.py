@@ -11,16 +11,16 @@ from jaxtyping import UInt8
 from data_pipelines.canvas import scale_image, scale_labels
 from data_pipelines.datasets.record import DatasetError, decode_image, to_record
 from data_pipelines.tasks import task_target
-from experiments.drawing.episodes import draw_episodes
+from experiments.drawing.episodes import plot_episodes
 from experiments.evaluation.clicks import choose_tasks, mask_path, name_object
 from experiments.reports.cases import case_config
-from experiments.reports.content import Block, Canvas, Picture, Text
+from experiments.reports.content import Block, FigureFolder, Picture, Text
 from experiments.reports.found import Found
 from experiments.reports.ranks import choose_cases, row_title
+from experiments.reports.shapes import CASES, check_result
 from experiments.runs.data import open_sources
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import with_overrides
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.scoring.clicks import click_iou, extend, noc
 
@@ -56,26 +56,27 @@ def rank_objects(result: Mapping[str, Any]) -> list[Ranked]:
 
 
 def click_case_blocks(
-    label: str, found: Found, canvas: Canvas, *, rows: int, where: Mapping[str, str] | None = None
+    label: str, found: Found, figures: FigureFolder, *, rows: int, where: Mapping[str, str] | None = None
 ) -> list[Block]:
     """A picture of single objects, or a line that says why there is none.
 
     Args:
         label: of the result.
         found: a result of `experiments.clicks`.
-        canvas: for the picture.
+        figures: for the picture.
         rows: of each kind.
         where: fields of the configuration that say where the data are.
     """
     try:
-        return _draw(label, found, canvas, rows, where or {})
-    except (UserError, DatasetError, OSError, ValueError, KeyError) as error:
+        check_result(found.path, found.result, CASES["clicks"])
+        return _picture(label, found, figures, rows, where or {})
+    except (UserError, DatasetError, OSError) as error:
         return [Text(f"{label}: no pictures of single objects, for {error}")]
 
 
-def _draw(label: str, found: Found, canvas: Canvas, rows: int, where: Mapping[str, str]) -> list[Block]:
+def _picture(label: str, found: Found, figures: FigureFolder, rows: int, where: Mapping[str, str]) -> list[Block]:
     ranked = rank_objects(found.result)
-    chosen = [(kind, ranked[place]) for kind, places in choose_cases(len(ranked), rows).items() for place in places]
+    chosen = [(kind, ranked[i]) for kind, chosen_rows in choose_cases(len(ranked), rows).items() for i in chosen_rows]
     episodes = _episodes(found, [each.row for _, each in chosen], where)
     titles = [
         row_title((f"{kind}: {each.row['object'] or 'object'}", each.row["image"]), episode.target.shape)
@@ -86,8 +87,8 @@ def _draw(label: str, found: Found, canvas: Canvas, rows: int, where: Mapping[st
         masks = [_read(folder, each.row, episode) for (_, each), episode in zip(chosen, episodes, strict=True)]
         maps, ious = {"last mask": masks}, {"last mask": [each.row["ious"][-1] for _, each in chosen]}
         told = "the mask is that after the last of them"
-    path = canvas.new("objects")
-    draw_episodes(path, episodes, maps, ious=ious, titles=titles)
+    path = figures.new("objects")
+    plot_episodes(path, episodes, maps, ious=ious, titles=titles)
     text = f"{label}: best, median and worst objects by NoC, then mean IoU, with all of their clicks; {told}"
     return [Picture(path.name, text, photo=True)]
 
@@ -141,7 +142,7 @@ def _config(found: Found, where: Mapping[str, str]) -> Config:
         "data.max_side": protocol["max_side"],
         "seed": protocol["seed"],
     }
-    return with_overrides(case_config(found, {}), {**asked, **where})
+    return case_config(found, {**asked, **where})
 
 
 def _episode(

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.drawing.lines import draw_lines
+from experiments.drawing.lines import plot_lines
+from experiments.evaluation.spread import percent
 from experiments.reports.click_cases import rank_objects
-from experiments.reports.content import Block, Canvas, Picture, Section, Table, Text, percent
+from experiments.reports.content import Block, FigureFolder, Picture, Section, Table, Text
 from experiments.reports.evaluations import describe_protocol, warn_forced
 from experiments.reports.found import Found, group_by_protocol
 from experiments.reports.ranks import choose_cases
@@ -18,19 +19,21 @@ CASES = 3
 
 
 def click_sections(
-    found: Sequence[Found], canvas: Canvas, cases: Callable[[str, Found, Canvas], list[Block]] | None = None
+    found: Sequence[Found],
+    figures: FigureFolder,
+    cases: Callable[[str, Found, FigureFolder], list[Block]] | None = None,
 ) -> list[Section]:
     """One section for the results on the same objects.
 
     Args:
         found: results of `experiments.clicks`.
-        canvas: for pictures.
+        figures: for pictures.
         cases: gives the blocks of the best, median and worst objects of a result.
     """
-    return [_click_section(group, canvas, cases) for group in group_by_protocol(found, SAME)]
+    return [_click_section(group, figures, cases) for group in group_by_protocol(found, SAME)]
 
 
-def _click_section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Section:
+def _click_section(found: list[Found], figures: FigureFolder, cases: Callable | None) -> Section:
     labels, results = unique_labels(found), [each.result for each in found]
     targets = list(dict.fromkeys(target for each in results for target in each["scores"]["noc"]))
     limit = results[0]["protocol"]["clicks"]
@@ -55,15 +58,15 @@ def _click_section(found: list[Found], canvas: Canvas, cases: Callable | None) -
         for label, each in zip(labels, results, strict=True)
     )
     blocks.append(Table(("clicks", *map(str, clicks)), ious, "Mean IoU x 100 after so many clicks"))
-    path = canvas.new("clicks")
+    path = figures.new("clicks")
     lines = {
         label: [(k + 1, value) for k, value in enumerate(each["scores"]["mean_iou"])]
         for label, each in zip(labels, results, strict=True)
     }
-    draw_lines(path, lines, across="clicks", up="mean IoU [0 to 1]")
+    plot_lines(path, lines, across="clicks", up="mean IoU [0 to 1]")
     blocks.append(Picture(path.name, "Mean IoU over clicks"))
     if all("click_ms_mean" in each.get("times", {}) for each in results):
-        path = canvas.new("seconds")
+        path = figures.new("seconds")
         timed = {
             label: [
                 ((k * each["times"]["click_ms_mean"] + each["times"]["encode_ms_median"]) / 1000, value)
@@ -71,12 +74,12 @@ def _click_section(found: list[Found], canvas: Canvas, cases: Callable | None) -
             ]
             for label, each in zip(labels, results, strict=True)
         }
-        draw_lines(path, timed, across="seconds of computation an object, its image's encoding included",
+        plot_lines(path, timed, across="seconds of computation an object, its image's encoding included",
                    up="mean IoU [0 to 1]")  # fmt: skip
         blocks.append(Picture(path.name, "Mean IoU over the time of computation"))
     blocks += [_click_cases(label, each, clicks) for label, each in zip(labels, results, strict=True)]
     for label, each in zip(labels, found, strict=True) if cases else ():
-        blocks += cases(label, each, canvas)
+        blocks += cases(label, each, figures)
     title = f"Clicks on {results[0]['protocol']['data']}"
     return Section(title, blocks, describe_protocol([each["protocol"] for each in results]))
 
@@ -84,8 +87,8 @@ def _click_section(found: list[Found], canvas: Canvas, cases: Callable | None) -
 def _click_cases(label: str, result: Mapping[str, Any], clicks: Sequence[int]) -> Table:
     ranked, limit = rank_objects(result), result["protocol"]["clicks"]
     rows = []
-    for kind, places in choose_cases(len(ranked), CASES).items():
-        for row, number, _ in (ranked[place] for place in places):
+    for kind, chosen_rows in choose_cases(len(ranked), CASES).items():
+        for row, number, _ in (ranked[i] for i in chosen_rows):
             ious = extend(row["ious"], limit)
             cells = (percent(float(ious[k - 1])) for k in clicks)
             rows.append((kind, f"{row['image']} {row['object']}".strip(), f"{number:.1f}", *cells))
@@ -94,7 +97,7 @@ def _click_cases(label: str, result: Mapping[str, Any], clicks: Sequence[int]) -
     return Table(head, tuple(rows), caption)
 
 
-def interactive_video_section(found: Found, canvas: Canvas) -> Section:
+def interactive_video_section(found: Found, figures: FigureFolder) -> Section:
     """Accuracy over S frames and P points, and over corrections."""
     protocol, scores, times = (found.result[name] for name in ("protocol", "scores", "times"))
     cells = {(each["frames"], each["points"]): each for each in scores["grid"]}
@@ -107,20 +110,20 @@ def interactive_video_section(found: Found, canvas: Canvas) -> Section:
             rows.append((str(s), *(_with_deviation(each, key) if each else "" for each in row)))
         caption = f"{name} x 100 by annotated frames S (down) and points per label and frame P (across)"
         blocks.append(Table(("S", *(f"P = {p}" for p in points)), tuple(rows), caption))
-    path = canvas.new("annotations")
+    path = figures.new("annotations")
     lines = {
         f"P = {p}": [(s * p, cells[s, p]["pos_iu"]) for s in frames if (s, p) in cells]
         for p in points
     }  # fmt: skip
-    draw_lines(path, lines, across="dots per label, S x P", up="positive IU [0 to 1]")
+    plot_lines(path, lines, across="dots per label, S x P", up="positive IU [0 to 1]")
     blocks.append(Picture(path.name, "Positive IU as annotations arrive, over both S and P"))
     if curve := scores.get("corrections"):
-        path = canvas.new("corrections")
+        path = figures.new("corrections")
         lines = {
             "positive IU": [(each["dots"], each["pos_iu"]) for each in curve],
             "J": [(each["dots"], each["j"]) for each in curve],
         }
-        draw_lines(path, lines, across="dots, each put where the worst frame is wrong", up="accuracy [0 to 1]")
+        plot_lines(path, lines, across="dots, each put where the worst frame is wrong", up="accuracy [0 to 1]")
         blocks.append(Picture(path.name, "Accuracy over corrections"))
         shown = [each for each in curve if each["dots"] in SHOWN]
         rows = [

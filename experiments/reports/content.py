@@ -1,7 +1,5 @@
 """What a report is made of, whatever it is written as."""
 
-import statistics
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +55,7 @@ class Section(NamedTuple):
     protocol: dict[str, str]
 
 
-class Canvas:
+class FigureFolder:
     """The folder of a report, which gives its pictures their names.
 
     Args:
@@ -71,33 +69,6 @@ class Canvas:
         """A file for another picture."""
         self._number += 1
         return self.folder / f"{self._number:02d}-{what}.png"
-
-
-class Spread(NamedTuple):
-    """A mean over runs.
-
-    Attributes:
-        mean: of the values.
-        deviation: of the sample; None for a single value.
-        number: of values.
-    """
-
-    mean: float
-    deviation: float | None
-    number: int
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation (n - 1) of one value or more."""
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), deviation, len(values))
-
-
-def percent(value: float | None, deviation: float | None = None) -> str:
-    """A score of [0, 1] x 100 with a decimal, `-` where there is none."""
-    if value is None or value != value:
-        return "-"
-    return f"{100 * value:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
 
 
 def per_label(points: str) -> str:

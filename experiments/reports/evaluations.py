@@ -4,49 +4,50 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from experiments.drawing.curves import draw_curves
-from experiments.drawing.lines import draw_lines
+from experiments.drawing.curves import plot_curves
+from experiments.drawing.lines import plot_lines
 from experiments.drawing.pictures import as_points
-from experiments.reports.content import Canvas, Picture, Section, Table, Text, per_label, percent, spread
+from experiments.evaluation.spread import mean, percent, spread
+from experiments.reports.content import FigureFolder, Picture, Section, Table, Text, per_label
 from experiments.reports.found import Found
 from experiments.reports.published import fold_of, published_for
 from experiments.reports.series import Series, join_seeds, pool_shots, split_by_protocol
 
 SCORES = {"pos_iu": "Positive IU x 100, pooled over tasks", "class_mean": "Mean over classes of positive IU x 100"}
 
-Cases = Callable[[Series, Canvas], list]
+Cases = Callable[[Series, FigureFolder], list]
 """Gives the blocks of best, median and worst cases of a series."""
 
 
-def evaluation_sections(found: Sequence[Found], canvas: Canvas, cases: Cases | None = None) -> list[Section]:
+def evaluation_sections(found: Sequence[Found], figures: FigureFolder, cases: Cases | None = None) -> list[Section]:
     """One section a protocol, and the mean over folds where several were evaluated.
 
     Args:
         found: evaluations.
-        canvas: for pictures.
+        figures: for pictures.
         cases: for the first series of each section.
     """
     groups = split_by_protocol(join_seeds(found))
-    sections = [_section(group, canvas, cases) for group in groups]
+    sections = [_section(group, figures, cases) for group in groups]
     return sections + _fold_section([each for group in groups for each in group])
 
 
-def _section(series: list[Series], canvas: Canvas, cases: Cases | None) -> Section:
+def _section(series: list[Series], figures: FigureFolder, cases: Cases | None) -> Section:
     protocol = series[0].protocol
     classes = protocol.get("chosen_classes", "all")
     title = f"{protocol.get('mode', '')} tasks on {protocol['data']}".strip().capitalize()
     title += f", {classes}" if classes != "all" else ""
     blocks = [*_warnings(series)]
     blocks += [_over_points(series, name, caption) for name, caption in SCORES.items()]
-    curve = canvas.new("points")
-    _draw_points(curve, series, title)
+    curve = figures.new("points")
+    _plot_points(curve, series, title)
     blocks.append(Picture(curve.name, "Positive IU over points per label and support image; bars: standard deviation"))
-    blocks += _over_shots(series, canvas)
+    blocks += _over_shots(series, figures)
     blocks += _accumulations(series)
     blocks += published_table([(each.label, each.first) for each in series], "evaluation")
     blocks += _by_class(series)
     for each in series if cases else ():
-        blocks += cases(each, canvas)
+        blocks += cases(each, figures)
     return Section(title, blocks, describe_protocol([each.protocol for each in series]))
 
 
@@ -65,7 +66,7 @@ def warn_forced(label: str, protocol: Mapping[str, Any]) -> list[Text]:
     if not protocol.get("forced"):
         return []
     seen = protocol["seen_in_training"]
-    what = "classes that nobody knows" if seen == "unknown" else f"the evaluated {', '.join(seen)}"
+    what = "unknown classes" if seen == "unknown" else f"the evaluated {', '.join(seen)}"
     return [Text(f"{label}: forced; the model was trained on {what}, so nothing was held out.")]
 
 
@@ -87,7 +88,7 @@ def _over_points(series: Sequence[Series], name: str, caption: str) -> Table:
     return Table(("run", *points, "± over"), tuple(rows), f"{caption}, by points per label and support image")
 
 
-def _draw_points(path, series: Sequence[Series], title: str) -> None:
+def _plot_points(path, series: Sequence[Series], title: str) -> None:
     def numbered(each: Series) -> list[str]:
         return [name for name in each.points if name.isdigit() or name == "dense"]
 
@@ -100,14 +101,14 @@ def _draw_points(path, series: Sequence[Series], title: str) -> None:
     }
     curves = {label: curve for label, curve in curves.items() if curve}
     if curves:
-        draw_curves(path, curves, spreads={label: spreads[label] for label in curves}, title=title)
+        plot_curves(path, curves, spreads={label: spreads[label] for label in curves}, title=title)
         return
-    # Masks of someone else, whose points nobody tells.
+    # Masks of someone else: how many points they were guided by is not known.
     lines = {each.label: [(1.0, each.scores(each.points[0], "pos_iu").mean)] for each in series}
-    draw_lines(path, lines, across="masks", up="positive IU [0 to 1]", title=title)
+    plot_lines(path, lines, across="masks", up="positive IU [0 to 1]", title=title)
 
 
-def _over_shots(series: Sequence[Series], canvas: Canvas) -> list[Picture]:
+def _over_shots(series: Sequence[Series], figures: FigureFolder) -> list[Picture]:
     pictures = []
     for name, members in pool_shots(series).items():
         common = [points for points in all_points(members) if all(points in each.points for each in members)]
@@ -118,8 +119,8 @@ def _over_shots(series: Sequence[Series], canvas: Canvas) -> list[Picture]:
             lines[label] = [(shots, score.mean) for shots, score in scores]
             spreads[label] = [score.deviation for _, score in scores]
         if lines:
-            path = canvas.new("shots")
-            draw_lines(
+            path = figures.new("shots")
+            plot_lines(
                 path, lines, across="shots [support images]", up="positive IU [0 to 1]", title=name, spreads=spreads
             )
             pictures.append(Picture(path.name, f"{name}: positive IU over shots"))
@@ -145,10 +146,7 @@ def _accumulations(series: Sequence[Series]) -> list[Table]:
 
 
 def _mean_cell(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    values = [row[name] for row in rows]
-    if any(value is None for value in values):
-        return "-"
-    found = spread(values)
+    found = spread([row[name] for row in rows])
     deviation = rows[0].get("deviation") if len(rows) == 1 and name == "iou" else found.deviation
     return percent(found.mean, deviation)
 
@@ -180,7 +178,7 @@ def _by_class(series: Sequence[Series]) -> list[Table]:
     points = _common_headline(series)
     tables = [
         {
-            name: spread([found.result["scores"][points]["classes"][name] for found in each.found]).mean
+            name: mean([found.result["scores"][points]["classes"][name] for found in each.found])
             for name in each.first["scores"][points].get("classes", {})
             if all(name in found.result["scores"][points]["classes"] for found in each.found)
         }
@@ -234,12 +232,12 @@ def _fold_section(series: Sequence[Series]) -> list[Section]:
             continue
         chosen = [members[fold] for fold in folds]
         common = [points for points in all_points(chosen) if all(points in each.points for each in chosen)]
-        mean = f"mean of {len(folds)}" + ("" if len(folds) == 4 else " (the published mean is of 4)")
+        title = f"mean of {len(folds)}" + ("" if len(folds) == 4 else " (the published mean is of 4)")
         rows = []
         for points in common:
             values = [each.scores(points, "class_mean").mean for each in chosen]
-            rows.append((points, *map(percent, values), percent(spread(values).mean)))
-        head = ("points per label", *(f"fold {fold}" for fold in folds), mean)
+            rows.append((points, *map(percent, values), percent(mean(values))))
+        head = ("points per label", *(f"fold {fold}" for fold in folds), title)
         caption = f"{name}, {shots}-shot, on {data}: mean over the classes of a fold of positive IU x 100"
         blocks.append(Table(head, tuple(rows), caption))
     return [Section("PASCAL-5i by folds", blocks, {})] if blocks else []

@@ -1,11 +1,12 @@
 """Result files: where they lie, which kind they are of, and what is no result at all."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.reports.shapes import RESULTS, check_result
 from experiments.settings.errors import UserError
+from experiments.settings.json_files import read_json
 
 NO_RESULTS = ("config.json", "run.json", "index.json", "measured.json")
 
@@ -59,7 +60,7 @@ def find_results(run: Path) -> list[Found]:
     """The results of a run's folder, or of a single file.
 
     Raises:
-        UserError: there is none, or a file cannot be read.
+        UserError: there is none, a file cannot be read, or a result lacks what its kind has.
     """
     if run.is_file():
         found = _open(run)
@@ -94,20 +95,13 @@ def _open(path: Path) -> list[Found]:
         # Each of its networks is a run of its own, which knows its tasks and its checkpoint.
         runs = {name: path.parent / name / "result.json" for name in result["results"]}
         return [
-            Found(runs[name], "evaluation", read_json(runs[name]) if runs[name].is_file() else each)
+            _checked(runs[name], "evaluation", read_json(runs[name]) if runs[name].is_file() else each)
             for name, each in result["results"].items()
             if kind_of(each) == "evaluation"
         ]
-    return [Found(path, kind, result)] if kind else []
+    return [_checked(path, kind, result)] if kind else []
 
 
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+def _checked(path: Path, kind: str, result: dict[str, Any]) -> Found:
+    check_result(path, result, RESULTS[kind])
+    return Found(path, kind, result)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from experiments.evaluation.spread import percent
+
 Result = Mapping[str, Any]
 
 
@@ -35,7 +37,7 @@ REPORTED = "as reported by the co-FCN README of rezazad68/fewshot-segmentation"
 
 
 def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.1f}"
+    return None if value is None else percent(value)
 
 
 def _of_video(points: str) -> Callable[[Result], str | None]:

@@ -4,11 +4,11 @@ import textwrap
 from collections.abc import Sequence
 
 LETTERS = 30
-"""That fit beside a square panel, upright."""
+"""Letters that fit beside a square panel, written upwards."""
 
 
 def choose_cases(number: int, rows: int) -> dict[str, list[int]]:
-    """Places of the best, the median and the worst of a ranking, as many of each as there are, none of them twice."""
+    """Positions in a ranking, from 0, of the best, median and worst cases: at most `rows` of each, none twice."""
     rows = max(min(rows, number // 3), 1 if number else 0)
     middle = max((number - rows) // 2, 0)
     wanted = {
@@ -18,10 +18,10 @@ def choose_cases(number: int, rows: int) -> dict[str, list[int]]:
     }
     seen: set[int] = set()
     chosen = {}
-    for kind, places in wanted.items():
-        chosen[kind] = [place for place in places if 0 <= place < number and place not in seen]
+    for kind, positions in wanted.items():
+        chosen[kind] = [position for position in positions if 0 <= position < number and position not in seen]
         seen.update(chosen[kind])
-    return {kind: places for kind, places in chosen.items() if places}
+    return {kind: positions for kind, positions in chosen.items() if positions}
 
 
 def row_title(lines: Sequence[str], size: Sequence[int]) -> str:

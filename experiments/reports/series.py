@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
-from experiments.reports.content import Spread, spread
-from experiments.reports.found import Found, read_json
+from experiments.evaluation.spread import Spread, spread
+from experiments.reports.found import Found
 from experiments.runs.workdir import FREE, FREE_IN_EVAL
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import flatten, read_stored, to_dict
+from experiments.settings.json_files import read_json
 from guided_jax.stored_config import FieldError
 
 COMPARED = (

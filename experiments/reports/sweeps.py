@@ -1,13 +1,13 @@
 """The section of a sweep: its table as it stands, and accuracy over points a line a variant."""
 
-from experiments.drawing.lines import draw_lines
-from experiments.reports.content import Canvas, Picture, Section, Table, Text
+from experiments.drawing.lines import plot_lines
+from experiments.reports.content import FigureFolder, Picture, Section, Table, Text
 from experiments.reports.evaluations import describe_protocol
 from experiments.reports.found import Found
-from experiments.sweeping.tables import draw_table, to_markdown
+from experiments.sweeping.tables import plot_table, to_markdown
 
 
-def sweep_section(found: Found, canvas: Canvas) -> Section:
+def sweep_section(found: Found, figures: FigureFolder) -> Section:
     """The variants of a sweep, with means and deviations over their seeds."""
     table = found.result
     title = f"Sweep {found.path.resolve().parent.name}"
@@ -16,14 +16,14 @@ def sweep_section(found: Found, canvas: Canvas) -> Section:
     text, *remarks = to_markdown(table).split("\n\n")
     head, _, *lines = (tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines())
     blocks = [Table(head, tuple(lines)), *map(Text, remarks)]
-    path = canvas.new("sweep")
-    draw_table(path, table)
+    path = figures.new("sweep")
+    plot_table(path, table)
     blocks.append(Picture(path.name, "Positive IU over points per label; bars: standard deviation over seeds"))
     rows = [row for row in table["variants"] if row["scores"]]
     if times := _over_time(rows):
-        path = canvas.new("time")
+        path = figures.new("time")
         middle = _middle(rows)
-        draw_lines(
+        plot_lines(
             path,
             times,
             across="milliseconds a click",
@@ -45,5 +45,5 @@ def _over_time(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
     return {
         row["name"]: [(row["click"]["update_ms"], row["scores"][middle]["mean"])]
         for row in rows
-        if middle and row["click"] and row["click"].get("update_ms") is not None
+        if middle and row.get("click") and row["click"]["update_ms"] is not None
     }

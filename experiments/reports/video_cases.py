@@ -11,12 +11,13 @@ from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
 from data_pipelines.points import parse_counts
 from data_pipelines.videos import Video, annotate_video, name_annotations, read_frames, read_truth
-from experiments.drawing.episodes import draw_episodes
+from experiments.drawing.episodes import plot_episodes
 from experiments.evaluation.video_files import read_prediction
 from experiments.evaluation.videos import Choice, open_videos
-from experiments.reports.content import Block, Canvas, Picture, Text, per_label
+from experiments.reports.content import Block, FigureFolder, Picture, Text, per_label
 from experiments.reports.found import Found
 from experiments.reports.ranks import choose_cases, row_title
+from experiments.reports.shapes import CASES, OF_A_MODEL, check_result
 from experiments.runs.load import load_model
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
@@ -26,25 +27,34 @@ from guided_jax.video import VideoSegmentor
 
 
 def video_case_blocks(
-    label: str, found: Found, canvas: Canvas, *, rows: int, points: str = "", where: Mapping[str, str] | None = None
+    label: str,
+    found: Found,
+    figures: FigureFolder,
+    *,
+    rows: int,
+    points: str = "",
+    where: Mapping[str, str] | None = None,
 ) -> list[Block]:
     """A picture of single objects, or a line that says why there is none.
 
     Args:
         label: of the result.
         found: a result of `experiments.video`.
-        canvas: for the picture.
+        figures: for the picture.
         rows: of each kind.
         points: per label, by name; empty: the first of the result.
         where: fields of the configuration that say where the data are.
     """
     try:
-        return [_draw(label, found, canvas, rows, points or next(iter(found.result["scores"])), where or {})]
-    except (UserError, DatasetError, OSError, ValueError, KeyError) as error:
+        check_result(found.path, found.result, CASES["video"])
+        return [_picture(label, found, figures, rows, points or next(iter(found.result["scores"])), where or {})]
+    except (UserError, DatasetError, OSError) as error:
         return [Text(f"{label}: no pictures of single objects, for {error}")]
 
 
-def _draw(label: str, found: Found, canvas: Canvas, rows: int, points: str, where: Mapping[str, str]) -> Picture:
+def _picture(
+    label: str, found: Found, figures: FigureFolder, rows: int, points: str, where: Mapping[str, str]
+) -> Picture:
     result, protocol = found.result, found.result["protocol"]
     if points not in result["scores"]:
         raise UserError(f"{found.path} has no score at {points} points, but at {', '.join(result['scores'])}")
@@ -59,9 +69,11 @@ def _draw(label: str, found: Found, canvas: Canvas, rows: int, points: str, wher
     annotations = name_annotations(counts, protocol.get("draws", 1))
     wanted = parse_counts(points)[0] if points.isdigit() or points == "dense" else counts[0]
     episodes, maps, ious, titles = [], [], [], []
-    for kind, places in choose_cases(len(ranked), rows).items():
-        for row in (ranked[place] for place in places):
-            video = by_name[row["video"]]
+    for kind, chosen_rows in choose_cases(len(ranked), rows).items():
+        for row in (ranked[i] for i in chosen_rows):
+            video = by_name.get(row["video"])
+            if video is None or row["object"] not in video.objects or len(row["j_by_frame"]) != len(video.scored):
+                raise UserError(f"{split.name} is not what {found.path} was made of: {row['video']} is another")
             annotation = annotate_video(
                 split,
                 video,
@@ -78,8 +90,8 @@ def _draw(label: str, found: Found, canvas: Canvas, rows: int, points: str, wher
             ious.append(row["j_by_frame"][scored])
             lines = (f"{kind}:", row["video"], f"object {row['object']}, J&F {100 * row['j_and_f']:.1f}")
             titles.append(row_title(lines, images.shape[1:3]))
-    path = canvas.new("objects")
-    draw_episodes(path, episodes, {"frame of median J": maps}, ious={"frame of median J": ious}, titles=titles)
+    path = figures.new("objects")
+    plot_episodes(path, episodes, {"frame of median J": maps}, ious={"frame of median J": ious}, titles=titles)
     text = f"{label}: best, median and worst objects by J&F, {per_label(points)}, first draw"
     return Picture(path.name, text, photo=True)
 
@@ -90,6 +102,7 @@ def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable
         folder = Path(protocol["predictions"])
         config = with_overrides(Config(), where)
         return config, lambda video, images, annotation, position, split: read_prediction(folder, video, position)
+    check_result(found.path, found.result, OF_A_MODEL)
     trained = load_model(found.path.parent, step=protocol["step"])
     model = VideoSegmentor(trained, union=protocol["way"].startswith("union"), chunk=1)
     max_side = protocol["max_side"]

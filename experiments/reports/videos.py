@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.drawing.lines import draw_lines
-from experiments.reports.content import Block, Canvas, Picture, Section, Table, percent, spread
+from experiments.drawing.lines import plot_lines
+from experiments.evaluation.spread import mean, percent
+from experiments.reports.content import Block, FigureFolder, Picture, Section, Table
 from experiments.reports.evaluations import describe_protocol, published_table
 from experiments.reports.found import Found, group_by_protocol
 
@@ -16,19 +17,21 @@ BINS = 20
 
 
 def video_sections(
-    found: Sequence[Found], canvas: Canvas, cases: Callable[[str, Found, Canvas], list[Block]] | None = None
+    found: Sequence[Found],
+    figures: FigureFolder,
+    cases: Callable[[str, Found, FigureFolder], list[Block]] | None = None,
 ) -> list[Section]:
     """One section for the results on the same frames.
 
     Args:
         found: results of `experiments.video`.
-        canvas: for pictures.
+        figures: for pictures.
         cases: gives the blocks of the best, median and worst objects of a result.
     """
-    return [_section(group, canvas, cases) for group in group_by_protocol(found, SAME)]
+    return [_section(group, figures, cases) for group in group_by_protocol(found, SAME)]
 
 
-def _section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Section:
+def _section(found: list[Found], figures: FigureFolder, cases: Callable | None) -> Section:
     labels = _labels(found)
     rows = []
     for label, each in zip(labels, found, strict=True):
@@ -40,12 +43,12 @@ def _section(found: list[Found], canvas: Canvas, cases: Callable | None) -> Sect
     head = ("run", "points", "J&F", "J", "J recall", "J decay", "F", "F recall", "F decay", "positive IU", "s a video")
     caption = "J, F and positive IU x 100, means over objects as DAVIS counts them; time with reading"
     blocks: list[Block] = [Table((*head, "frames/s"), tuple(rows), caption)]
-    blocks += _over_frames(labels, found, canvas)
-    blocks += _over_seconds(labels, found, canvas)
+    blocks += _over_frames(labels, found, figures)
+    blocks += _over_seconds(labels, found, figures)
     blocks += published_table([(label, each.result) for label, each in zip(labels, found, strict=True)], "video")
     blocks += [table for label, each in zip(labels, found, strict=True) for table in _by_object(label, each.result)]
     for label, each in zip(labels, found, strict=True) if cases else ():
-        blocks += cases(label, each, canvas)
+        blocks += cases(label, each, figures)
     title = f"Video objects on {found[0].result['protocol']['data']}"
     return Section(title, blocks, describe_protocol([each.result["protocol"] for each in found]))
 
@@ -72,7 +75,7 @@ def _speed(speed: Mapping[str, Any] | None) -> tuple[str, str]:
     return f"{speed['seconds_per_video']:.2f}", f"{speed['frames_per_second']:.3g}"
 
 
-def _over_frames(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) -> list[Picture]:
+def _over_frames(labels: Sequence[str], found: Sequence[Found], figures: FigureFolder) -> list[Picture]:
     lines = {}
     for label, each in zip(labels, found, strict=True):
         for points in each.result["scores"]:
@@ -81,8 +84,8 @@ def _over_frames(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) 
                 lines[f"{label}, {points}"] = mean_track(tracks)
     if not lines:
         return []
-    path = canvas.new("frames")
-    draw_lines(
+    path = figures.new("frames")
+    plot_lines(
         path, lines, across="position among the scored frames [0 first, 1 last]", up="J, mean over objects [0 to 1]"
     )
     return [Picture(path.name, "J over the length of the videos, mean over objects")]
@@ -90,12 +93,12 @@ def _over_frames(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) 
 
 def mean_track(tracks: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     """The mean of scores by frame over videos of any length, at evenly spaced shares of the length."""
-    places = np.linspace(0, 1, BINS)
-    values = [np.interp(places, np.linspace(0, 1, len(track)), track) for track in tracks]
-    return [(float(place), float(value)) for place, value in zip(places, np.mean(values, axis=0), strict=True)]
+    positions = np.linspace(0, 1, BINS)
+    values = [np.interp(positions, np.linspace(0, 1, len(track)), track) for track in tracks]
+    return [(float(position), float(value)) for position, value in zip(positions, np.mean(values, axis=0), strict=True)]
 
 
-def _over_seconds(labels: Sequence[str], found: Sequence[Found], canvas: Canvas) -> list[Picture]:
+def _over_seconds(labels: Sequence[str], found: Sequence[Found], figures: FigureFolder) -> list[Picture]:
     timed = [(label, each) for label, each in zip(labels, found, strict=True) if each.result.get("speed")]
     lines = {
         f"{label}, {points}": [(each.result["speed"]["seconds_per_video"], scores["j_and_f"])]
@@ -104,8 +107,8 @@ def _over_seconds(labels: Sequence[str], found: Sequence[Found], canvas: Canvas)
     }
     if len(timed) < 2:
         return []
-    path = canvas.new("seconds")
-    draw_lines(path, lines, across="seconds a video", up="J&F [0 to 1]", title="accuracy over time", joined=False)
+    path = figures.new("seconds")
+    plot_lines(path, lines, across="seconds a video", up="J&F [0 to 1]", title="accuracy over time", joined=False)
     return [Picture(path.name, "J&F over the time of a video")]
 
 
@@ -130,4 +133,4 @@ def _by_object(label: str, result: Mapping[str, Any]) -> list[Table]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return spread(values).mean if values else None
+    return mean(values) if values else None

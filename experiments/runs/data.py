@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.compose import CachedFeatures
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Source, Split, open_source, parse_sources
@@ -44,7 +44,7 @@ class OpenSource(NamedTuple):
         split: its records.
         tasks: its tasks.
         lines: how many lines of the lists are of the chosen classes; 0 without lists.
-        left_out: classes that lack images to be each other's support.
+        left_out: names of classes with too few images to have support.
     """
 
     source: Source
@@ -187,7 +187,7 @@ def training_stream(config: Config, sources: list[OpenSource], features: CachedF
         mode=data.mode,
         shots=parse_shots(data.shots),
         points=parse_points(data.points),
-        buckets=parse_buckets(data.buckets),
+        canvases=parse_canvases(data.buckets),
         seed=config.seed,
         group=config.train.batch_size,
         max_side=data.max_side,
@@ -217,7 +217,7 @@ def evaluation_episodes(
         opened.tasks,
         mode=evaluation.mode or config.data.mode,
         counts=parse_counts(evaluation.points),
-        buckets=parse_buckets(config.data.buckets),
+        canvases=parse_canvases(config.data.buckets),
         seed=config.seed,
         batch_size=batch_size,
         shots=evaluation.shots,

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from data_pipelines.canvas import choose_bucket, parse_buckets, place
+from data_pipelines.canvas import choose_canvas, pad_to_canvas, parse_canvases
 from data_pipelines.compose import CachedFeatures
 from data_pipelines.feature_store import FeatureStore
 from data_pipelines.missing_features import count_images, images_without_features
@@ -52,18 +52,18 @@ def cache_features(
         views: which of them are needed of each image.
     """
     geometry = geometry_of(config.model)
-    buckets = parse_buckets(config.data.buckets)
+    canvases = parse_canvases(config.data.buckets)
     widths = STAGES[config.model.backbone]
     channels = [widths[stage - 1][-1] for stage in geometry.tap_stages] or [widths[-1][-1]]
     shapes = {
-        bucket: tuple(zip(geometry.tap_sizes(bucket[0]), geometry.tap_sizes(bucket[1]), channels, strict=True))
-        for bucket in buckets
+        canvas: tuple(zip(geometry.tap_sizes(canvas[0]), geometry.tap_sizes(canvas[1]), channels, strict=True))
+        for canvas in canvases
     }
     store = FeatureStore(Path(config.data.prepared) / "features" / trunk_key(model, params["trunk"]))
     splits = [(each.split, each.tasks) for each in sources]
     missing = partial(images_without_features, store, splits, views)
     encode = partial(jax.jit(partial(model.apply, method="trunk_maps")), {"params": {"trunk": params["trunk"]}})
-    fill = partial(_fill, store, geometry, buckets, encode, total=count_images(splits, views))
+    fill = partial(_fill, store, geometry, canvases, encode, total=count_images(splits, views))
     hosts, host = jax.process_count(), jax.process_index()
     if hosts > 1:
         # By the key, not by the position: what is missing changes while the other hosts write.
@@ -73,7 +73,7 @@ def cache_features(
     return CachedFeatures(store, shapes)
 
 
-def _fill(store, geometry, buckets, encode, images, *, total):
+def _fill(store, geometry, canvases, encode, images, *, total):
     images = iter(images)
     first = next(images, None)
     if first is None:
@@ -85,8 +85,8 @@ def _fill(store, geometry, buckets, encode, images, *, total):
     )
     for key, image in bar:
         height, width = image.shape[:2]
-        bucket = choose_bucket(height, width, buckets)
-        maps = encode(place(image, bucket, 0)[None], np.array([[height, width]], np.int32))
+        canvas = choose_canvas(height, width, canvases)
+        maps = encode(pad_to_canvas(image, canvas, 0)[None], np.array([[height, width]], np.int32))
         # One image behind: the device computes the next while this one is written.
         if pending:
             _write(store, geometry, *pending)

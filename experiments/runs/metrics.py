@@ -14,6 +14,8 @@ from typing import Any, SupportsFloat
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from experiments.settings.json_files import write_json_lines
+
 FILE = "metrics.jsonl"
 
 
@@ -47,9 +49,7 @@ class MetricWriter:
         before = 0.0
         if path.exists():
             kept = [line for line in read_metrics(workdir) if line["step"] <= resume_step]
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-            partial.replace(path)
+            write_json_lines(path, kept)
             before = kept[-1]["seconds"] if kept else 0.0
         self._start = time.monotonic() - before
         self._events = SummaryWriter(

@@ -33,7 +33,7 @@ def seen_classes(trained: Sequence[str] | None, evaluated: Sequence[str]) -> lis
 
 
 def check_unseen(trained: Sequence[str] | None, evaluated: Sequence[str], force: bool) -> list[str] | None:
-    """Refuses to evaluate a model on a fold as if it were new to it, where it is not or nobody knows.
+    """Refuses to evaluate a model on a fold whose classes it was trained on, or may have been.
 
     Args:
         trained: classes that the model was trained on; None: unknown.

@@ -9,9 +9,7 @@ The run itself adds its metrics, checkpoints and results.
 
 import contextlib
 import datetime
-import fcntl
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -27,9 +25,11 @@ import jax
 
 import experiments
 import guided_jax
+from data_pipelines import disk
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import differences, differing, read_stored, to_dict
+from experiments.settings.json_files import read_json, write_json
 from guided_jax.loading import CONFIG, read_run_config
 
 FREE = (
@@ -111,7 +111,7 @@ def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: 
     Raises:
         UserError: a data set is not what it was when the run was started.
     """
-    earlier = _read_json(path / "run.json") if (path / "run.json").exists() else []
+    earlier = read_json(path / "run.json") if (path / "run.json").exists() else []
     for start in earlier:
         for name, version in start["data"].items():
             if data.get(name, version) != version:
@@ -164,24 +164,6 @@ def code_version() -> str:
     return guided_jax.__version__
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file such that there is always the old one or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
-
-
 def _refuse_foreign(path: Path) -> None:
     if (path / "config.json").exists():
         return
@@ -197,16 +179,15 @@ def _refuse_foreign(path: Path) -> None:
 
 def _lock(lock: TextIOBase, path: Path) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = disk.lock(lock, wait=False)
     except BlockingIOError:
         lock.seek(0)
         owner = lock.read().strip() or "another process"
         raise UserError(f"--workdir={path}: is in use by {owner}; wait for it, or give another folder") from None
-    except OSError:
-        return  # a file system without locks
-    lock.truncate(0)
-    lock.write(f"process {os.getpid()} on {platform.node()}\n")
-    lock.flush()
+    if locked:
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {platform.node()}\n")
+        lock.flush()
 
 
 def refuse_other_config(path: Path, config: Config, mode: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.points import parse_counts, parse_points, parse_shots
 from data_pipelines.selection.classes import parse_classes
@@ -49,7 +49,7 @@ def _check_texts(config: Config) -> None:
     texts = {
         "data.points": (config.data.points, parse_points),
         "data.shots": (config.data.shots, parse_shots),
-        "data.buckets": (config.data.buckets, parse_buckets),
+        "data.buckets": (config.data.buckets, parse_canvases),
         "eval.points": (config.eval.points, parse_counts),
         "data.classes": (config.data.classes, parse_classes),
         "eval.classes": (config.eval.classes, parse_classes),

@@ -28,15 +28,15 @@ class DataConfig:
             a fold out.
         mode: interactive (support = query image), semantic (support: other images of the class), video (support:
             frames of the clip) or views (support: other views of the query image; to train for video on stills).
-        crops: of an image in mode views: as many random crops, half of them mirrored, beside the whole.
+        crops: random crops of an image in mode views, half of them mirrored, beside the whole image.
         shots: support images an episode: a number, or a range as 1-5 to mix.
         points: annotated pixels per label and image: a number, a range, dense, or a weighted mixture
             as `0-99*0.9, dense*0.1`, drawn anew each episode. The default is the reference's.
         min_area: least size of a task's region in pixels.
-        buckets: canvases, height x width, on which images lie in their own size.
+        buckets: sizes of the canvases, HEIGHTxWIDTH in pixels; an image is padded to the smallest that holds it.
         max_side: images with a longer side are scaled down to it; 0: never.
         flip: mirror half of the episodes. The reference does not.
-        workers: loader processes; 0: threads of this one.
+        workers: processes that load episodes; 0: threads of this process.
     """
 
     root: str = "data"
@@ -62,7 +62,7 @@ class EvalConfig:
 
     Attributes:
         source: one source, as in `data.train`, without weight.
-        classes: as `data.classes`. A positive fold promises classes new to the model; it is refused otherwise.
+        classes: as `data.classes`. `fold:K` is refused where the model was trained on its classes.
         lists: as `data.lists`.
         protocol: all (every task once) or the episodes of a publication: oslsm, panet, hsnet, pfenet.
         draws: how often support and points are drawn for the same tasks; 0: as often as the protocol says.
@@ -73,9 +73,9 @@ class EvalConfig:
         points: annotated pixels per label and image, a comma-separated list with `dense`; the smaller
             numbers of points are subsets of the larger ones.
         headline: the entry of `points` by which checkpoints are compared; empty: the first.
-        batch_size: episodes a step.
+        batch_size: episodes that are scored at a time.
         limit: score only so many tasks, chosen once by the seed; 0: all.
-        during: the same limit, for the evaluations during training.
+        during: as `limit`, for the evaluations during training.
         checkpoint: which one `--mode=eval` scores: last, or best by the evaluations during training (never choose
             by scores of the test set).
         save: new folder for the predicted masks, which `guided_jax score` scores again; empty: none.
@@ -109,7 +109,8 @@ class Config:
         name: of the experiment, for results.
         seed: of initialisation, episodes and dropout.
         weights: file of pretrained weights (.npz, .h5, .pth, .safetensors); empty: none.
-        weights_preprocessing: what a .pth of unknown origin expects: caffe or torchvision; empty: found out.
+        weights_preprocessing: of the images for a .pth of unknown origin: caffe or torchvision; empty: told by the
+            file.
         data: see `DataConfig`.
         model: see `ModelConfig`.
         train: see `TrainConfig`.

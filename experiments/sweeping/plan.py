@@ -1,9 +1,9 @@
 """The runs of a sweep: variants of experiments times seeds, their folders, and who runs which."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from data_pipelines.points import name_count, parse_counts
@@ -12,9 +12,18 @@ from experiments.settings.checks import check_config
 from experiments.settings.command_flags import override
 from experiments.settings.config import Config
 from experiments.settings.config_files import call_module, load_config, load_module
-from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.errors import UserError
 from experiments.settings.fields import FieldError, differences, nearest, to_dict, with_overrides
+from experiments.settings.json_files import read_json
+from experiments.settings.shapes import EACH, SCORE, find_fault
 from experiments.sweeping.parameters import count_parameters
+
+RESULT_SHAPE = {
+    "protocol": {"step": (int, NoneType), "source": str, "mode": str, "limit": int},
+    "scores": {EACH: {"pos_iu": SCORE}},
+    "about": {"code": str},
+}
+"""What the plan and the table take of a run's result."""
 
 
 class Variant(NamedTuple):
@@ -22,9 +31,9 @@ class Variant(NamedTuple):
 
     Attributes:
         name: of the variant, also of its folder.
-        experiments: files that ask for it.
-        overrides: what it changes of their base.
-        config: of the first seed.
+        experiments: the files that have this variant.
+        overrides: fields of their base that it changes, by dotted name.
+        config: of the run with the first seed.
     """
 
     name: str
@@ -157,13 +166,14 @@ def read_result(run: Run) -> dict[str, Any] | None:
     """The result of a run that has ended; None where it has not, or was scored otherwise since.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, or is no result of a run.
     """
     file = run.folder / "result.json"
     if not file.exists():
         return None
-    with user_mistakes():
-        result = json.loads(file.read_text(encoding="utf-8"))
+    result = read_json(file)
+    if fault := find_fault(result, RESULT_SHAPE):
+        raise UserError(f"{file}: a result lacks what its kind has: {fault}; delete it, and it is made again")
     protocol, evaluation = result["protocol"], run.config.eval
     there = (protocol["step"], protocol["source"], protocol["mode"], protocol["limit"], list(result["scores"]))
     points = [name_count(count) for count in parse_counts(evaluation.points)]

@@ -1,12 +1,12 @@
 """One table of a sweep: what each variant reaches, what it costs, and how far its seeds lie apart."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.drawing.curves import draw_curves
+from experiments.drawing.curves import plot_curves
 from experiments.drawing.pictures import as_points
+from experiments.evaluation.spread import percent, spread
 from experiments.runs.metrics import read_metrics
 from experiments.sweeping.plan import Run, Variant, read_result
 
@@ -65,8 +65,8 @@ def _row(variant: Variant, done: Sequence[tuple[Run, dict]], measured: dict[str,
 def _spread(values: Sequence[float]) -> dict[str, Any] | None:
     if not values:
         return None
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "std": deviation, "values": list(values)}
+    found = spread(values)
+    return {"mean": found.mean, "std": found.deviation, "values": list(values)}
 
 
 def _last(log: Sequence[dict], name: str) -> float | None:
@@ -82,32 +82,30 @@ def to_markdown(table: Mapping[str, Any]) -> str:
     """The table for a terminal or a README: positive IU x 100 as mean and deviation over seeds."""
     rows = [row for row in table["variants"] if row["scores"]]
     points = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-    varies = any(row["weight_variation"] for row in rows)
+    varies = any(row.get("weight_variation") for row in rows)
     head = ["variant", *points, "parameters", "learning", "ms a click", "a pass / a click", "training s"]
     lines = [[*head, "weights vary"] if varies else head]
     for row in rows:
         cells = [_percent(row["scores"].get(name)) for name in points]
-        parameters, click = row["parameters"] or {}, row["click"] or {}
+        parameters, click = row.get("parameters") or {}, row.get("click") or {}
         cells += [f"{parameters[key]:,}" if key in parameters else "" for key in ("total", "learning")]
         update = click.get("update_ms")
         cells += ["", ""] if update is None else [f"{update:.2f}", f"{click['ratio']:.1f}"]
-        cells.append(_plain(row["training_seconds"], 0))
-        lines.append([row["name"], *cells] + ([_plain(row["weight_variation"], 3)] if varies else []))
+        cells.append(_plain(row.get("training_seconds"), 0))
+        lines.append([row["name"], *cells] + ([_plain(row.get("weight_variation"), 3)] if varies else []))
     lines.insert(1, ["---"] * len(lines[0]))
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines) if rows else "no result yet"
     return "\n\n".join([text, *_remarks(table, rows)])
 
 
-def _percent(spread: dict | None) -> str:
-    if spread is None:
-        return ""
-    return f"{100 * spread['mean']:.1f}" + ("" if spread["std"] is None else f" ± {100 * spread['std']:.1f}")
+def _percent(found: dict | None) -> str:
+    return "" if found is None else percent(found["mean"], found["std"])
 
 
-def _plain(spread: dict | None, digits: int) -> str:
-    if spread is None:
+def _plain(found: dict | None, digits: int) -> str:
+    if found is None or found["mean"] is None:
         return ""
-    return f"{spread['mean']:.{digits}f}" + ("" if spread["std"] is None else f" ± {spread['std']:.{digits}f}")
+    return f"{found['mean']:.{digits}f}" + ("" if found["std"] is None else f" ± {found['std']:.{digits}f}")
 
 
 def _remarks(table: Mapping[str, Any], rows: Sequence[dict]) -> list[str]:
@@ -120,7 +118,7 @@ def _remarks(table: Mapping[str, Any], rows: Sequence[dict]) -> list[str]:
             f"Positive IU x 100 by points per label on {first['tasks']} tasks of {first['data']} ({first['mode']}, "
             f"S = {first['shots']}), mean ± standard deviation over {among} seed{'s' if seeds[-1] > 1 else ''}."
         )
-        if click := next((row["click"] for row in rows if row["click"]), None):
+        if click := next((row["click"] for row in rows if row.get("click")), None):
             remarks.append(
                 f"A click: guide, merge, segment and the mask on the host, at {click['height']}x{click['width']}; the "
                 "pass is the stacked network's of the same trunk in the same process."
@@ -134,12 +132,12 @@ def _remarks(table: Mapping[str, Any], rows: Sequence[dict]) -> list[str]:
     return remarks
 
 
-def draw_table(path: Path, table: Mapping[str, Any]) -> None:
-    """Draws positive IU over points per label, a line a variant, bars of the standard deviation."""
+def plot_table(path: Path, table: Mapping[str, Any]) -> None:
+    """Plots positive IU over points per label, a line a variant, bars of the standard deviation."""
     rows = [row for row in table["variants"] if row["scores"]]
     curves = {row["name"]: as_points({name: each["mean"] for name, each in row["scores"].items()}) for row in rows}
     spreads = {
         row["name"]: as_points({n: each["std"] for n, each in row["scores"].items() if each["std"] is not None})
         for row in rows
     }
-    draw_curves(path, curves, spreads=spreads, title=rows[0]["protocol"]["data"])
+    plot_curves(path, curves, spreads=spreads, title=rows[0]["protocol"]["data"])

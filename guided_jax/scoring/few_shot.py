@@ -107,7 +107,32 @@ class FewShotScore(NamedTuple):
     episodes: int
 
 
-PROTOCOLS = ("oslsm", "panet", "hsnet", "pfenet", "reference")
+class Accumulation(NamedTuple):
+    """How a published code sums the outcomes of episodes, and what it divides.
+
+    Attributes:
+        void_is_background: void pixels count as background; else they are dropped.
+        where_shown: an episode enters the sums of a side, foreground or background, only where its target shows it.
+        pooled: counts are summed over all classes and then divided; else the IoU is the mean of the classes' IoUs.
+        least_union: least divisor, in pixels: with 1 a class without any scores 0, with 0 it is undefined.
+        has_fb_iou: the code reports FB-IoU.
+    """
+
+    void_is_background: bool = False
+    where_shown: bool = False
+    pooled: bool = False
+    least_union: int = 0
+    has_fb_iou: bool = False
+
+
+ACCUMULATIONS = {
+    "oslsm": Accumulation(void_is_background=True, least_union=1),
+    "panet": Accumulation(where_shown=True, has_fb_iou=True),
+    "hsnet": Accumulation(least_union=1, has_fb_iou=True),
+    "pfenet": Accumulation(least_union=1, has_fb_iou=True),
+    "reference": Accumulation(pooled=True),
+}
+"""By name of the code that published them, see the head of this file."""
 
 
 def score_episodes(
@@ -118,7 +143,7 @@ def score_episodes(
     Args:
         outcomes: of each episode, from `count_outcomes`.
         classes: class id of each episode.
-        protocol: one of `PROTOCOLS`.
+        protocol: whose accumulation: one of `ACCUMULATIONS`.
         fold: all class ids of the fold; by default those that occur. A class without an episode (in PANet: without
             a positive) scores 0 for OSLSM, HSNet and PFENet, and is undefined, NaN, for PANet, as is their mean; the
             reference has no mean of classes.
@@ -126,38 +151,36 @@ def score_episodes(
     Raises:
         ValueError: an unknown protocol, or an episode of a class outside the fold.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol is {protocol!r}; it must be one of {', '.join(PROTOCOLS)}")
+    if protocol not in ACCUMULATIONS:
+        raise ValueError(f"protocol is {protocol!r}; it must be one of {', '.join(ACCUMULATIONS)}")
+    rule = ACCUMULATIONS[protocol]
     outcomes, classes = np.asarray(outcomes, np.int64), np.asarray(classes)
     labels = sorted(fold) if fold else [int(c) for c in np.unique(classes)]
     if strangers := sorted(set(classes.tolist()) - set(labels)):
         raise ValueError(f"episodes of the classes {strangers}, which are not of the fold {labels}")
-    foreground, background = _sides(outcomes, protocol)
+    foreground, background = _sides(outcomes, rule)
     sums = {label: foreground[classes == label].sum(0) for label in labels}
-    at_least = 1 if protocol in ("oslsm", "hsnet", "pfenet") else 0
-    by_class = {label: _iou(each, at_least) for label, each in sums.items()}
-    if protocol == "reference":
+    by_class = {label: _iou(each, rule.least_union) for label, each in sums.items()}
+    if rule.pooled:
         value = _iou(foreground.sum(0))
     else:
         value = float(np.mean(list(by_class.values()))) if by_class else float("nan")
-    fb_iou = None
-    if protocol in ("panet", "hsnet", "pfenet"):
-        fb_iou = (_iou(foreground.sum(0)) + _iou(background.sum(0))) / 2
+    fb_iou = (_iou(foreground.sum(0)) + _iou(background.sum(0))) / 2 if rule.has_fb_iou else None
     return FewShotScore(protocol, value, fb_iou, by_class, len(outcomes))
 
 
-def _sides(outcomes: np.ndarray, protocol: str) -> tuple[np.ndarray, np.ndarray]:
-    """True positives, false positives and false negatives of foreground and background under a protocol."""
+def _sides(outcomes: np.ndarray, rule: Accumulation) -> tuple[np.ndarray, np.ndarray]:
+    """True positives, false positives and false negatives of foreground and background."""
     tp, fp, fn, tn, void_positive, void_negative = outcomes.T
-    if protocol == "oslsm":
+    if rule.void_is_background:
         fp, tn = fp + void_positive, tn + void_negative
     foreground, background = np.stack([tp, fp, fn], 1), np.stack([tn, fn, fp], 1)
-    if protocol == "panet":
+    if rule.where_shown:
         foreground = np.where((tp + fn > 0)[:, None], foreground, 0)
         background = np.where((tn + fp > 0)[:, None], background, 0)
     return foreground, background
 
 
-def _iou(counts: np.ndarray, at_least: int = 0) -> float:
-    union = max(int(counts.sum()), at_least)
+def _iou(counts: np.ndarray, least_union: int = 0) -> float:
+    union = max(int(counts.sum()), least_union)
     return float(counts[0] / union) if union else float("nan")

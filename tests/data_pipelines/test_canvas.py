@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.canvas import (
-    choose_bucket,
-    name_bucket,
-    parse_buckets,
-    place,
+    choose_canvas,
+    name_canvas,
+    pad_to_canvas,
+    parse_canvases,
     scale_image,
     scale_labels,
     scaled_size,
@@ -13,37 +13,37 @@ from data_pipelines.canvas import (
 from data_pipelines.datasets.record import DatasetError
 
 
-def test_parse_buckets():
-    assert parse_buckets("384x512, 512x384") == ((384, 512), (512, 384))
-    assert name_bucket((384, 512)) == "384x512"
+def test_parse_canvases():
+    assert parse_canvases("384x512, 512x384") == ((384, 512), (512, 384))
+    assert name_canvas((384, 512)) == "384x512"
 
 
 @pytest.mark.parametrize("text", ["", "384", "384x", "384x-1", "0x512", "384x512x3", "axb"])
-def test_parse_buckets_errors(text):
+def test_parse_canvases_errors(text):
     with pytest.raises(ValueError, match=f"buckets {text!r}: {text!r} is not HEIGHTxWIDTH; write for example 384x512"):
-        parse_buckets(text)
+        parse_canvases(text)
 
 
-def test_a_bucket_twice():
+def test_a_canvas_twice():
     with pytest.raises(ValueError, match="a canvas occurs twice"):
-        parse_buckets("8x8,8x8")
+        parse_canvases("8x8,8x8")
 
 
 def test_smallest_area_that_fits():
-    buckets = parse_buckets("512x512,384x512,512x384")
-    assert choose_bucket(375, 500, buckets) == (384, 512)
-    assert choose_bucket(500, 375, buckets) == (512, 384)
-    assert choose_bucket(500, 500, buckets) == (512, 512)
-    assert choose_bucket(384, 384, buckets) == (384, 512)
+    canvases = parse_canvases("512x512,384x512,512x384")
+    assert choose_canvas(375, 500, canvases) == (384, 512)
+    assert choose_canvas(500, 375, canvases) == (512, 384)
+    assert choose_canvas(500, 500, canvases) == (512, 512)
+    assert choose_canvas(384, 384, canvases) == (384, 512)
 
 
-def test_no_bucket_fits():
+def test_no_canvas_fits():
     message = (
         r"image 'cat' of 600x300 pixels \(height x width\) fits none of the buckets 512x512,384x640: "
         "add one that is large enough, or set max_side to scale images down"
     )
     with pytest.raises(DatasetError, match=message):
-        choose_bucket(600, 300, parse_buckets("512x512,384x640"), name="image 'cat'")
+        choose_canvas(600, 300, parse_canvases("512x512,384x640"), name="image 'cat'")
 
 
 def test_scaled_size():
@@ -64,7 +64,7 @@ def test_scale_image_takes_means_and_labels_the_nearest():
     assert scale_image(np.zeros((375, 500, 3), np.uint8), 256).shape == (*scaled_size(375, 500, 256), 3)
 
 
-def test_place():
-    canvas = place(np.array([[1, 2]], np.uint8), (2, 3), 255)
+def test_padding_to_a_canvas():
+    canvas = pad_to_canvas(np.array([[1, 2]], np.uint8), (2, 3), 255)
     np.testing.assert_array_equal(canvas, [[1, 2, 255], [255, 255, 255]])
-    assert place(np.zeros((1, 2, 3), np.float16), (2, 2), 0).shape == (2, 2, 3)
+    assert pad_to_canvas(np.zeros((1, 2, 3), np.float16), (2, 2), 0).shape == (2, 2, 3)

@@ -3,18 +3,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.datasets.record import DatasetError, decode_image, decode_layer, to_record
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.points import parse_points, parse_shots
 from data_pipelines.tasks import list_tasks
 from guided_jax.episode import UNKNOWN
 
-BUCKETS = parse_buckets("40x64,64x40,64x64")
+CANVASES = parse_canvases("40x64,64x40,64x64")
 
 
 def make_stream(*sources, mode="interactive", shots="1", points="0-9", **options):
-    options = {"buckets": BUCKETS, "seed": 0, "group": 4, **options}
+    options = {"canvases": CANVASES, "seed": 0, "group": 4, **options}
     return EpisodeStream(sources, mode=mode, shots=parse_shots(shots), points=parse_points(points), **options)
 
 
@@ -56,15 +56,15 @@ def test_interactive_episode(still_source, stills):
     stream = make_stream(still_source, points="3", draws=2)
     for i in range(12):
         episode = stream[i]
-        bucket = episode.target.shape
-        assert bucket in BUCKETS
+        canvas = episode.target.shape
+        assert canvas in CANVASES
         assert episode.support is None and episode.support_size is None
-        assert episode.query.shape == (*bucket, 3) and episode.annotation.shape == (2, 1, *bucket)
+        assert episode.query.shape == (*canvas, 3) and episode.annotation.shape == (2, 1, *canvas)
         dtypes = {name: field.dtype for name, field in episode._asdict().items() if field is not None}
         pixels, numbers = dict.fromkeys(["query", "target", "annotation"], np.uint8), ["query_size", "task_class"]
         assert dtypes == pixels | dict.fromkeys(numbers, np.int32) | {"index": np.uint32, "real": np.bool_}
         height, width = episode.query_size
-        padding = np.ones(bucket, bool)
+        padding = np.ones(canvas, bool)
         padding[:height, :width] = False
         assert (episode.target[padding] == UNKNOWN).all() and (episode.query[padding] == 0).all()
         record, _ = identify(stills, episode.query, episode.query_size)
@@ -78,20 +78,20 @@ def test_interactive_episode(still_source, stills):
         assert not np.array_equal(*episode.annotation[:, 0])
 
 
-def test_a_group_shares_a_bucket_and_the_mixture_is_met(still_source, clip_source):
+def test_a_group_shares_a_canvas_and_the_mixture_is_met(still_source, clip_source):
     group, episodes = 5, 6000
     sources = (*still_source[:2], 3.0), (*clip_source[:2], 1.0)
     stream = make_stream(*sources, group=group)
     chosen = [stream.choose(i) for i in range(episodes)]
     for i, choice in enumerate(chosen):
         tasks = sources[choice.source][1]
-        assert choice.bucket == chosen[i - i % group].bucket
-        assert choice.bucket == ((40, 64) if tasks.height[choice.row] == 40 else (64, 40))
+        assert choice.canvas == chosen[i - i % group].canvas
+        assert choice.canvas == ((40, 64) if tasks.height[choice.row] == 40 else (64, 40))
     drawn = Counter((choice.source, choice.row) for choice in chosen)
     expected = {(0, row): 0.75 / 19 for row in range(19)} | {(1, row): 0.25 / 19 for row in range(19)}
     seen = np.array([drawn[key] for key in expected]) / episodes
     expected = np.array(list(expected.values()))
-    # 37 degrees of freedom; that of the buckets counts `group` times over, as a group shares its draw.
+    # 37 degrees of freedom; that of the canvases counts `group` times over, as a group shares its draw.
     assert ((seen - expected) ** 2 / expected).sum() * episodes < 80
     assert seen[:19].sum() == pytest.approx(0.75, abs=0.02)
 
@@ -181,8 +181,8 @@ def test_flip_mirrors_the_whole_episode(clip_source, clips):
 
 
 def test_max_side(still_source):
-    buckets = parse_buckets("28x28")
-    stream = make_stream(still_source, max_side=28, buckets=buckets)
+    canvases = parse_canvases("28x28")
+    stream = make_stream(still_source, max_side=28, canvases=canvases)
     assert {tuple(stream[i].query_size.tolist()) for i in range(20)} == {(20, 28), (28, 20)}
 
 
@@ -204,8 +204,8 @@ def test_errors(still_source, clip_source):
     with pytest.raises(DatasetError, match="stills/train holds stills, and video mode needs clips"):
         make_stream(still_source, mode="video")
     with pytest.raises(DatasetError, match=r"stills/train: image 'still00' of 56x40 pixels .* add one .* max_side"):
-        make_stream(still_source, buckets=parse_buckets("40x64"))
+        make_stream(still_source, canvases=parse_canvases("40x64"))
     with pytest.raises(DatasetError, match="semantic mode: a canvas for every image of 56x56 pixels"):
-        make_stream(still_source, mode="semantic", buckets=parse_buckets("40x64,64x40"))
+        make_stream(still_source, mode="semantic", canvases=parse_canvases("40x64,64x40"))
     with pytest.raises(IndexError):
         make_stream(still_source)[-1]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.datasets.record import DatasetError, decode_image, decode_layer, to_record
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
@@ -11,11 +11,11 @@ from data_pipelines.selection.protocols import Plan, plan_episodes
 from data_pipelines.tasks import list_tasks
 from guided_jax.episode import UNKNOWN
 
-BUCKETS = parse_buckets("40x64,64x40,64x64")
+CANVASES = parse_canvases("40x64,64x40,64x64")
 
 
 def make(split, unit="class", mode="interactive", tasks=None, **options):
-    options = {"counts": (1, 5, DENSE), "buckets": BUCKETS, "seed": 0, "batch_size": 4, **options}
+    options = {"counts": (1, 5, DENSE), "canvases": CANVASES, "seed": 0, "batch_size": 4, **options}
     return EvaluationEpisodes(split, tasks or list_tasks(split, unit), mode=mode, **options)
 
 
@@ -29,7 +29,7 @@ def _real(episodes):
     return found
 
 
-def test_every_task_once_in_batches_of_one_bucket(stills):
+def test_every_task_once_in_batches_of_one_canvas(stills):
     tasks = list_tasks(stills, "class")
     episodes = make(stills)
     assert (episodes.tasks_total, len(episodes)) == (19, 16 + 8)  # 13 tasks in wide images, 6 in tall ones

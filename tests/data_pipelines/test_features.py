@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.compose import CachedFeatures
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.episodes import EpisodeStream
@@ -15,8 +15,8 @@ from data_pipelines.points import parse_points, parse_shots
 from data_pipelines.tasks import list_tasks, select_tasks
 from data_pipelines.views import View, view_key
 
-BUCKETS = parse_buckets("40x64,64x40,64x64")
-SHAPES = {(h, w): ((h // 4, w // 4, 3), (h // 8, w // 8, 1)) for h, w in BUCKETS}
+CANVASES = parse_canvases("40x64,64x40,64x64")
+SHAPES = {(h, w): ((h // 4, w // 4, 3), (h // 8, w // 8, 1)) for h, w in CANVASES}
 VIEWS = [View(0, mirrored, crop) for mirrored in (False, True) for crop in (0, 1, 2)]
 MAPS = np.arange(12, dtype=np.float16).reshape(2, 3, 2), np.ones((1, 1, 5), np.float16)
 
@@ -103,7 +103,7 @@ def test_features_take_the_place_of_images_and_change_nothing_else(filled, still
             mode=mode,
             shots=parse_shots({"interactive": "1", "semantic": "1-3", "views": "2"}[mode]),
             points=parse_points("0-9"),
-            buckets=BUCKETS,
+            canvases=CANVASES,
             seed=0,
             group=2,
             flip=True,
@@ -135,7 +135,7 @@ def test_evaluation_reads_features_too(filled, stills):
         list_tasks(stills, "class"),
         mode="interactive",
         counts=(1,),
-        buckets=BUCKETS,
+        canvases=CANVASES,
         seed=0,
         batch_size=2,
         features=CachedFeatures(filled, SHAPES),
@@ -144,13 +144,13 @@ def test_evaluation_reads_features_too(filled, stills):
 
 
 def test_features_of_another_trunk(filled, stills):
-    shapes = dict.fromkeys(BUCKETS, ((2, 2, 3), (1, 1, 1)))
+    shapes = dict.fromkeys(CANVASES, ((2, 2, 3), (1, 1, 1)))
     stream = EpisodeStream(
         [(stills, list_tasks(stills, "class"), 1.0)],
         mode="interactive",
         shots=parse_shots("1"),
         points=parse_points("1"),
-        buckets=BUCKETS,
+        canvases=CANVASES,
         seed=0,
         group=1,
         features=CachedFeatures(filled, shapes),

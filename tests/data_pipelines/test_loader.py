@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import batches, stack_episodes
@@ -22,7 +22,7 @@ def stream(stills, request):
         mode=request.param,
         shots=parse_shots("1"),
         points=parse_points("0-9"),
-        buckets=parse_buckets("40x64,64x40,64x64"),
+        canvases=parse_canvases("40x64,64x40,64x64"),
         seed=0,
         group=BATCH,
         flip=True,
@@ -78,7 +78,7 @@ def test_resumed_evaluation_ends(stills):
         list_tasks(stills, "class"),
         mode="interactive",
         counts=(1, 5),
-        buckets=parse_buckets("64x64"),
+        canvases=parse_canvases("64x64"),
         seed=0,
         batch_size=8,
     )

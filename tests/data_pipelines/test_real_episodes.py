@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.canvas import parse_buckets
+from data_pipelines.canvas import parse_canvases
 from data_pipelines.datasets.record import to_record
 from data_pipelines.datasets.sources import open_source, parse_sources
 from data_pipelines.episodes import EpisodeStream
@@ -12,7 +12,7 @@ from data_pipelines.tasks import count_tasks, get_task, list_tasks, task_target
 from guided_jax.episode import UNKNOWN
 
 pytestmark = pytest.mark.real_data
-BUCKETS = parse_buckets("384x512,512x384,512x512,512x896")
+CANVASES = parse_canvases("384x512,512x384,512x512,512x896")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_real_batches(mode, data, request):
         mode=mode,
         shots=parse_shots("1"),
         points=parse_points("5"),
-        buckets=BUCKETS,
+        canvases=CANVASES,
         seed=0,
         group=4,
     )
@@ -61,7 +61,7 @@ def test_real_batches(mode, data, request):
 
 def test_real_evaluation_batches(voc):
     episodes = EvaluationEpisodes(
-        *voc, mode="interactive", counts=(1, 20, DENSE), buckets=BUCKETS, seed=0, batch_size=8, limit=20
+        *voc, mode="interactive", counts=(1, 20, DENSE), canvases=CANVASES, seed=0, batch_size=8, limit=20
     )
     loaded = list(batches(episodes, 8))
     assert sum(int(batch.real.sum()) for batch in loaded) == 20

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_pipelines.canvas import parse_buckets
-from data_pipelines.compose import Canvas, Shown, compose_episode
+from data_pipelines.canvas import parse_canvases
+from data_pipelines.compose import Shown, compose_episode
 from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
@@ -17,7 +17,7 @@ from data_pipelines.tasks import get_task, list_tasks, task_target
 from data_pipelines.views import CROP_AREA, CROP_ASPECT, View, crop_of, view_image, view_key, view_labels
 from guided_jax.episode import UNKNOWN
 
-BUCKETS = parse_buckets("40x64,64x40")
+CANVASES = parse_canvases("40x64,64x40")
 CROPS = range(1, 200)
 
 
@@ -29,7 +29,7 @@ def record(stills):
 def make_stream(split, **options):
     options = {"shots": "1", "points": "2", "crops": 3, "seed": 0, "group": 2, **options}
     options |= {"shots": parse_shots(options["shots"]), "points": parse_points(options["points"])}
-    return EpisodeStream([(split, list_tasks(split, "class"), 1.0)], mode="views", buckets=BUCKETS, **options)
+    return EpisodeStream([(split, list_tasks(split, "class"), 1.0)], mode="views", canvases=CANVASES, **options)
 
 
 def test_the_whole_is_the_stored_image_and_its_mirror_image(record):
@@ -161,7 +161,7 @@ def test_a_crop_that_misses_the_task_gives_way_to_the_whole(stills):
             stills,
             Shown(rare, View()),
             [Shown(rare, View(crop=number))],
-            canvas=Canvas((64, 64)),
+            canvas=(64, 64),
             annotate=lambda labels: labels[None],
         )
         height, width = episode.support_size[0]
@@ -179,5 +179,5 @@ def test_views_are_no_evaluation(stills):
     assert "views" in TRAINING_MODES
     with pytest.raises(ValueError, match="mode is 'views'; it must be one of interactive, semantic, video"):
         EvaluationEpisodes(
-            stills, list_tasks(stills, "class"), mode="views", counts=(1,), buckets=BUCKETS, seed=0, batch_size=1
+            stills, list_tasks(stills, "class"), mode="views", counts=(1,), canvases=CANVASES, seed=0, batch_size=1
         )

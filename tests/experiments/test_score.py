@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import score as module
+from experiments.evaluation import predictions
 from experiments.evaluation.predictions import INDEX, read_index
 from experiments.evaluation.task_rows import read_rows
 from experiments.evaluation.video_files import davis_palette
@@ -228,6 +229,31 @@ def test_a_wrong_folder_is_one_line(theirs, tmp_path, capsys, spoil, message):
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: ") and message in told
     assert not (folder / "result.json").exists()
+
+
+def test_a_fault_of_ours_while_an_index_is_read_is_none_of_the_folder(saved, monkeypatch):
+    def fail(*_):
+        return {}["ours"]
+
+    monkeypatch.setattr(predictions, "find_fault", fail)
+    with pytest.raises(KeyError, match="ours"):
+        predictions.read_index(saved[1])
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"draw": 0}', "episode: is missing"),
+        ('{"draw": 0, "episode": 1, "image": "a", "class": "", "counts": {"1": [1]}, "pos_iu": {"1": null}}',
+         "counts: not the 6 outcomes"),
+        ("[]", "is no object"),
+    ],
+)  # fmt: skip
+def test_a_damaged_row_is_named(tmp_path, line, fault):
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(UserError, match=f"tasks.jsonl: cannot be read: line 1: {fault}; score it again"):
+        read_rows(path)
 
 
 def test_what_is_asked_for_wrongly(saved, tmp_path):

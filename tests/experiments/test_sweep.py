@@ -8,10 +8,11 @@ import pytest
 from experiments import sweep as module
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded
+from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
 from experiments.sweep import main, parse_sweep
-from experiments.sweeping.plan import read_result
+from experiments.sweeping.plan import Run, Variant, read_result
 from experiments.sweeping.tables import make_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 from tests.experiments.conftest import SHRUNK
@@ -310,3 +311,16 @@ def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):
     before = (folder / "run.json").read_text()
     assert guarded(lambda: main(words)) == 0
     assert (folder / "run.json").read_text() == before
+
+
+def test_damaged_files_of_a_sweep_are_named(tmp_path):
+    variant = Variant("a", ("x.py",), {}, Config())
+    (tmp_path / "result.json").write_text('{"protocol": {}}')
+    with pytest.raises(
+        UserError, match=r"result\.json: a result lacks what its kind has: protocol\.step: is missing; del"
+    ):
+        read_result(Run(variant, 0, Config(), tmp_path))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "measured.json").write_text("[]")
+    with pytest.raises(UserError, match=r"measured\.json: does not tell what was measured; delete it"):
+        module._measured(tmp_path, variant)

@@ -16,12 +16,12 @@ from experiments.evaluation.video_files import davis_palette
 from experiments.evaluation.video_scores import count_objects
 from experiments.report import parse, write_report
 from experiments.reports import video_cases
-from experiments.reports.content import Canvas
+from experiments.reports.content import FigureFolder
 from experiments.reports.found import find_results
-from experiments.runs.workdir import write_json
 from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
 from experiments.settings.fields import to_dict
+from experiments.settings.json_files import write_json
 from experiments.video import main
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN
@@ -337,11 +337,11 @@ def test_the_report_shows_the_masks_that_were_scored(run, folder, tmp_path, monk
     """What a report draws for the best, median and worst object has the J that the result tells of that frame."""
     run(*words)
     shown = {}
-    monkeypatch.setattr(video_cases, "draw_episodes", lambda path, episodes, maps, **more: shown.update(locals()))
+    monkeypatch.setattr(video_cases, "plot_episodes", lambda path, episodes, maps, **more: shown.update(locals()))
     where = {"data.root": str(folder), "data.prepared": str(folder / "prepared")}
     (found,) = find_results(tmp_path / "workdir")
     for points in found.result["scores"]:
-        (block,) = video_cases.video_case_blocks("x", found, Canvas(tmp_path), rows=1, points=points, where=where)
+        (block,) = video_cases.video_case_blocks("x", found, FigureFolder(tmp_path), rows=1, points=points, where=where)
         assert block.caption.startswith("x: best, median and worst objects by J&F, ")
         assert [title.split(":")[0] for title in shown["more"]["titles"]] == ["best", "median", "worst"]
         (maps,), (ious,) = shown["maps"].values(), shown["more"]["ious"].values()

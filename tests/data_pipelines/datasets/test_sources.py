@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_pipelines import disk
 from data_pipelines.datasets import sources
 from data_pipelines.datasets.record import DatasetError, decode_layer, to_record
 from data_pipelines.datasets.sources import Source, open_source, parse_sources
@@ -179,6 +180,7 @@ def script(root: Path, prelude: str = "") -> list[str]:
     code = f"""
 import sys
 from pathlib import Path
+from data_pipelines import disk
 from data_pipelines.datasets import folder, sources
 {prelude}
 root = Path({str(root)!r})
@@ -226,8 +228,8 @@ def test_a_killed_build_is_done_again(root):
 
 def test_the_loser_of_a_race_between_hosts_takes_what_the_winner_built(root, monkeypatch):
     """Without locks (another host, Windows), the second rename fails because the directory is there."""
-    monkeypatch.setattr(sources, "fcntl", None)
-    slow = subprocess.Popen(script(root, "sources.fcntl = None" + SLOW), stdout=subprocess.PIPE, text=True)
+    monkeypatch.setattr(disk, "fcntl", None)
+    slow = subprocess.Popen(script(root, "disk.fcntl = None" + SLOW), stdout=subprocess.PIPE, text=True)
     assert slow.stdout.readline() == "reading\n"
     split = open_source(parse_sources("folder@mine:all")[0], root, root / "out")
     out, _ = slow.communicate(timeout=60)

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from experiments.benchmarks.scoring import draw_frame, draw_noise, main, measure_scoring, score_plainly
+from experiments.benchmarks.scoring import main, measure_scoring, noise, ovals, score_plainly
 from experiments.settings.errors import UserError
 from guided_jax.scoring.davis import score_frame
 
 
-@pytest.mark.parametrize("draw", [draw_frame, draw_noise])
+@pytest.mark.parametrize("draw", [ovals, noise])
 @pytest.mark.parametrize("objects", [1, 3])
 def test_both_forms_agree(draw, objects):
     truth, found = draw(50, 70, objects)

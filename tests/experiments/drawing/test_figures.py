@@ -5,8 +5,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from experiments.drawing.curves import draw_curves
-from experiments.drawing.episodes import NEGATIVE, POSITIVES, draw_episodes
+from experiments.drawing.curves import plot_curves
+from experiments.drawing.episodes import NEGATIVE, POSITIVES, plot_episodes
 from experiments.drawing.style import LINES
 from guided_jax.episode import UNKNOWN, Episode
 
@@ -82,7 +82,7 @@ def near(picture, panel, shape, dot, colour, radius=2) -> bool:
 
 
 def test_dots_lie_where_they_were_set(tmp_path):
-    draw_episodes(tmp_path / "rows.png", [interactive()], {})
+    plot_episodes(tmp_path / "rows.png", [interactive()], {})
     picture = read(tmp_path / "rows.png")
     support, query = panels(picture, (200, 180, 160))[:2]
     assert near(picture, support, (30, 40), (10, 8), rgb(POSITIVES[0]))
@@ -93,7 +93,7 @@ def test_dots_lie_where_they_were_set(tmp_path):
 
 
 def test_padding_is_not_shown_and_shapes_are_kept(tmp_path):
-    draw_episodes(tmp_path / "rows.png", [interactive()], {"guided": [interactive().target]})
+    plot_episodes(tmp_path / "rows.png", [interactive()], {"guided": [interactive().target]})
     picture = read(tmp_path / "rows.png")
     assert not has(picture, PADDING).any()
     for top, left, bottom, right in panels(picture, (200, 180, 160)):
@@ -104,7 +104,7 @@ def test_a_row_an_episode_in_their_order(tmp_path):
     colours = [(200, 180, 160), (100, 220, 140), (140, 100, 220)]
     episodes = [interactive(colour) for colour in colours]
     truth = [episode.target for episode in episodes]
-    draw_episodes(tmp_path / "rows.png", episodes, {"guided": truth, "unguided": truth}, titles=["a", "b", "c"])
+    plot_episodes(tmp_path / "rows.png", episodes, {"guided": truth, "unguided": truth}, titles=["a", "b", "c"])
     picture = read(tmp_path / "rows.png")
     rows = [panels(picture, colour) for colour in colours]
     assert [len(row) for row in rows] == [2, 2, 2]  # support and query; labels are tinted
@@ -119,14 +119,14 @@ def test_columns_are_shots_query_models_and_truth(tmp_path):
     widths = []
     for episode, models in ((one, 0), (one, 1), (one, 2), (two, 0)):
         predictions = {f"model {i}": [episode.target] for i in range(models)}
-        draw_episodes(tmp_path / "rows.png", [episode], predictions)
+        plot_episodes(tmp_path / "rows.png", [episode], predictions)
         widths.append(read(tmp_path / "rows.png").shape[1])
     assert np.diff(widths[:3]).tolist() == [widths[0] // 3] * 2
     assert widths[3] == widths[1]
 
 
 def test_each_support_image_has_its_own_size_and_dots(tmp_path):
-    draw_episodes(tmp_path / "rows.png", [semantic()], {})
+    plot_episodes(tmp_path / "rows.png", [semantic()], {})
     picture = read(tmp_path / "rows.png")
     (first,), (second,) = panels(picture, (90, 60, 30)), panels(picture, (30, 60, 90))
     assert first[1] < second[1]
@@ -137,7 +137,7 @@ def test_each_support_image_has_its_own_size_and_dots(tmp_path):
 def test_shows_the_draw_that_was_asked_for(tmp_path):
     episode = interactive(draws=2)
     for draw, dots in ((0, False), (1, True)):
-        draw_episodes(tmp_path / "rows.png", [episode], {}, draw=draw)
+        plot_episodes(tmp_path / "rows.png", [episode], {}, draw=draw)
         picture = read(tmp_path / "rows.png")
         support = panels(picture, (200, 180, 160))[0]
         assert near(picture, support, (30, 40), (10, 8), rgb(POSITIVES[0])) == dots
@@ -145,7 +145,7 @@ def test_shows_the_draw_that_was_asked_for(tmp_path):
 
 def test_a_dense_annotation_is_shown_as_the_truth_is(tmp_path):
     episode = interactive()
-    draw_episodes(tmp_path / "rows.png", [episode._replace(annotation=episode.target[None, None])], {})
+    plot_episodes(tmp_path / "rows.png", [episode._replace(annotation=episode.target[None, None])], {})
     picture = read(tmp_path / "rows.png")
     (query,) = panels(picture, (200, 180, 160))
     top, left, bottom, right = query
@@ -161,7 +161,7 @@ def test_a_dense_annotation_is_shown_as_the_truth_is(tmp_path):
 def test_predictions_show_positives_void_and_several_labels(tmp_path):
     labels = np.zeros((30, 40), np.uint8)
     labels[:15, :20], labels[:15, 20:], labels[15:, 20:] = 1, 2, UNKNOWN
-    draw_episodes(tmp_path / "rows.png", [interactive((120, 120, 120))], {"model": [labels]})
+    plot_episodes(tmp_path / "rows.png", [interactive((120, 120, 120))], {"model": [labels]})
     picture = read(tmp_path / "rows.png")
     top, left, bottom, right = panels(picture, (120, 120, 120))[1]
     left, right = left + picture.shape[1] // 4, right + picture.shape[1] // 4
@@ -179,25 +179,25 @@ def test_predictions_show_positives_void_and_several_labels(tmp_path):
 @pytest.mark.parametrize("value", [0, 1, UNKNOWN])
 def test_uniform_label_maps_are_drawn(tmp_path, value):
     labels = np.full((30, 40), value, np.uint8)
-    draw_episodes(tmp_path / "rows.png", [interactive(dots=())], {"model": [labels]}, ious={"model": [float("nan")]})
+    plot_episodes(tmp_path / "rows.png", [interactive(dots=())], {"model": [labels]}, ious={"model": [float("nan")]})
     assert len(panels(read(tmp_path / "rows.png"), (200, 180, 160))) == 2
 
 
 def test_episodes_that_cannot_be_drawn_are_refused(tmp_path):
     one = interactive()
     with pytest.raises(ValueError, match="no episode to draw"):
-        draw_episodes(tmp_path / "x.png", [], {})
+        plot_episodes(tmp_path / "x.png", [], {})
     with pytest.raises(ValueError, match="guided has 2 entries for 1 episodes"):
-        draw_episodes(tmp_path / "x.png", [one], {"guided": [one.target] * 2})
+        plot_episodes(tmp_path / "x.png", [one], {"guided": [one.target] * 2})
     with pytest.raises(ValueError, match=r"ious\[guided\] has 0 entries"):
-        draw_episodes(tmp_path / "x.png", [one], {"guided": [one.target]}, ious={"guided": []})
+        plot_episodes(tmp_path / "x.png", [one], {"guided": [one.target]}, ious={"guided": []})
     with pytest.raises(ValueError, match="ious names no prediction 'other'"):
-        draw_episodes(tmp_path / "x.png", [one], {"guided": [one.target]}, ious={"other": [0.5]})
+        plot_episodes(tmp_path / "x.png", [one], {"guided": [one.target]}, ious={"other": [0.5]})
     with pytest.raises(ValueError, match="titles has 2 entries"):
-        draw_episodes(tmp_path / "x.png", [one], {}, titles=["a", "b"])
+        plot_episodes(tmp_path / "x.png", [one], {}, titles=["a", "b"])
     cached = one._replace(query=(np.zeros((3, 3, 8), np.float16),))
     with pytest.raises(ValueError, match="episode 1 holds cached features"):
-        draw_episodes(tmp_path / "x.png", [one, cached], {})
+        plot_episodes(tmp_path / "x.png", [one, cached], {})
     assert not (tmp_path / "x.png").exists()
 
 
@@ -210,7 +210,7 @@ def marks(picture: np.ndarray, colour: str) -> np.ndarray:
 
 def test_points_are_on_a_log_axis_and_dense_stands_apart(tmp_path):
     values = {1: 0.1, 2: 0.2, 4: 0.3, 16: 0.5, "dense": 0.6}
-    draw_curves(tmp_path / "curves.png", {"guided": values, "unguided": dict.fromkeys(values, 0.02)})
+    plot_curves(tmp_path / "curves.png", {"guided": values, "unguided": dict.fromkeys(values, 0.02)})
     picture = read(tmp_path / "curves.png")
     y, x = marks(picture, LINES[0]).T
     octave = x[1] - x[0]
@@ -222,14 +222,14 @@ def test_points_are_on_a_log_axis_and_dense_stands_apart(tmp_path):
 
 @pytest.mark.parametrize("curve", [{"dense": 1.0}, {0: 0.0, 1: 0.5}, {5: float("nan"), 6: 0.3}])
 def test_short_curves_are_drawn(tmp_path, curve):
-    draw_curves(tmp_path / "curves.png", {"model": curve}, title="short")
+    plot_curves(tmp_path / "curves.png", {"model": curve}, title="short")
     assert has(read(tmp_path / "curves.png"), rgb(LINES[0])).any()
 
 
 def test_a_spread_is_a_bar_about_its_point(tmp_path):
     curve = {1: 0.2, 4: 0.5, "dense": 0.8}
-    draw_curves(tmp_path / "plain.png", {"model": curve})
-    draw_curves(tmp_path / "spread.png", {"model": curve}, spreads={"model": {4: 0.1, "dense": 0.05}})
+    plot_curves(tmp_path / "plain.png", {"model": curve})
+    plot_curves(tmp_path / "spread.png", {"model": curve}, spreads={"model": {4: 0.1, "dense": 0.05}})
     plain, spread = (has(read(tmp_path / f"{name}.png"), rgb(LINES[0])) for name in ("plain", "spread"))
     (_, x), (_, middle), (y, dense) = marks(read(tmp_path / "plain.png"), LINES[0])
     unit = (marks(read(tmp_path / "plain.png"), LINES[0])[0][0] - y) / 0.6  # pixels of an IU of 1
@@ -241,7 +241,7 @@ def test_a_spread_is_a_bar_about_its_point(tmp_path):
 
 def test_more_curves_than_colours_differ_in_their_lines(tmp_path):
     curves = {f"model {i}": {1: 0.1 * (i + 1), 4: 0.1 * (i + 1)} for i in range(len(LINES) + 1)}
-    draw_curves(tmp_path / "curves.png", curves)
+    plot_curves(tmp_path / "curves.png", curves)
     coloured = has(read(tmp_path / "curves.png"), rgb(LINES[0]))
     longest = sorted(coloured.sum(1), reverse=True)
     rows = np.flatnonzero(coloured.sum(1) > 100)
@@ -253,21 +253,21 @@ def test_more_curves_than_colours_differ_in_their_lines(tmp_path):
 def test_curves_that_cannot_be_drawn_are_refused(tmp_path):
     for nothing in ({}, {"model": {}}):
         with pytest.raises(ValueError, match="no curve to draw"):
-            draw_curves(tmp_path / "x.png", nothing)
+            plot_curves(tmp_path / "x.png", nothing)
     for count in (-1, "all"):
         with pytest.raises(ValueError, match=f"points per label are {count!r}, but must be"):
-            draw_curves(tmp_path / "x.png", {"model": {count: 0.5}})
+            plot_curves(tmp_path / "x.png", {"model": {count: 0.5}})
     for spreads in ({"model": {2: 0.1}}, {"other": {1: 0.1}}):
         with pytest.raises(ValueError, match=r"there is a spread at . points of .*, but no such point of its curve"):
-            draw_curves(tmp_path / "x.png", {"model": {1: 0.5}}, spreads=spreads)
+            plot_curves(tmp_path / "x.png", {"model": {1: 0.5}}, spreads=spreads)
 
 
 def test_pictures_depend_on_no_global_state_and_leave_none(tmp_path):
     episode, curves = interactive(), {"model": {1: 0.2, "dense": 0.5}}
 
     def draw(name):
-        draw_episodes(tmp_path / f"{name}_rows.png", [episode], {"model": [episode.target]}, ious={"model": [1.0]})
-        draw_curves(tmp_path / f"{name}_curves.png", curves)
+        plot_episodes(tmp_path / f"{name}_rows.png", [episode], {"model": [episode.target]}, ious={"model": [1.0]})
+        plot_curves(tmp_path / f"{name}_curves.png", curves)
         return [(tmp_path / f"{name}_{kind}.png").read_bytes() for kind in ("rows", "curves")]
 
     first = draw("first")

@@ -11,7 +11,7 @@ from experiments import clicks
 from experiments.reports import click_cases
 from experiments.reports.click_cases import click_case_blocks, find_masks, rank_objects
 from experiments.reports.clicks import click_sections
-from experiments.reports.content import Canvas, Picture, Text
+from experiments.reports.content import FigureFolder, Picture, Text
 from experiments.reports.found import find_all
 from guided_jax.episode import UNKNOWN
 from guided_jax.scoring.clicks import click_iou
@@ -41,7 +41,7 @@ def change(path, **entries):
 
 def blocks_of(path, rows=1):
     (path.parent / "out").mkdir(exist_ok=True)
-    return click_case_blocks("run", find_all([path])[0], Canvas(path.parent / "out"), rows=rows)
+    return click_case_blocks("run", find_all([path])[0], FigureFolder(path.parent / "out"), rows=rows)
 
 
 def test_the_order_of_objects():
@@ -63,13 +63,13 @@ def test_the_order_of_objects():
 
 def test_clicks_masks_and_truth_are_those_of_the_result(copy, monkeypatch):
     drawn = {}
-    draw = click_cases.draw_episodes
+    draw = click_cases.plot_episodes
 
     def record(path, episodes, predictions, **more):
         drawn.update(episodes=episodes, masks=predictions["last mask"], **more)
         draw(path, episodes, predictions, **more)
 
-    monkeypatch.setattr(click_cases, "draw_episodes", record)
+    monkeypatch.setattr(click_cases, "plot_episodes", record)
     (picture,) = blocks_of(copy)
     assert isinstance(picture, Picture) and picture.photo and "the mask is that after the last" in picture.caption
     assert cv2.imread(str(copy.parent / "out" / picture.file)).std() > 1
@@ -134,7 +134,7 @@ def test_a_field_that_came_later_than_the_run_has_its_default(copy):
 
 def test_a_forced_result_says_so(copy):
     def first():
-        (section,) = click_sections(find_all([copy]), Canvas(copy.parent))
+        (section,) = click_sections(find_all([copy]), FigureFolder(copy.parent))
         return section.blocks[0]
 
     assert not isinstance(first(), Text)

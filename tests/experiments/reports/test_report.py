@@ -12,12 +12,13 @@ import pytest
 
 from experiments import report as module
 from experiments import score
-from experiments.reports.content import Picture, Section, Table, Text, percent, spread
+from experiments.reports import cases, click_cases, video_cases
+from experiments.reports.content import FigureFolder, Picture, Section, Table, Text
 from experiments.reports.found import find_all, kind_of
 from experiments.reports.pages import embed_picture, to_html, to_markdown
 from experiments.reports.published import FOLDS, published_for
 from experiments.reports.ranks import choose_cases, row_title
-from experiments.reports.series import join_seeds, pool_shots, split_by_protocol
+from experiments.reports.series import Series, join_seeds, pool_shots, split_by_protocol
 from experiments.reports.videos import mean_track
 from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
@@ -121,13 +122,6 @@ def check_pages(out: Path, sections: list[Section]) -> None:
 def row_of(sections, label: str, caption: str) -> tuple[str, ...]:
     (table,) = [each for each in tables_of(sections) if each.caption.startswith(caption)]
     return next(row for row in table.rows if row[0] == label)
-
-
-def test_means_and_deviations():
-    assert spread([0.25]) == (0.25, None, 1)
-    assert spread([0.1, 0.2, 0.6]) == pytest.approx((0.3, 0.07**0.5, 3))
-    assert percent(0.3, 0.07**0.5) == "30.0 ± 26.5"
-    assert (percent(None), percent(float("nan")), percent(0.0)) == ("-", "-", "0.0")
 
 
 def test_seeds_of_one_configuration_become_a_mean(tmp_path):
@@ -454,7 +448,7 @@ def spoiled(folder: Path) -> dict[str, Path]:
     (folder / "broken" / "result.json").write_text("{")
     lacking = evaluation()
     del lacking["scores"]["5"]["classes"]
-    lacking["scores"] = {"1": {"pos_iu": 0.5, "class_mean": None, "classes": {"a": 1, "b": 2}}}
+    lacking["scores"] = {"1": {"pos_iu": 0.5, "class_mean": "high", "classes": {"a": 1, "b": 2}}}
     write(folder / "lacking", lacking)
     return {each.name: each for each in folder.iterdir()} | {"nowhere": folder / "nowhere"}
 
@@ -476,6 +470,69 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys, name, message):
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1 and told[0].startswith("error: ") and message in told[0]
     assert not (tmp_path / "out" / "report.md").exists()
+
+
+DAMAGED = [
+    ("evaluation", ("scores", "5", "pos_iu"), "half"),
+    ("evaluation", ("scores", "5", "classes"), ["a"]),
+    ("evaluation", ("scores", "5", "deviation"), {"pos_iu": 0.1}),
+    ("evaluation", ("protocol", "tasks"), "four"),
+    ("evaluation", ("about",), "x"),
+    ("video", ("scores", "dense", "j"), {"mean": 0.5}),
+    ("video", ("rows",), [{"video": "bear"}]),
+    ("video", ("rows",), {}),
+    ("video", ("speed",), {"seconds_per_video": 1.0}),
+    ("clicks", ("objects",), [{"image": "a", "object": "cat"}]),
+    ("clicks", ("scores", "mean_iou"), 0.5),
+    ("clicks", ("protocol", "clicks"), None),
+]
+
+
+@pytest.mark.parametrize(("kind", "keys", "value"), DAMAGED, ids=[f"{k}: {'.'.join(keys)}" for k, keys, _ in DAMAGED])
+def test_a_damaged_result_is_one_line_that_names_it(tmp_path, capsys, kind, keys, value):
+    result = {"evaluation": evaluation(), "video": video(), "clicks": clicks([[0.5], [0.9]])}[kind]
+    part = result
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    run_ = write(tmp_path / "run", result, "damaged.json")
+    assert guarded(lambda: module.main(["report", str(run_), f"--out={tmp_path / 'out'}", "--cases=0"])) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert f"damaged.json: a result lacks what its kind has: {'.'.join(keys)}" in told and "score it again" in told
+    assert not (tmp_path / "out" / "report.md").exists()
+
+
+def test_a_fault_of_ours_is_no_fault_of_a_file(tmp_path, monkeypatch):
+    """It keeps its traceback, in the tables as in the pictures of single tasks and objects."""
+
+    def fail(*_, **__):
+        return {}["ours"]
+
+    clicked = clicks([[0.5]])
+    clicked["protocol"] |= {
+        "source": "s",
+        "classes": "",
+        "lists": "",
+        "min_area": 0,
+        "max_side": 0,
+        "limit": 0,
+        "seed": 0,
+    }
+    clicked["objects"][0]["clicks"] = [[0, 0, 1]]
+    results = {"evaluation": evaluation(), "video": video(), "clicks": clicked}
+    of = {kind: find_all([write(tmp_path / kind, each, config=Config())])[0] for kind, each in results.items()}
+    series, folder = Series("x", (of["evaluation"],)), FigureFolder(tmp_path)
+    for place, call in [
+        (cases, lambda: cases.case_blocks(series, folder, rows=1)),
+        (click_cases, lambda: click_cases.click_case_blocks("x", of["clicks"], folder, rows=1)),
+        (video_cases, lambda: video_cases.video_case_blocks("x", of["video"], folder, rows=1)),
+    ]:
+        monkeypatch.setattr(place, "_picture", fail)
+        with pytest.raises(KeyError, match="ours"):
+            call()
+    monkeypatch.setattr(module, "make_sections", fail)
+    with pytest.raises(KeyError, match="ours"):
+        guarded(lambda: module.main(["report", str(tmp_path / "clicks"), f"--out={tmp_path / 'out'}"]))
 
 
 def test_what_is_asked_for_wrongly(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.few_shot import OUTCOMES, PROTOCOLS, count_labels, count_outcomes, score_episodes
+from guided_jax.scoring.few_shot import ACCUMULATIONS, OUTCOMES, count_labels, count_outcomes, score_episodes
 from guided_jax.scoring.positive_iu import count_positives, positive_iu
 
 # In the order of OUTCOMES: tp, fp, fn, tn, void taken for positive, void taken for negative.
@@ -90,7 +90,7 @@ def test_one_positive_taken_for_another_is_wrong_on_both_sides():
     [
         # TP / (TP + FP + FN) of the sums, by hand.
         ([PLAIN], {"oslsm": 0.6, "panet": 0.6, "hsnet": 0.6, "pfenet": 0.6, "reference": 0.6}),
-        ([PLAIN, MISSED], dict.fromkeys(PROTOCOLS, 6 / 14)),
+        ([PLAIN, MISSED], dict.fromkeys(ACCUMULATIONS, 6 / 14)),
         # On a target without positives the false positives vanish from PANet's.
         ([PLAIN, EMPTY], {"oslsm": 0.4, "panet": 0.6, "hsnet": 0.4, "pfenet": 0.4, "reference": 0.4}),
         # Void taken for positive is false for OSLSM, nothing for the others.
@@ -108,7 +108,7 @@ def test_iou_by_hand(episodes, iou):
 def test_the_four_published_accumulations_differ_on_the_same_episodes():
     """Class 1: 14 of 14 + 2 + 2 + 4 void; class 2: 6 of 10, and 5 false on a target without positives."""
     episodes, classes = [PLAIN, VOID, PLAIN, EMPTY], [1, 1, 2, 2]
-    got = {p: score(p, episodes, classes).iou for p in PROTOCOLS}
+    got = {p: score(p, episodes, classes).iou for p in ACCUMULATIONS}
     assert got == {
         "oslsm": pytest.approx((14 / 22 + 6 / 15) / 2),
         "panet": pytest.approx((14 / 18 + 6 / 10) / 2),
@@ -146,13 +146,13 @@ def test_a_class_of_the_fold_without_an_episode():
     assert got.iou == pytest.approx(0.6) and np.isnan(got.by_class[2])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ACCUMULATIONS)
 def test_no_episode_at_all(protocol):
     got = score(protocol, [])
     assert np.isnan(got.iou) and got.by_class == {} and got.episodes == 0
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ACCUMULATIONS)
 def test_order_does_not_matter_and_counts_do_not_overflow(protocol):
     prediction, target, classes = random_episodes(2)
     counts = count_outcomes(prediction, target)
@@ -269,7 +269,7 @@ def test_agrees_with_the_published_code_restated(protocol, restated, seed):
 def test_the_random_episodes_tell_the_accumulations_apart():
     prediction, target, classes = random_episodes(4)
     counts = count_outcomes(prediction, target)
-    got = {p: score_episodes(counts, classes, p) for p in PROTOCOLS}
+    got = {p: score_episodes(counts, classes, p) for p in ACCUMULATIONS}
     assert len({round(each.iou, 4) for each in got.values()}) == 4
     assert got["panet"].iou > got["hsnet"].iou > got["oslsm"].iou
     assert abs(got["panet"].fb_iou - got["hsnet"].fb_iou) > 1e-4
