@@ -1,9 +1,12 @@
 """The notebooks are sound, kept without outputs, and run."""
 
+import re
+
 import matplotlib
 import nbformat
 import numpy as np
 import pytest
+from PIL import Image
 
 from docs.tools.pages import ROOT
 
@@ -20,8 +23,9 @@ def test_it_is_valid_and_without_outputs(file):
     assert notebook.cells[0].source.startswith("# ")
 
 
-def test_clicking_runs(tmp_path):
-    """Cell by cell, as Jupyter does it, but on few images and for a single update."""
+@pytest.fixture(scope="module")
+def clicked(tmp_path_factory) -> dict:
+    """What the notebook on clicks has after its cells, run one by one, but on few images and for one update."""
     notebook = nbformat.read(ROOT / "notebooks" / "click.ipynb", as_version=4)
     names = {}
     backend = matplotlib.get_backend()
@@ -30,15 +34,32 @@ def test_clicking_runs(tmp_path):
         for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):
             exec(compile(cell.source, f"cell {number}", "exec"), names)
             if number == 0:
-                names.update(WORKDIR=tmp_path / "runs" / "none" / "guided", STEPS=1, SPLIT="val")
+                missing = tmp_path_factory.mktemp("clicks") / "runs" / "quickstart" / "guided"
+                names.update(WORKDIR=missing, STEPS=1, SPLIT="val")
     finally:
         matplotlib.pyplot.close("all")
         matplotlib.use(backend)
-    assert names["WORKDIR"] == tmp_path / "runs" / "notebook"
-    image, clicks, masks = names["image"], names["clicks"], names["masks"]
+    return names
+
+
+def test_clicking_runs(clicked):
+    assert clicked["WORKDIR"].parts[-2:] == ("runs", "notebook")
+    image, clicks, masks = clicked["image"], clicked["clicks"], clicked["masks"]
     assert len(clicks) == len(masks) >= 2
     assert [label for *_, label in clicks[:2]] == [1, 0]
-    assert all(names["truth"][row, column] == label for row, column, label in clicks)
+    assert all(clicked["truth"][row, column] == label for row, column, label in clicks)
     assert all(mask.shape == image.shape[:2] and mask.dtype == np.uint8 for mask in masks)
-    assert names["mask"].shape == names["other"].shape[:2]
-    assert names["session"].names == ("first", "second")
+    assert clicked["mask"].shape == clicked["other"].shape[:2]
+    assert clicked["session"].names == ("first", "second")
+
+
+def test_the_readme_clicks(clicked, tmp_path, monkeypatch):
+    """Its lines of Python, on a photograph and the workdir that it names."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    (tmp_path / "runs" / "quickstart").mkdir(parents=True)
+    (tmp_path / "runs" / "quickstart" / "guided").symlink_to(clicked["WORKDIR"])
+    Image.fromarray(np.full((160, 400, 3), 90, np.uint8)).save(tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["mask"].shape == (160, 400) and names["mask"].dtype == np.uint8
