@@ -14,15 +14,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from data_pipelines.evaluation import EvaluationEpisodes
-from experiments.evaluation.predictions import (
-    INDEX,
-    UNUSED,
-    count_masks,
-    draw_folder,
-    find_points,
-    name_masks,
-    read_index,
-)
+from experiments.evaluation.predictions import INDEX, count_masks, draw_folder, find_points, name_masks, read_index
 from experiments.evaluation.task_rows import write_scores
 from experiments.evaluation.tasks import Scores, make_scores, report
 from experiments.run import table_of
@@ -54,6 +46,9 @@ usage: python -m experiments.score DIR [--config=FILE.py] [--config.FIELD=VALUE 
 """
 FREE = ("data.root", "data.prepared")
 """Fields that may differ from those that a folder was written under; another evaluation has other masks."""
+
+UNUSED = {"eval.save": "", "weights": "", "train.cache_features": False}
+"""Neither the weights nor the folder that the masks were written to are needed."""
 
 
 class Asked(NamedTuple):

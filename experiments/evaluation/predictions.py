@@ -38,9 +38,6 @@ INDEX = "index.json"
 FLAT = "masks"
 """What stands for the number of points where a folder does not tell it."""
 
-UNUSED = {"eval.save": "", "weights": "", "train.cache_features": False}
-"""Fields that do not matter once the masks are there: neither the weights nor the folder that they were written to."""
-
 
 def mask_name(task: TaskName, number: int | None = None) -> str:
     """The file name of a task's mask, without folder; an image id with slashes stays in its folders.

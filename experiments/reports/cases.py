@@ -10,7 +10,7 @@ from data_pipelines.datasets.record import DatasetError
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.points import name_count
 from experiments.drawing.episodes import draw_episodes
-from experiments.evaluation.predictions import FLAT, UNUSED, draw_folder, name_masks, read_prediction
+from experiments.evaluation.predictions import FLAT, draw_folder, name_masks, read_prediction
 from experiments.evaluation.task_rows import read_rows, real_episodes
 from experiments.reports.content import Block, Canvas, Picture, Text, per_label
 from experiments.reports.found import Found
@@ -18,6 +18,7 @@ from experiments.reports.ranks import choose_cases, row_title
 from experiments.reports.series import Series, config_of
 from experiments.runs.data import count_draws, evaluation_episodes, open_sources
 from experiments.runs.load import Trained, load_model, predict
+from experiments.score import UNUSED
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import flatten, with_overrides
