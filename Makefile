@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test lint install clean
+.PHONY: quickstart test lint install docs results clean
 
 # Trains, evaluates and draws a guided network on generated images.
 quickstart: $(VENV)/installed
@@ -15,6 +15,16 @@ test: $(VENV)/installed-test lint
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+# The tables of README and docs, from experiments/results/*.json.
+results: $(VENV)/installed
+	$(RUN) -m docs.tools.tables
+
+# The pages of the interface in docs/api; fails where a table is stale or a reference leads nowhere.
+docs: $(VENV)/installed-docs
+	$(RUN) -m docs.tools.tables --check
+	$(RUN) -m docs.tools.references
+	$(RUN) -m docs.tools.api
 
 install: $(VENV)/installed
 
@@ -31,5 +41,9 @@ $(VENV)/installed-test: setup.cfg pyproject.toml tests/scorers.txt | $(VENV)/bin
 	$(RUN) -m pip install --quiet --no-deps --requirement tests/scorers.txt
 	touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(RUN) -m pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/installed
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs docs/api

@@ -1,0 +1,265 @@
+"""The tables of the documentation, each from a file in `experiments/results`.
+
+A table is a function from the content of its file to Markdown. Scores are shown x 100, as the field does.
+"""
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, NamedTuple
+
+
+class Source(NamedTuple):
+    """Where a table comes from.
+
+    Attributes:
+        files: names of the files in `experiments/results`.
+        make: from their contents to Markdown.
+    """
+
+    files: tuple[str, ...]
+    make: Callable[..., str]
+
+
+def to_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; `head` names the columns."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def percent(value: float) -> str:
+    """A share as per cent: 0.4911 is 49.1, and 0.4755 is 47.6, though the nearest float lies below."""
+    return str((100 * Decimal(str(value))).quantize(Decimal("0.1"), ROUND_HALF_UP))
+
+
+def percent_spread(mean: float, deviation: float | None) -> str:
+    """Mean and deviation as per cent: 38.3 ± 2.6."""
+    return percent(mean) if deviation is None else f"{percent(mean)} ± {percent(deviation)}"
+
+
+NAMES_INTERACTIVE = {
+    "guided": "guided (`interactive`)",
+    "unshared": "guided, a metric for each label (`interactive:unshared`)",
+    "unguided": "unguided (`interactive:unguided`)",
+    "untrained": "untrained",
+}
+
+
+def interactive(results: Mapping[str, Any]) -> str:
+    """Positive IU by points per label."""
+    points = ("1", "2", "5", "20", "64", "128", "dense")
+    rows = []
+    for key, name in NAMES_INTERACTIVE.items():
+        scores = results[key]["scores"]
+        rows.append([name, *(percent(scores[p]["pos_iu"]) for p in points), percent(scores["5"]["class_mean"])])
+    return to_table(["", *points, "class mean at 5"], rows)
+
+
+NAMES_CLICKS = {
+    "unshared, random dots": "`interactive:unshared`, learnt from random dots",
+    "fusion, corrections": "feature fusion with neighbours, learnt from corrections",
+    "clicks": "`interactive:clicks`: distances, learnt from corrections",
+}
+
+
+def clicks(results: Mapping[str, Any]) -> str:
+    """Number of clicks to a target, and IoU after so many clicks."""
+    shown, rows = (1, 2, 3, 5, 10, 20), []
+    for key, name in NAMES_CLICKS.items():
+        scores, times = results[key]["scores"], results[key]["times"]
+        reached = [f"{scores['noc'][target]:.2f}" for target in ("80", "85", "90")]
+        after = [percent(scores["mean_iou"][k - 1]) for k in shown]
+        rows.append([name, *reached, *after, f"{times['click_ms_median']:.1f}"])
+    return to_table(["", "NoC@80", "@85", "@90", *map(str, shown), "ms a click"], rows)
+
+
+POINTS_FEW_SHOT = ("1", "2", "5", "10", "20", "50", "dense")
+
+
+def few_shot(results: Mapping[str, Any]) -> str:
+    """Positive IU and mIoU of the held-out fold."""
+
+    def pooled(key: str) -> list[str]:
+        scores = results[key]["scores"]
+        return [percent_spread(scores[p]["pos_iu"], scores[p]["deviation"]["pos_iu"]) for p in POINTS_FEW_SHOT]
+
+    summed = [results["2"]["scores"][p]["accumulations"]["hsnet"] for p in POINTS_FEW_SHOT]
+    rows = [
+        ["positive IU, pooled (the paper's)", *pooled("2")],
+        ["positive IU, learnt from COCO's instances alone (`few_shot:2-instances`)", *pooled("2-instances")],
+        [
+            "mIoU, as PANet, HSNet and PFENet sum it",
+            *(percent_spread(each["iou"], each["deviation"]) for each in summed),
+        ],
+    ]
+    return to_table(["", *POINTS_FEW_SHOT], rows)
+
+
+def few_shot_classes(results: Mapping[str, Any]) -> str:
+    """Positive IU of every class of the fold."""
+    scores = results["2"]["scores"]
+    rows = [[name, *(percent(scores[p]["classes"][name]) for p in POINTS_FEW_SHOT)] for name in scores["1"]["classes"]]
+    return to_table(["", *POINTS_FEW_SHOT], rows)
+
+
+NAMES_VIDEO = {
+    "views": "`video_davis`: feature fusion, two views of an image",
+    "clicks": "`interactive:clicks`: prototypes and nearest neighbours",
+}
+
+
+def video(results: Mapping[str, Any]) -> str:
+    """DAVIS J and F by points per label."""
+    rows = []
+    for key, name in NAMES_VIDEO.items():
+        of = {points: video_means(results[key], points) for points in ("1", "5", "dense")}
+        dense, pooled = of["dense"], results[key]["scores"]["dense"]["pos_iu"]
+        rows.append([name, *map(percent, [*(each["j"] for each in of.values()), dense["f"], dense["j_and_f"], pooled])])
+    return to_table(["", "J 1", "J 5", "J dense", "F dense", "J&F dense", "positive IU dense"], rows)
+
+
+def video_means(result: Mapping[str, Any], points: str) -> dict[str, float]:
+    """J, F and J&F: means over the frames of an object, then over the objects.
+
+    From the frames, as the means in the file are rounded, and would be rounded twice.
+    """
+    objects = [row for row in result["rows"] if str(row["points"]) == points]
+    j, f = (statistics.fmean(statistics.fmean(row[f"{key}_by_frame"]) for row in objects) for key in "jf")
+    return {"j": j, "f": f, "j_and_f": (j + f) / 2}
+
+
+def interactive_video_grid(results: Mapping[str, Any]) -> str:
+    """J of random dots: a row a number of frames, a column a number of points."""
+    cells = {(each["frames"], each["points"]): percent(each["j"]) for each in results["clicks"]["scores"]["grid"]}
+    frames, points = (list(dict.fromkeys(each)) for each in zip(*cells, strict=True))
+    rows = [[str(s), *(cells[s, p] for p in points)] for s in frames]
+    return to_table(["S", *(f"P = {p}" for p in points)], rows)
+
+
+def interactive_video_corrections(results: Mapping[str, Any]) -> str:
+    """J after so many dots of the annotator who corrects."""
+    after = {each["dots"]: percent(each["j"]) for each in results["clicks"]["scores"]["corrections"]}
+    shown = (1, 2, 3, 5, 10, 15, 20)
+    return to_table(["dots", *map(str, shown)], [["J", *(after[dots] for dots in shown)]])
+
+
+NAMES_MODEL_SPACE = {
+    "late-global": "late, global, shared (the base)",
+    "late-unshared": "late, global, unshared",
+    "late-local": "late, local",
+    "late-both": "late, global and neighbours (`both`)",
+    "late-maximum": "late, maximum pooling",
+    "late-learned-mask": "late, learned mask",
+    "late-interpolated": "late, support interpolated to stride 2",
+    "early-stack-direct-discs": "early, stacked, direct, discs",
+    "early-stack-direct-distance": "early, stacked, direct, distance maps",
+    "early-stack-local": "early, stacked, support encoder, local",
+    "early-stack-global": "early, stacked, support encoder, global (co-FCN)",
+    "early-mask-global": "early, masked, global",
+    "regression-global": "parameter regression, shared",
+    "regression-unshared": "parameter regression, unshared",
+    "regression-local": "parameter regression, local",
+    "regression-mask": "parameter regression, masked image (OSLSM)",
+    "prototypes-cosine": "prototypes, cosine",
+    "prototypes-euclidean": "prototypes, Euclidean",
+    "neighbours-cosine": "nearest neighbours, cosine",
+    "neighbours-euclidean": "nearest neighbours, Euclidean",
+    "both-cosine": "prototypes and neighbours, cosine",
+    "both-euclidean": "prototypes and neighbours, Euclidean",
+}
+
+
+def model_space(table: Mapping[str, Any]) -> str:
+    """The paper's designs: positive IU over seeds, parameters, times."""
+    points, variants = ("1", "5", "20", "dense"), {each["name"]: each for each in table["variants"]}
+    rows = []
+    for key, name in NAMES_MODEL_SPACE.items():
+        each = variants[key]
+        seconds, click = each["training_seconds"], each["click"]
+        rows.append(
+            [
+                name,
+                *(percent_spread(each["scores"][p]["mean"], each["scores"][p]["std"]) for p in points),
+                f"{each['parameters']['total']:,}",
+                f"{click['update_ms']:.2f}",
+                f"{click['ratio']:.1f}",
+                f"{seconds['mean']:.0f} ± {seconds['std']:.0f}",
+            ]
+        )
+    return to_table(["", *points, "parameters", "ms a click", "pass / click", "training s"], rows)
+
+
+NAMES_TRAINING = {"cached features": "cached features", "full": "full, frozen trunk in every step"}
+
+
+def training_speed(benchmark: Mapping[str, Any]) -> str:
+    """Episodes per second of the loader, the step, and both together."""
+
+    def rate(value: float) -> str:
+        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+    rows = []
+    for key, name in NAMES_TRAINING.items():
+        each = benchmark["rows"][key]
+        rates = [rate(each[part]) for part in ("loader", "step", "together")]
+        rows.append([name, *rates, f"{each['loader_over_step']:.0f}", f"{percent(each['wait'])} %"])
+    return to_table(["", "loader", "step", "together", "loader / step", "step waits"], rows)
+
+
+def quickstart(summary: Mapping[str, Any]) -> str:
+    """What the quickstart prints of its scores, as a block of code."""
+    scores = {name: result["scores"] for name, result in summary["results"].items()}
+    tasks = summary["results"]["guided"]["protocol"]["tasks"]
+    lines = [
+        f"positive IU on {tasks} held-out tasks, by points per label:",
+        f"{'':>10}" + "".join(f"{points:>7}" for points in scores["guided"]),
+        *(f"{name:>10}" + "".join(f"{s['pos_iu']:>7.3f}" for s in each.values()) for name, each in scores.items()),
+        f"guidance gains {summary['gap']:.3f} at {summary['points_per_label']} points per label",
+    ]
+    return "\n".join(["```text", *lines, "```"])
+
+
+POINTS_HEADLINE = ("1", "5", "dense")
+
+
+def headline(
+    generated: Mapping[str, Any],
+    stills: Mapping[str, Any],
+    folds: Mapping[str, Any],
+    videos: Mapping[str, Any],
+) -> str:
+    """One row a task of the paper: what one point, five points and dense masks reach."""
+
+    def pooled(result: Mapping[str, Any]) -> list[str]:
+        return ["positive IU", *(percent(result["scores"][p]["pos_iu"]) for p in POINTS_HEADLINE)]
+
+    def tasks(result: Mapping[str, Any]) -> str:
+        return f"{result['protocol']['tasks']} tasks"
+
+    small, guided, fold, clip = generated["results"]["guided"], stills["guided"], folds["2"], videos["clicks"]
+    j_and_f = [percent(video_means(clip, points)["j_and_f"]) for points in POINTS_HEADLINE]
+    rows = [
+        ["generated images", tasks(small), "`quickstart`", *pooled(small)],
+        ["interactive", f"VOC `val`, {tasks(guided)}", "`interactive`", *pooled(guided)],
+        ["", "", "`interactive:unshared`", *pooled(stills["unshared"])],
+        ["", "", "`interactive:unguided`", *pooled(stills["unguided"])],
+        ["few-shot semantic", f"PASCAL-5i, fold 2, {tasks(fold)}", "`few_shot:2`", *pooled(fold)],
+        ["video objects", f"DAVIS 2016, {clip['protocol']['objects']} clips", "`interactive:clicks`", "J&F", *j_and_f],
+    ]
+    return to_table(["task", "data", "configuration", "measure", "1 point", "5 points", "dense"], rows)
+
+
+TABLES = {
+    "headline": Source(("quickstart.json", "interactive.json", "few_shot.json", "video.json"), headline),
+    "quickstart": Source(("quickstart.json",), quickstart),
+    "interactive": Source(("interactive.json",), interactive),
+    "clicks": Source(("clicks.json",), clicks),
+    "few-shot": Source(("few_shot.json",), few_shot),
+    "few-shot-classes": Source(("few_shot.json",), few_shot_classes),
+    "video": Source(("video.json",), video),
+    "interactive-video-grid": Source(("interactive_video.json",), interactive_video_grid),
+    "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
+    "model-space": Source(("model_space.json",), model_space),
+    "training-speed": Source(("benchmark_training.json",), training_speed),
+}
+"""Every table by the name that its marker in a page has."""
