@@ -45,8 +45,8 @@ def clicked(tmp_path_factory) -> dict:
 def test_clicking_runs(clicked):
     assert clicked["WORKDIR"].parts[-2:] == ("runs", "notebook")
     image, clicks, masks = clicked["image"], clicked["clicks"], clicked["masks"]
-    assert len(clicks) == len(masks) >= 2
-    assert [label for *_, label in clicks[:2]] == [1, 0]
+    assert len(clicks) == len(masks) == 6
+    assert [label for *_, label in clicks] == [1, 0, 1, 0, 1, 0]
     assert all(clicked["truth"][row, column] == label for row, column, label in clicks)
     assert all(mask.shape == image.shape[:2] and mask.dtype == np.uint8 for mask in masks)
     assert clicked["mask"].shape == clicked["other"].shape[:2]
