@@ -6,6 +6,7 @@ import pytest
 
 from docs.tools.pages import ROOT, find_pages
 from docs.tools.references import anchors, broken_in_docstrings, broken_in_page, broken_words, is_name
+from experiments.__main__ import COMMANDS
 
 
 @pytest.mark.parametrize("page", find_pages(), ids=lambda page: page.stem)
@@ -18,7 +19,7 @@ def test_every_reference_of_a_docstring_leads_somewhere():
 
 
 def test_every_command_of_the_pages_is_one():
-    commands = pytest.importorskip("experiments.__main__").COMMANDS
+    commands = COMMANDS
     named = {
         (page.name, command)
         for page in find_pages()
