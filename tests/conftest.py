@@ -10,8 +10,8 @@ from absl import flags
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
-# The tests compile much and compute little: these halve the time of the suite, and the processes that tests start
-# inherit the flags.
+# The tests compile much and compute little; without these flags compiling takes three times as long. The processes that
+# tests start inherit them.
 jax.config.update("jax_disable_most_optimizations", True)
 COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = f"{COMPILE_FAST} {os.environ.get('XLA_FLAGS', '')}"
