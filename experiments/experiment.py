@@ -165,9 +165,9 @@ def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[E
     Raises:
         ValueError, DatasetError: what a user can mend.
     """
+    model, params = initial_parameters(config)  # first: a download may fail, and data sets can take hours to build
     eval_source = open_evaluation(config)
     train_sources = open_sources(config, "data") if training else []
-    model, params = initial_parameters(config)
     features = open_features(config, model, params, train_sources, eval_source)
     stream = training_stream(config, train_sources, features) if training else None
     tasks = partial(evaluation_episodes, config, eval_source, features, devices=jax.device_count())

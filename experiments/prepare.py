@@ -43,10 +43,12 @@ def prepare(config: Config) -> list[str]:
         ValueError, DatasetError: what a user can mend.
     """
     check_config(config, training=False)
+    # First: a download may fail, and data sets can take hours to build.
+    model_and_params = initial_parameters(config) if config.train.cache_features else None
     eval_source, train_sources = open_evaluation(config), open_sources(config, "data")
     lines = [_describe("data.train", each) for each in train_sources] + [_describe("eval.source", eval_source)]
-    if config.train.cache_features:
-        store = open_features(config, *initial_parameters(config), train_sources, eval_source).store
+    if model_and_params:
+        store = open_features(config, *model_and_params, train_sources, eval_source).store
         kept = sum(1 for _ in store.directory.glob("*/*.safetensors"))
         lines.append(f"train.cache_features: features of {kept} images (each view counted) in {store.directory}")
     return lines

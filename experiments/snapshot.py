@@ -25,7 +25,8 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from experiments.settings.help_texts import Command
-from guided_jax.backbones.weight_files import checksum
+from guided_jax.backbones.file_formats import file_format
+from guided_jax.backbones.known_weights import checksum
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
@@ -51,7 +52,7 @@ def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2)
     Raises:
         UserError: the file is not sound or not of the model, or the workdir holds a run.
     """
-    if not model and file.suffix != ".safetensors":
+    if not model and file_format(file) != ".safetensors":
         raise UserError(f"--model=NAME is missing: {file} does not tell its model; one of {', '.join(MODELS)}")
     with contextlib.ExitStack() as stack:
         stack.enter_context(user_mistakes())

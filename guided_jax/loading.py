@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 
+from guided_jax.backbones.file_formats import file_format
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.loaded_model import LoadedModel, check_shapes
 from guided_jax.segmentor import Segmentor
@@ -42,12 +43,12 @@ def load(path: str | Path, *, best: bool = False, step: int | None = None) -> Lo
         return _load_checkpoint(path, best, step)
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder; a .safetensors or the workdir of a run was expected")
-    if path.suffix in (".pth", ".pt"):
+    if file_format(path) == ".pth":
         raise ValueError(
             f"{path}: a {path.suffix} does not tell its model; make a workdir of it, and load that: "
             f"guided_jax snapshot import {path.name} --model=NAME --workdir=DIR"
         )
-    if path.suffix != ".safetensors":
+    if file_format(path) != ".safetensors":
         raise ValueError(f"{path}: is neither a .safetensors nor the workdir of a run")
     if best or step is not None:
         raise ValueError(f"{path}: holds one model; best and step choose among the checkpoints of a workdir")

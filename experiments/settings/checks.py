@@ -13,6 +13,8 @@ from data_pipelines.selection.lists import find_list_files
 from data_pipelines.selection.protocols import PROTOCOLS
 from experiments.settings.config import Config, EvalConfig
 from experiments.settings.errors import UserError
+from guided_jax.backbones.preprocessing import named_preprocessing
+from guided_jax.backbones.weight_downloads import check_weights
 from guided_jax.learning.config import check_train
 from guided_jax.model_config import check_mode, check_model
 
@@ -39,10 +41,21 @@ def check_config(config: Config, *, training: bool) -> None:
         )
     _check_texts(config)
     _check_evaluation(config, training=training)
-    if config.weights and not Path(config.weights).is_file():
-        raise ValueError(f"weights={config.weights}: there is no such file")
+    if config.weights:
+        _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
+
+
+def _check_weights(config: Config) -> None:
+    try:
+        check_weights(config.weights)
+    except ValueError as error:
+        raise ValueError(f"weights={error}") from error
+    try:
+        named_preprocessing(config.weights_preprocessing or "caffe")
+    except ValueError as error:
+        raise ValueError(f"weights_preprocessing: {error}") from error
 
 
 def _check_texts(config: Config) -> None:

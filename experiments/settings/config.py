@@ -108,8 +108,9 @@ class Config:
     Attributes:
         name: of the experiment, for results.
         seed: of initialisation, episodes and dropout.
-        weights: file of pretrained weights (.npz, .h5, .pth, .safetensors); empty: none.
-        weights_preprocessing: of the images for a .pth of unknown origin: caffe or torchvision; empty: told by the
+        weights: file of pretrained weights (.npz, .h5, .keras, .pth, .safetensors), or vgg16, vgg16-fc,
+            vgg16-torchvision or vgg16-caffe, which are downloaded once; empty: none.
+        weights_preprocessing: of the images for weights of unknown origin: caffe or torchvision; empty: told by the
             file.
         data: see `DataConfig`.
         model: see `ModelConfig`.

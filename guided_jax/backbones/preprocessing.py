@@ -60,12 +60,21 @@ CAFFE = Preprocessing("bgr", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 CAFFE_ILSVRC = Preprocessing("bgr", 1.0, (0.40787054 * 255, 0.45752457 * 255, 0.48109378 * 255), (1.0, 1.0, 1.0))
 """The same weights with the mean (104.007, 116.669, 122.679) of FCN and of the guided networks' own code."""
 
+CAFFE_RGB = Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
+"""The same weights with the channels of the first kernel turned round, as some conversions to TensorFlow have it."""
+
 TORCHVISION = Preprocessing("rgb", 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """torchvision's own training on ImageNet, and timm's copies of it."""
 
 KERAS = CAFFE
 
-PREPROCESSINGS = {"caffe": CAFFE, "caffe-ilsvrc": CAFFE_ILSVRC, "torchvision": TORCHVISION, "keras": KERAS}
+PREPROCESSINGS = {
+    "caffe": CAFFE,
+    "caffe-ilsvrc": CAFFE_ILSVRC,
+    "torchvision": TORCHVISION,
+    "keras": KERAS,
+    "caffe-rgb": CAFFE_RGB,
+}
 """The preprocessings by the names that flags and errors use."""
 
 

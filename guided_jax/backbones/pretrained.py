@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from guided_jax.backbones.preprocessing import KERAS, Preprocessing, named_preprocessing
-from guided_jax.backbones.weight_files import WeightsError, checksum, identify, read_arrays
+from guided_jax.backbones.file_formats import WeightsError
+from guided_jax.backbones.known_weights import checksum, identify
+from guided_jax.backbones.preprocessing import CAFFE, CAFFE_RGB, KERAS, Preprocessing, named_preprocessing
+from guided_jax.backbones.weight_downloads import locate
+from guided_jax.backbones.weight_files import read_arrays
 from guided_jax.backbones.weight_layouts import VGG16, Layers, Shapes, to_layers
 
 METADATA_KEY = "guided_jax.preprocessing"
@@ -55,31 +58,30 @@ def read_weights(
 ) -> Pretrained:
     """Reads VGG-16's weights from a file in any of its usual layouts.
 
-    `.npz` and `.safetensors` with this project's names (`conv1_1/kernel`), Keras's `.h5` of both ages and with or
-    without top, torchvision's and the Caffe-converted `.pth` (needs torch), `.safetensors` with torchvision's or
-    timm's names.
+    `.npz` and `.safetensors` with this project's names (`conv1_1/kernel`), Keras's `.h5` of all ages and `.keras`, with
+    or without top, torchvision's and the Caffe-converted `.pth` (needs torch), alone or as the only state dict of a
+    training's checkpoint, `.safetensors` with torchvision's or timm's names, D. Frossard's `vgg16_weights.npz`
+    (`conv1_1_W`).
 
     Args:
-        path: the file.
+        path: the file, or the name of published weights (`known_weights.named_weights`), which are downloaded once.
         preprocessing: that the weights expect, or its name in `PREPROCESSINGS`. Needed where neither the file's
-            checksum, nor its metadata, nor Keras's layout tells: the arrays of torchvision's and the Caffe-converted
-            files have the same names and like magnitudes. Where one of them tells, only the mean may differ from
-            it (`caffe-ilsvrc` in place of `caffe`).
+            checksum, nor its metadata, nor Keras's layout, nor its first kernel tells (Oxford's own is known): the
+            arrays of torchvision's and the Caffe-converted files have the same names and like magnitudes. Where one
+            of them tells, only the mean may differ from it (`caffe-ilsvrc` in place of `caffe`).
         shapes: of the kernels.
 
     Raises:
         WeightsError: one line that says what is wrong with the file, or what to pass.
     """
-    path = Path(path)
     if isinstance(preprocessing, str):
         preprocessing = named_preprocessing(preprocessing)
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file of weights")
+    path = locate(path)
     sha256 = checksum(path)
     known = identify(path, sha256, trust_name=preprocessing is not None)
     arrays, metadata = read_arrays(path)
     layers, layout = to_layers(arrays, path, shapes)
-    stated = known.preprocessing if known else _stated(metadata, layout, path)
+    stated = known.preprocessing if known else _stated(metadata, layout, path) or _told_by_first_kernel(layers)
     source = known.source if known else path.name
     return Pretrained(layers, _agreed(stated, preprocessing, path), sha256, source)
 
@@ -91,7 +93,20 @@ def _stated(metadata: Mapping[str, str], layout: str, path: Path) -> Preprocessi
             return Preprocessing.from_dict(json.loads(metadata[METADATA_KEY]))
         except (ValueError, TypeError) as error:
             raise WeightsError(f"{path}: its metadata {METADATA_KEY} cannot be read: {error}") from error
-    return KERAS if layout == "keras" else None
+    return KERAS if layout in ("keras", "keras3") else None
+
+
+_OXFORD = np.array([0.2023, 0.0658, -0.1776], np.float32)
+"""Centre of the second kernel of Oxford's conv1_1: of blue, green and red."""
+
+
+def _told_by_first_kernel(layers: Layers) -> Preprocessing | None:
+    """The preprocessing of Oxford's weights, which conversions of them order in two ways; None for any others."""
+    centre = layers["conv1_1"]["kernel"][1, 1, :, 1]
+    for channels, preprocessing in ((centre, CAFFE), (centre[::-1], CAFFE_RGB)):
+        if np.allclose(channels, _OXFORD, rtol=0, atol=1e-3):
+            return preprocessing
+    return None
 
 
 def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Path) -> Preprocessing:
@@ -99,7 +114,8 @@ def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Pa
         raise WeightsError(
             f"{path}: not a file that is known by its checksum, and its arrays do not tell how images are prepared "
             "for it: pass preprocessing='caffe' (BGR, 0 to 255, minus the mean: the Caffe-converted weights) or "
-            "preprocessing='torchvision' (RGB, 0 to 1, minus the mean, over the deviation: torchvision's and timm's)"
+            "preprocessing='torchvision' (RGB, 0 to 1, minus the mean, over the deviation: torchvision's and timm's); "
+            "of a command, --config.weights_preprocessing"
         )
     if stated is None or passed is None:
         return stated or passed

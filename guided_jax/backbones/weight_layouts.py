@@ -1,4 +1,4 @@
-"""How Keras, torchvision, timm and this project name and lay out VGG-16's arrays, and their common form.
+"""How Keras, TensorFlow, torchvision, timm and this project name and lay out VGG-16's arrays, and their common form.
 
 The common form: `conv1_1` ... `conv5_3`, and where a file has them `fc6` and `fc7` as the convolutions that
 they are in a fully convolutional network, each with a `kernel` (height, width, in, out) and a `bias`.
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from guided_jax.backbones.file_formats import WeightsError
 from guided_jax.backbones.vgg import STAGES, conv_names
-from guided_jax.backbones.weight_files import WeightsError
 
 Layers = dict[str, dict[str, Float32[np.ndarray, "..."]]]
 Shapes = Mapping[str, tuple[int, int, int, int]]
@@ -43,6 +43,11 @@ _KERAS_LAYERS = {
     **{f"block{conv[4]}_conv{conv[6]}": conv for conv in _CONVS},
     **{"fc1": "fc6", "fc2": "fc7", "predictions": "fc8"},
 }
+_COUNTED = re.compile(r"(?:.*/)?layers/((?:conv2d|dense)(?:_\d+)?)/vars/([01])")
+_COUNTED_LAYERS = {
+    **{f"conv2d_{number}" if number else "conv2d": conv for number, conv in enumerate(_CONVS)},
+    **{"dense": "fc6", "dense_1": "fc7", "dense_2": "fc8"},
+}
 _KERAS_PART = re.compile(r"(?:.*_)?(kernel|W|bias|b)(?:_\d+)?(?::0)?")
 
 # A name in the file -> its layer and whether it is the kernel or the bias; None: not of VGG-16.
@@ -70,7 +75,36 @@ def _keras_naming(name: str) -> tuple[str, str] | None:
     return layers[0], "kernel" if part[1] in ("kernel", "W") else "bias"
 
 
-_NAMINGS: dict[str, Naming] = {"own": _own_naming, "torch": _torch_naming, "keras": _keras_naming}
+def _keras3_naming(name: str) -> tuple[str, str] | None:
+    """A layer's own name stands before `vars` where the file stores it."""
+    *_, layer, variables, number = ("", "", *name.split("/"))
+    if variables != "vars" or layer not in _KERAS_LAYERS or number not in ("0", "1"):
+        return None
+    return _KERAS_LAYERS[layer], ("kernel", "bias")[int(number)]
+
+
+def _counted_naming(name: str) -> tuple[str, str] | None:
+    """Keras 3 without the layers' names: `layers/conv2d_3/vars/0`, numbered in the order of the model."""
+    match = _COUNTED.fullmatch(name)
+    layer = _COUNTED_LAYERS.get(match[1]) if match else None
+    return (layer, ("kernel", "bias")[int(match[2])]) if layer else None
+
+
+def _tensorflow_naming(name: str) -> tuple[str, str] | None:
+    """D. Frossard's `vgg16_weights.npz` of 2016: `conv1_1_W`, laid out as Keras's are."""
+    layer, _, part = name.rpartition("_")
+    return (layer, {"W": "kernel", "b": "bias"}[part]) if layer in (*VGG16, "fc8") and part in ("W", "b") else None
+
+
+_NAMINGS: dict[str, Naming] = {
+    "own": _own_naming,
+    "torch": _torch_naming,
+    "keras": _keras_naming,
+    "keras3": _keras3_naming,
+    "counted": _counted_naming,
+    "tensorflow": _tensorflow_naming,
+}
+_CHANNELS_LAST = ("keras", "keras3", "counted", "tensorflow")
 
 
 def _to_hwio(kernel: np.ndarray, layout: str, shape: tuple[int, int, int, int]) -> np.ndarray:
@@ -80,7 +114,7 @@ def _to_hwio(kernel: np.ndarray, layout: str, shape: tuple[int, int, int, int]) 
         if kernel.shape == (outputs, inputs * height * width):
             kernel = kernel.reshape(outputs, inputs, height, width)
         return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel
-    if layout == "keras" and kernel.shape == (height * width * inputs, outputs):  # flattened channel last
+    if layout in _CHANNELS_LAST and kernel.shape == (height * width * inputs, outputs):  # flattened channel last
         return kernel.reshape(shape)
     return kernel
 
@@ -94,11 +128,11 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> t
         shapes: of the kernels; all but fc6 and fc7 must be in the file.
 
     Returns:
-        The layers in the order of `shapes`, float32, and the layout of the file: `own`, `torch` or `keras`. The
-        classifier proper (fc8) is left out.
+        The layers in the order of `shapes`, float32, and the layout of the file: `own`, `torch`, `keras`, `keras3`,
+        `counted` (Keras 3 without its layers' names) or `tensorflow`. The classifier proper (fc8) is left out.
 
     Raises:
-        WeightsError: layers are missing, are not of VGG-16, or have another shape.
+        WeightsError: layers are missing, are not of VGG-16, have another shape, or are not of floating point.
     """
     found = {layout: {name: naming(name) for name in arrays} for layout, naming in _NAMINGS.items()}
     layout = max(found, key=lambda layout: sum(part is not None for part in found[layout].values()))
@@ -129,13 +163,15 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> t
         for part, value, shape in (("kernel", kernel, shapes[layer]), ("bias", bias, shapes[layer][-1:])):
             if value.shape != shape:
                 wrong.append(f"{layer}/{part} is {value.shape}, VGG-16's is {shape}")
-        layers[layer] = {
-            "kernel": np.ascontiguousarray(kernel, np.float32),
-            "bias": np.ascontiguousarray(bias, np.float32),
-        }
+            elif not np.issubdtype(value.dtype, np.floating):
+                raise WeightsError(f"{path}: {layer}/{part} is of {value.dtype}; floating point was expected")
+        layers[layer] = {"kernel": kernel, "bias": bias}
     if wrong:
         raise WeightsError(f"{path}: wrong shapes (height, width, in, out): {_some(wrong, '; ')}")
-    return layers, layout
+    return {
+        layer: {part: np.ascontiguousarray(value, np.float32) for part, value in parts.items()}
+        for layer, parts in layers.items()
+    }, layout
 
 
 def _some(names: Iterable[str], separator: str = ", ", limit: int = 15) -> str:

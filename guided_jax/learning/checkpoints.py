@@ -1,20 +1,47 @@
 """Checkpoints: Orbax, written atomically, resumable to the bit. The only file that knows Orbax."""
 
+import hashlib
+import json
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from guided_jax.backbones.file_formats import plain
+from guided_jax.learning.checksums import digests, first_changed, first_not_finite, named_leaves
+from guided_jax.learning.damage import reading, steps_in
 from guided_jax.learning.step import TrainState
+
+_SUMS = "checksums"
+"""Item of a checkpoint: the checksums of its arrays, and of what it says of itself. Older ones lack it."""
 
 
 def _score(metrics: dict[str, float] | None) -> float:
     """Positive IU of a checkpoint; below every other where it was not evaluated."""
     score = (metrics or {}).get("pos_iu", math.nan)
     return -math.inf if math.isnan(score) else score
+
+
+def _digest_of_json(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _read_scores(folder: Path) -> None:
+    """Raises ValueError where the scores of a checkpoint are not JSON."""
+    file = folder / "metrics" / "metrics"
+    if file.is_file():
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"metrics/metrics: {error}") from error
+
+
+def _refuse_not_finite(params: dict) -> None:
+    if name := first_not_finite(params):
+        raise ValueError(f"{name} holds NaN or infinity")
 
 
 class _Keep(NamedTuple):
@@ -46,9 +73,12 @@ class Checkpoints:
             keep_last: number of the newest checkpoints to keep.
             keep_best: number of those with the highest positive IU to keep, besides.
             read_only: nothing will be saved; what a run at work is writing there is left alone.
+
+        Raises:
+            DamagedCheckpoint: the scores of one cannot be read.
         """
         self._manager = None
-        directory = Path(directory).absolute()
+        directory = self._directory = Path(directory).absolute()
         if jax.process_index() > 0 or (read_only and not directory.is_dir()):
             return
         directory.mkdir(parents=True, exist_ok=True)
@@ -62,7 +92,13 @@ class Checkpoints:
             create=False,
             multiprocessing_options=self._processes,
         )
-        self._manager = ocp.CheckpointManager(directory, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(directory, options=options)
+        except Exception as error:  # Orbax reads the scores of all, and does not say of which it failed
+            for step in steps_in(directory):
+                with reading(self._directory, step):
+                    _read_scores(directory / str(step))
+            raise ValueError(f"{directory}: cannot be opened: {plain(str(error))}") from error
 
     def save(self, state: TrainState, about: dict, metrics: dict[str, float] | None) -> None:
         """Starts to write a checkpoint; training may go on, and may donate the state.
@@ -77,7 +113,13 @@ class Checkpoints:
         step = int(state.step)
         # To the host first: pmap's outputs are local to it, and the next update donates them.
         state = jax.tree.map(np.asarray, state)
-        arguments = ocp.args.Composite(state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about))
+        about = json.loads(json.dumps(about))  # as it will be read
+        sums = {**digests(state), "about": _digest_of_json(about)}
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            about=ocp.args.JsonSave(about),
+            **{_SUMS: ocp.args.JsonSave(sums)},
+        )
         self._manager.save(step, args=arguments, metrics=metrics or {}, force=True)
 
     def steps(self) -> list[int]:
@@ -99,16 +141,17 @@ class Checkpoints:
         """Reads a checkpoint into numpy arrays of the structure of `like`.
 
         Raises:
+            DamagedCheckpoint: it is not what was written, or its parameters are not finite.
             ValueError: where the checkpoint's parameters are not those of `like`.
         """
         target = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
-        restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-        for (path, leaf), stored in zip(
-            jax.tree_util.tree_flatten_with_path(target)[0], jax.tree.leaves(restored.state), strict=True
-        ):
-            if leaf.shape != stored.shape:  # Orbax lets this pass
-                name = jax.tree_util.keystr(path)
-                raise ValueError(f"checkpoint of step {step}: {name} has shape {stored.shape}, not {leaf.shape}")
+        with reading(self._directory, step):
+            stored = named_leaves(self._stored(step))
+        self._check_structure(step, {name: leaf.shape for name, leaf in stored.items()}, named_leaves(target))
+        with reading(self._directory, step):
+            restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+            self._verify(step, restored.state)
+            _refuse_not_finite({"learning": restored.state.learning, "frozen": restored.state.frozen})
         return restored.state
 
     def parameters(self, step: int) -> dict[str, np.ndarray]:
@@ -117,26 +160,72 @@ class Checkpoints:
         The checkpoint itself says which ones there are, so that neither the optimiser nor the model is needed.
 
         Raises:
+            DamagedCheckpoint: it is not what was written, or its parameters are not finite.
             ValueError: the checkpoint holds no parameters.
         """
-        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=self._processes)
-        folder = self._manager.directory / str(step) / "state"
-        stored = handler.metadata(folder).tree
+        with reading(self._directory, step):
+            stored = self._stored(step)
         missing = [name for name in ("learning", "frozen") if name not in stored]
         if missing:
-            raise ValueError(f"{folder}: the field {missing[0]} is missing: it is not the state of a training")
+            raise ValueError(
+                f"{self._state_folder(step)}: the field {missing[0]} is missing: it is not the state of a training"
+            )
         wanted = {name: stored[name] for name in ("learning", "frozen")}
         arguments = ocp.args.PyTreeRestore(
             item=jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted),
             restore_args=jax.tree.map(lambda leaf: ocp.RestoreArgs(restore_type=np.ndarray), wanted),
             partial_restore=True,
         )
-        restored = handler.restore(folder, args=arguments)
+        with reading(self._directory, step):
+            restored = self._handler().restore(self._state_folder(step), args=arguments)
+            self._verify(step, restored)
+            _refuse_not_finite(restored)
         return {**restored["frozen"], **restored["learning"]}
 
     def about(self, step: int) -> dict:
-        """What a checkpoint says of itself."""
-        return self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+        """What a checkpoint says of itself.
+
+        Raises:
+            DamagedCheckpoint: it cannot be read, or is not what was written.
+        """
+        with reading(self._directory, step):
+            about = self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            sums = self._sums(step)
+            if sums is not None and sums.get("about") != _digest_of_json(about):
+                raise ValueError("what it says of itself is not what was written")
+        return about
+
+    def _handler(self) -> ocp.PyTreeCheckpointHandler:
+        return ocp.PyTreeCheckpointHandler(multiprocessing_options=self._processes)
+
+    def _state_folder(self, step: int) -> Path:
+        return self._directory / str(step) / "state"
+
+    def _stored(self, step: int) -> dict[str, Any]:
+        """The tree of a checkpoint's arrays, with their shapes and dtypes alone."""
+        return self._handler().metadata(self._state_folder(step)).tree
+
+    def _sums(self, step: int) -> dict[str, str] | None:
+        """The checksums of a checkpoint; None where it is of a version that wrote none."""
+        if not (self._directory / str(step) / _SUMS).exists():
+            return None
+        return self._manager.restore(step, args=ocp.args.Composite(**{_SUMS: ocp.args.JsonRestore()}))[_SUMS]
+
+    def _verify(self, step: int, tree) -> None:
+        sums = self._sums(step)
+        if sums is not None and (name := first_changed(tree, sums)):
+            raise ValueError(f"{name} is not what was written: its checksum differs")
+
+    def _check_structure(self, step: int, stored: dict[str, tuple[int, ...]], like: dict[str, np.ndarray]) -> None:
+        where = f"checkpoint of step {step}"
+        for name, leaf in like.items():
+            if name not in stored:
+                raise ValueError(f"{where}: {name} is missing")
+            if tuple(stored[name]) != leaf.shape:  # Orbax lets this pass
+                raise ValueError(f"{where}: {name} has shape {tuple(stored[name])}, not {leaf.shape}")
+        surplus = [name for name in stored if name not in like]
+        if surplus:
+            raise ValueError(f"{where}: {surplus[0]} is not a part of this model and its optimizer")
 
     def wait(self) -> None:
         """Waits until everything is written."""

@@ -9,6 +9,7 @@ import pytest
 from guided_jax.backbones.preprocessing import (
     CAFFE,
     CAFFE_ILSVRC,
+    CAFFE_RGB,
     KERAS,
     PREPROCESSINGS,
     TORCHVISION,
@@ -69,7 +70,7 @@ def test_key_is_stable_text_that_tells_preprocessings_apart():
     assert CAFFE.key() == "bgr scale=1.0 mean=103.939,116.779,123.68 std=1.0,1.0,1.0"
     integers = {"channels": "bgr", "scale": 1, "mean": [103.939, 116.779, 123.68], "std": [1, 1, 1]}
     assert Preprocessing.from_dict(integers).key() == CAFFE.key()
-    assert len({p.key() for p in PREPROCESSINGS.values()}) == len({CAFFE, CAFFE_ILSVRC, TORCHVISION})
+    assert len({p.key() for p in PREPROCESSINGS.values()}) == len({CAFFE, CAFFE_ILSVRC, CAFFE_RGB, TORCHVISION})
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from guided_jax.backbones import weight_files
+from guided_jax.backbones import known_weights
+from guided_jax.backbones.file_formats import WeightsError
+from guided_jax.backbones.known_weights import KnownFile
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, KERAS, TORCHVISION
 from guided_jax.backbones.pretrained import METADATA_KEY, read_weights
-from guided_jax.backbones.weight_files import KnownFile, WeightsError
 from guided_jax.backbones.weight_layouts import VGG16
 from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL, check_layers, only_convs, write_weights
 
@@ -189,13 +190,13 @@ def test_the_mean_may_be_overridden_but_not_the_channels(tmp_path):
 
 def publish(monkeypatch, name, algorithm, checksum, preprocessing):
     known = KnownFile(name, algorithm, checksum, preprocessing, "the published one")
-    monkeypatch.setattr(weight_files, "KNOWN_FILES", (known,))
+    monkeypatch.setattr(known_weights, "KNOWN_FILES", (known,))
 
 
 @pytest.mark.parametrize("length", [64, 8])
 def test_a_known_file_is_known_by_its_bytes_under_any_name(tmp_path, monkeypatch, length):
     path = write_npz(tmp_path / "renamed.npz", own_names(LAYERS))
-    publish(monkeypatch, "vgg.npz", "sha256", weight_files.checksum(path)[:length], TORCHVISION)
+    publish(monkeypatch, "vgg.npz", "sha256", known_weights.checksum(path)[:length], TORCHVISION)
     weights = read_weights(path, shapes=SMALL)
     assert weights.preprocessing == TORCHVISION
     assert weights.source == "the published one"
@@ -286,7 +287,7 @@ def test_dense_layers_of_another_input_size_are_refused(tmp_path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(WeightsError, match=r"none\.npz: no such file of weights"):
+    with pytest.raises(WeightsError, match=r"none\.npz: there is no such file of weights"):
         read_weights(tmp_path / "none.npz")
 
 

@@ -1,0 +1,194 @@
+"""Damaged checkpoints: every kind of damage is one line that says what to do; a new case is one line."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.learning.checksums import digest, digests, first_changed, first_not_finite
+from guided_jax.learning.damage import DamagedCheckpoint
+from tests.guided_jax.learning.test_checkpoints import ABOUT, assert_same_bits, make_state, open_checkpoints
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Checkpoints of steps 200 and 300."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    kept = open_checkpoints(folder)
+    for step in (200, 300):
+        kept.save(make_state(step, seed=step), ABOUT, {"pos_iu": step / 1000})
+        kept.wait()
+    kept.close()
+    return folder
+
+
+@pytest.fixture
+def copy(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "checkpoints")
+
+
+def arrays_of(folder):
+    return [path for path in (folder / "300" / "state").rglob("*") if path.is_file() and path.parent.name == "d"]
+
+
+def cut_arrays(folder):
+    for path in arrays_of(folder):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty_all(folder):
+    for path in (folder / "300").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+
+
+def become_empty(folder):
+    shutil.rmtree(folder / "300")
+    (folder / "300").mkdir()
+
+
+def change_about(folder):
+    file = folder / "300" / "about" / "metadata"
+    file.write_text(file.read_text().replace('"seed": 1', '"seed": 3'))
+
+
+def change_sum(folder):
+    file = folder / "300" / "checksums" / "metadata"
+    sums = json.loads(file.read_text())
+    file.write_text(json.dumps({**sums, "learning/head/bias": "0" * 64}))
+
+
+DAMAGES = {
+    "empty folder": (become_empty, "its folder is empty"),
+    "cut": (cut_arrays, "Error reading"),
+    "all files empty": (empty_all, ""),
+    "no state": (lambda folder: shutil.rmtree(folder / "300" / "state"), "_METADATA"),
+    "no _METADATA": (lambda folder: (folder / "300/state/_METADATA").unlink(), "_METADATA"),
+    "no manifest": (lambda folder: (folder / "300/state/manifest.ocdbt").unlink(), "NOT_FOUND"),
+    "no arrays": (lambda folder: [path.unlink() for path in arrays_of(folder)], ""),
+    "no about": (lambda folder: shutil.rmtree(folder / "300" / "about"), "about"),
+    "about is no JSON": (lambda folder: (folder / "300/about/metadata").write_text("{"), "Expecting property name"),
+    "about says something else": (change_about, "what it says of itself is not what was written"),
+    "scores are no JSON": (lambda folder: (folder / "300/metrics/metrics").write_text("{"), "metrics/metrics: Expect"),
+    "another array": (change_sum, "learning/head/bias is not what was written: its checksum differs"),
+    "checksums are no JSON": (lambda folder: (folder / "300/checksums/metadata").write_text("{"), "Expecting"),
+}
+
+
+@pytest.mark.parametrize("reads", ["restore", "parameters"])
+@pytest.mark.parametrize(("harm", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_one_line_that_says_what_to_do(copy, harm, reason, reads):
+    harm(copy)
+    with pytest.raises(DamagedCheckpoint) as caught:
+        kept = Checkpoints(copy, keep_last=2, keep_best=1, read_only=True)
+        kept.about(300)
+        kept.restore(300, make_state(0)) if reads == "restore" else kept.parameters(300)
+    text = str(caught.value)
+    assert text.startswith(f"{copy / '300'}: checkpoint 300 is damaged (")
+    assert text.endswith("): delete it to go on from 200")
+    assert reason in text
+    assert "\n" not in text and len(text) < 600
+
+
+def test_an_empty_newer_folder_is_the_newest_and_damaged(copy):
+    (copy / "999").mkdir()
+    kept = open_checkpoints(copy)
+    assert kept.newest() == 999
+    with pytest.raises(DamagedCheckpoint, match=r"999 is damaged \(its folder is empty\): delete it to go on from 300"):
+        kept.restore(999, make_state(0))
+    assert_same_bits(kept.restore(300, make_state(0)), make_state(300, seed=300))
+    kept.close()
+
+
+def test_the_only_one(copy):
+    shutil.rmtree(copy / "200")
+    become_empty(copy)
+    with pytest.raises(DamagedCheckpoint, match=r"delete it to start anew \(there is no earlier one\)$"):
+        open_checkpoints(copy).about(300)
+
+
+def test_no_flipped_bit_loads_as_other_parameters(copy):
+    """Over a sample of all files of a checkpoint: refused, or the bit did not matter."""
+    rng, refused = random.Random(0), 0
+    expected = make_state(300, seed=300)
+    files = [path for path in (copy / "300").rglob("*") if path.is_file() and path.stat().st_size]
+    for _ in range(40):
+        file = rng.choice(files)
+        content = file.read_bytes()
+        changed = bytearray(content)
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        file.write_bytes(changed)
+        try:
+            kept = Checkpoints(copy, keep_last=2, keep_best=1, read_only=True)
+            assert kept.about(300) == ABOUT
+            assert_same_bits(kept.restore(300, make_state(0)), expected)
+            params = kept.parameters(300)
+            assert_same_bits(params, {name: {**expected.frozen, **expected.learning}[name] for name in params})
+        except DamagedCheckpoint:
+            refused += 1
+        finally:
+            file.write_bytes(content)
+    assert 0 < refused < 40
+
+
+def test_one_without_checksums_is_read(copy):
+    """As older versions wrote them."""
+    shutil.rmtree(copy / "300" / "checksums")
+    kept = open_checkpoints(copy)
+    assert kept.about(300) == ABOUT
+    state = make_state(300, seed=300)
+    assert_same_bits(kept.restore(300, make_state(0)), state)
+    assert_same_bits(kept.parameters(300), {**state.frozen, **state.learning})
+    kept.close()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("group", "name"), [("learning", "head/bias"), ("frozen", "trunk/kernel")])
+def test_parameters_that_are_not_finite_are_refused_by_name(tmp_path, value, group, name):
+    state = make_state(7)
+    arrays = getattr(state, group)
+    harmed = state._replace(**{group: {**arrays, name: arrays[name].at[0].set(value)}})
+    kept = open_checkpoints(tmp_path)
+    kept.save(harmed, ABOUT, None)
+    kept.wait()
+    for read in (lambda: kept.restore(7, make_state(0)), lambda: kept.parameters(7)):
+        with pytest.raises(DamagedCheckpoint, match=rf"7 is damaged \({group}/{name} holds NaN or infinity\)"):
+            read()
+    kept.close()
+
+
+def test_nothing_else_is_printed(copy):
+    """Orbax's reads that are still at work when one has failed would print a traceback each."""
+    cut_arrays(copy)
+    program = (
+        "import sys, time\nfrom pathlib import Path\nfrom guided_jax.learning.checkpoints import Checkpoints\n"
+        "kept = Checkpoints(Path(sys.argv[1]), keep_last=1, keep_best=0, read_only=True)\n"
+        "for _ in range(5):\n    try:\n        kept.parameters(300)\n    except ValueError as error:\n"
+        "        print(error)\ntime.sleep(0.5)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(copy)], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 5
+    assert "Traceback" not in done.stderr and "Event loop" not in done.stderr
+
+
+def test_digests_see_values_signs_shapes_and_dtypes():
+    array = np.zeros((2, 3), np.float32)
+    others = [array.reshape(3, 2), array.astype(np.float16), -array, array + np.float32(1e-45), array.view(np.int32)]
+    assert len({digest(each) for each in (array, *others)}) == 1 + len(others)
+    assert digest(array) == digest(np.asfortranarray(array))
+
+
+def test_the_first_leaf_that_changed_or_is_not_finite():
+    tree = {"a": {"b/c": np.ones(2, np.float32)}, "step": np.array(1, np.int32)}
+    sums = digests(tree)
+    assert list(sums) == ["a/b/c", "step"]
+    assert first_changed(tree, sums) is None and first_not_finite(tree) is None
+    assert first_changed({**tree, "step": np.array(2, np.int32)}, sums) == "step"
+    assert first_changed(jax.tree.map(lambda leaf: leaf, {**tree, "new": np.zeros(1)}), sums) == "new"
+    assert first_not_finite({**tree, "z": np.array([np.nan], np.float32)}) == "z"
