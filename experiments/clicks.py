@@ -14,15 +14,16 @@ from absl import flags
 
 from experiments.evaluation.click_results import describe, report
 from experiments.evaluation.clicks import ClickOptions, click_objects, save_mask
+from experiments.evaluation.mask_folders import claim_folder
 from experiments.evaluation.scoring_command import FIELDS, define_run, load_run, show_and_write
 from experiments.runs.data import open_evaluation
 from experiments.runs.load import Trained
 from experiments.runs.unseen import check_evaluation
-from experiments.settings.checks import check_new
-from experiments.settings.command_flags import own_flags, read_flags, workdir_of
+from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_of
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.fields import to_dict
 from experiments.settings.help_texts import Command
 from guided_jax.scoring.clicks import LIMIT
 
@@ -54,12 +55,12 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
     flags.DEFINE_integer("clicks", LIMIT, "At most `N` clicks an object.", flag_values=values)
     text = "Only `N` objects, drawn once by the seed; 0 is all."
     flags.DEFINE_integer("limit", 0, text, flag_values=values)
-    flags.DEFINE_string(
+    define_path(
+        values,
         "save",
         "",
         "New folder `DIR` for the mask after the last click of every object, as DIR/IMAGE/OBJECT.png with 0 and 1, "
         "which a report shows.",
-        flag_values=values,
     )
     _, overrides = read_flags(argv, values, COMMAND)
     targets = [text.strip() for text in values.targets]
@@ -68,8 +69,6 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
     if values.clicks < 1 or values.limit < 0:
         raise UserError(f"--clicks={values.clicks}: at least 1; --limit={values.limit}: at least 0, which is all")
     save = Path(values.save) if values.save else None
-    if save is not None:
-        check_new(save, "--save")
     workdir = workdir_of(values)
     if values.source:
         overrides = [*overrides, f"--config.eval.source={values.source}"]
@@ -85,6 +84,9 @@ def main(argv: Sequence[str]) -> None:
     """
     trained, config, asked = parse(argv)
     with user_mistakes():
+        if asked.save:
+            of = {"clicks": asked.clicks, "limit": asked.limit, "step": trained.step, "config": to_dict(config)}
+            claim_folder(asked.save, of, "--save")
         opened = open_evaluation(config)
         about = {name: trained.about.get(name) for name in ("trained_classes", "trained_on")}
         seen = check_evaluation(config, opened, about["trained_classes"])

@@ -15,7 +15,7 @@ from data_pipelines.compose import CachedFeatures
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.views import View
-from experiments.evaluation.predictions import draw_folder, mask_writer, write_index
+from experiments.evaluation.predictions import claim_predictions, draw_folder, mask_writer, write_index
 from experiments.evaluation.task_rows import write_scores
 from experiments.evaluation.tasks import Scores, report, score
 from experiments.runs.data import (
@@ -32,17 +32,19 @@ from experiments.runs.data import (
 from experiments.runs.features import cache_features
 from experiments.runs.metrics import MetricWriter, Progress, RunLog
 from experiments.runs.unseen import check_evaluation, trained_classes
-from experiments.runs.workdir import open_workdir, record_start
+from experiments.runs.workdir import open_workdir, record_start, refuse_other_data
 from experiments.settings.checks import check_config, headline_draw
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.exits import Terminated, asked_to_stop
 from experiments.settings.fields import to_dict
-from experiments.settings.hosts import from_first, together
+from experiments.settings.hosts import any_host, from_first, together
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import load_into, read_weights
+from guided_jax.backbones.weight_downloads import locate
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
-from guided_jax.learning.loop import NonFiniteLoss, train
+from guided_jax.learning.loop import NonFiniteLoss, Stopped, train
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel_train_step, prefetch, replicate
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
@@ -98,13 +100,18 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             check_config(config, training=mode != "eval")
             if first:
                 stack.enter_context(open_workdir(workdir, config, mode))
+                if config.eval.save and mode != "train":
+                    claim_predictions(config)
         with together(), user_mistakes():
-            experiment, params = open_experiment(config, parallel, training=mode != "eval")
+            train_sources, eval_source = open_data(config, training=mode != "eval")
+            data = data_versions([*train_sources, eval_source])
+            if first:
+                refuse_other_data(workdir, config, mode=mode, data=data)
+            experiment, params = open_experiment(config, parallel, train_sources, eval_source)
             trained, learnt = trained_classes(config, experiment.train_sources), to_dict(config)["data"]
             if mode != "eval":
                 seen = check_evaluation(config, experiment.eval_source, trained)
             state = create_state(params, make_optimizer(config.train), config.train.freeze)
-            data = data_versions([*experiment.train_sources, experiment.eval_source])
             start = record_start(workdir, config, mode=mode, parallel=parallel, data=data) if first else {}
         with together(), user_mistakes():
             kept = Checkpoints(
@@ -159,15 +166,28 @@ def scores_best(config: Config, mode: str) -> bool:
     return mode == "eval" and config.eval.checkpoint == "best"
 
 
-def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[Experiment, dict]:
-    """Opens data sets, model and features; returns the experiment and its initial parameters.
+def open_data(config: Config, *, training: bool) -> tuple[list[OpenSource], OpenSource]:
+    """The sources of the training, where there is one, and that of the evaluation; weights are had before them.
 
     Raises:
         ValueError, DatasetError: what a user can mend.
     """
-    model, params = initial_parameters(config)  # first: a download may fail, and data sets can take hours to build
+    if config.weights:
+        locate(config.weights)  # first: a download may fail, and data sets can take hours to build
     eval_source = open_evaluation(config)
-    train_sources = open_sources(config, "data") if training else []
+    return (open_sources(config, "data") if training else []), eval_source
+
+
+def open_experiment(
+    config: Config, parallel: str, train_sources: list[OpenSource], eval_source: OpenSource
+) -> tuple[Experiment, dict]:
+    """Opens model and features of data that are open; returns the experiment and its initial parameters.
+
+    Raises:
+        ValueError, DatasetError: what a user can mend.
+    """
+    training = bool(train_sources)
+    model, params = initial_parameters(config)
     features = open_features(config, model, params, train_sources, eval_source)
     stream = training_stream(config, train_sources, features) if training else None
     tasks = partial(evaluation_episodes, config, eval_source, features, devices=jax.device_count())
@@ -238,7 +258,11 @@ def _train(
     workdir: Path,
     stack: contextlib.ExitStack,
 ) -> tuple[TrainState, Scores | None]:
-    """Trains; returns the last scores, too, where they are of the last state and of all tasks."""
+    """Trains; returns the last scores, too, where they are of the last state and of all tasks.
+
+    Raises:
+        Terminated: by SIGTERM, when what has been trained is in a checkpoint.
+    """
     config, first = experiment.config, jax.process_index() == 0
     step = int(state.step)
     update = parallel_train_step(
@@ -267,14 +291,27 @@ def _train(
 
     writer = stack.enter_context(MetricWriter(workdir, step, writes=first))
     progress = stack.enter_context(Progress(config.train.steps, step, shown=first))
-    state = train(
-        state,
-        update,
-        prefetch(batches, experiment.parallel, devices_of(experiment.parallel)),
-        config.train,
-        evaluate=evaluate,
-        checkpoints=kept,
-        about=about,
-        log=RunLog(writer, progress),
-    )
+    with asked_to_stop() as asked:
+
+        def stop(step: int) -> bool:
+            # Several hosts must stop at the same update; they agree where they wait for each other anyway.
+            return asked() if jax.process_count() == 1 else step % config.train.log_every == 0 and any_host(asked())
+
+        try:
+            state = train(
+                state,
+                update,
+                prefetch(batches, experiment.parallel, devices_of(experiment.parallel)),
+                config.train,
+                evaluate=evaluate,
+                checkpoints=kept,
+                about=about,
+                log=RunLog(writer, progress),
+                stop=stop,
+            )
+        except Stopped as error:
+            logger.info("a checkpoint of step %s is written", error)
+            raise Terminated from error
+    if asked():
+        raise Terminated
     return state, latest if config.eval.during == config.eval.limit else None

@@ -17,7 +17,8 @@ from data_pipelines.datasets.sources import open_source, parse_sources
 from data_pipelines.selection.lists import read_lists
 from data_pipelines.selection.pascal_lists import Verdict, by_class, compare, judge_split, write_lists
 from experiments.runs.data import the_only
-from experiments.settings.command_flags import own_flags, read_flags
+from experiments.settings.checks import check_writable
+from experiments.settings.command_flags import define_path, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
@@ -64,20 +65,21 @@ def main(argv: Sequence[str]) -> None:
         UserError: what a user can mend.
     """
     values = own_flags()
-    flags.DEFINE_string("root", "data", "`DIR` of the data sets, which holds VOCdevkit/VOC2012.", flag_values=values)
-    flags.DEFINE_string("prepared", "prepared", "`DIR` for what is made of the data sets.", flag_values=values)
+    define_path(values, "root", "data", "`DIR` of the data sets, which holds VOCdevkit/VOC2012.")
+    define_path(values, "prepared", "prepared", "`DIR` for what is made of the data sets.")
     text = "The `SOURCE` of the lists trn: voc:trainaug, or sbd:trainaug for the originals of VOC and SBD."
     flags.DEFINE_string("train", "voc:trainaug", text, flag_values=values)
     text = "The `SOURCE` of the lists val, whose images are in no list trn."
     flags.DEFINE_string("val", "voc:val", text, flag_values=values)
-    flags.DEFINE_string("out", "", "`DIR` for the lists, as lists/pascal.", flag_values=values)
+    define_path(values, "out", "", "`DIR` for the lists, as lists/pascal.")
     text = "`DIR` of such lists, as HSNet's repository has one, to compare with over the images at hand."
-    flags.DEFINE_string("check", "", text, flag_values=values)
+    define_path(values, "check", "", text)
     read_flags(argv, values, COMMAND)
     if not values.out:
         raise UserError("--out=DIR is missing: the folder for the lists, as lists/pascal")
     sources = {"val": values.val, "trn": values.train}
     check = Path(values.check) if values.check else None
+    check_writable(Path(values.out), "--out")
     with user_mistakes():
         make_lists(sources, Path(values.root), Path(values.prepared), Path(values.out), check)
 

@@ -16,7 +16,7 @@ from experiments.configs.quickstart import get_config
 from experiments.drawing.pictures import plot_predictions, plot_results
 from experiments.experiment import run
 from experiments.runs.load import load_model
-from experiments.settings.command_flags import define_parallel, own_flags, read_flags
+from experiments.settings.command_flags import define_parallel, define_path, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import unguided_twin
 from experiments.settings.errors import UserError
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     """
     values = own_flags()
     text = "`DIR` for the data set, both runs and the results; the same command again goes on with what is there."
-    flags.DEFINE_string("workdir", "runs/quickstart", text, flag_values=values)
+    define_path(values, "workdir", "runs/quickstart", text)
     define_parallel(values)
     flags.DEFINE_integer("steps", 0, "Number `N` of updates of each network; 0 is as configured.", flag_values=values)
     read_flags(argv, values, COMMAND)

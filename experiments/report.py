@@ -26,7 +26,8 @@ from experiments.reports.pages import to_html, to_markdown
 from experiments.reports.sweeps import sweep_section
 from experiments.reports.video_cases import video_case_blocks
 from experiments.reports.videos import video_sections
-from experiments.settings.command_flags import override, own_flags, read_flags
+from experiments.settings.checks import check_writable
+from experiments.settings.command_flags import define_path, override, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
@@ -69,7 +70,7 @@ def parse(argv: Sequence[str]) -> ReportOptions:
         UserError: it is not as it should be.
     """
     values = own_flags()
-    flags.DEFINE_string("out", "report", "`DIR` for report.md, its pictures, and report.html.", flag_values=values)
+    define_path(values, "out", "report", "`DIR` for report.md, its pictures, and report.html.")
     flags.DEFINE_string("title", "Report", "`TEXT` for the title of the report.", flag_values=values)
     flags.DEFINE_integer(
         "cases",
@@ -123,8 +124,8 @@ def write_report(asked: ReportOptions) -> list[Section]:
         UserError: a RUN is no run, a result is broken, or the folder cannot be written.
     """
     found = find_all(asked.runs)
+    check_writable(asked.out, "--out")
     try:
-        asked.out.mkdir(parents=True, exist_ok=True)
         sections = make_sections(found, FigureFolder(asked.out), asked)
         write_text(asked.out / "report.md", to_markdown(asked.title, sections))
         write_text(asked.out / "report.html", to_html(asked.title, sections, asked.out))

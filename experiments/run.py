@@ -24,11 +24,11 @@ def run_and_draw(config: Config, workdir: Path, mode: str, parallel: str) -> Non
     if result and jax.process_index() == 0:
         name = describe_model(config.model)
         print(table_of(result, name))
-        plot_results(workdir / "curve.png", {name: result})
-        points = config.eval.headline or next(iter(result["scores"]))
-        plot_predictions(workdir / "picture.png", {name: load_scored(config, workdir, mode)}, points=points)
         end = f"-{config.eval.name}" if config.eval.name else ""
-        print(f"written to {workdir}: result{end}.json, tasks{end}.jsonl, curve.png, picture.png")
+        plot_results(workdir / f"curve{end}.png", {name: result})
+        points = config.eval.headline or next(iter(result["scores"]))
+        plot_predictions(workdir / f"picture{end}.png", {name: load_scored(config, workdir, mode)}, points=points)
+        print(f"written to {workdir}: result{end}.json, tasks{end}.jsonl, curve{end}.png, picture{end}.png")
         if config.eval.save:
             print(f"masks written to {config.eval.save}")
 

@@ -28,8 +28,8 @@ from experiments.evaluation.tasks import Scores, make_scores, report
 from experiments.run import table_of
 from experiments.runs.data import OpenSource, count_draws, evaluation_episodes, open_evaluation
 from experiments.runs.workdir import environment
-from experiments.settings.checks import check_config
-from experiments.settings.command_flags import define_config, override, own_flags, read_flags
+from experiments.settings.checks import check_config, check_writable
+from experiments.settings.command_flags import define_config, define_path, override, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.config_files import load_config
@@ -75,12 +75,7 @@ def parse(argv: Sequence[str]) -> tuple[MasksToScore, bool]:
     define_config(
         values, "The evaluation, for masks from elsewhere (a folder that --config.eval.save wrote knows its own):"
     )
-    flags.DEFINE_string(
-        "out",
-        "",
-        "`DIR` for result.json and tasks.jsonl; without it they are written to the masks.",
-        flag_values=values,
-    )
+    define_path(values, "out", "", "`DIR` for result.json and tasks.jsonl; without it they are written to the masks.")
     text = "Prints the file name of every task's mask, DIR/POINTS/IMAGE__CLASS.png or DIR/IMAGE__CLASS.png, and ends."
     flags.DEFINE_bool("list", False, text, flag_values=values)
     folders, overrides = read_flags(argv, values, COMMAND)
@@ -167,10 +162,10 @@ def main(argv: Sequence[str]) -> None:
             for name in name_masks(each).values():
                 print(draw_folder(Path(), draw, len(tasks)) / name)
         return
+    check_writable(asked.out, "--out")
     result, scores, tasks = score_folder(asked)
     print(table_of(result, f"masks of {asked.folder}"))
     with user_mistakes():
-        asked.out.mkdir(parents=True, exist_ok=True)
         write_scores(asked.out, "", result, scores, tasks)
     print(f"written to {asked.out}: result.json, tasks.jsonl")
 

@@ -19,7 +19,8 @@ from absl import flags
 from experiments.configs.snapshot import PREFIX, get_config
 from experiments.runs.load import Trained, load_model
 from experiments.runs.workdir import open_workdir, record_start
-from experiments.settings.command_flags import define_best, own_flags, read_flags
+from experiments.settings.checks import check_writable
+from experiments.settings.command_flags import define_best, define_path, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
@@ -103,6 +104,7 @@ def export_snapshot(
     """
     if file.suffix not in (".pth", ".pt", ".safetensors"):
         raise UserError(f"{file}: the name must end in .pth (for the reference) or .safetensors")
+    check_writable(file.parent, "export")
     trained = load_model(workdir, best=best)
     with user_mistakes():
         if file.suffix == ".safetensors":
@@ -153,12 +155,12 @@ def main(argv: Sequence[str]) -> None:
         UserError: it is not as it should be.
     """
     values = own_flags()
-    flags.DEFINE_string(
+    define_path(
+        values,
         "workdir",
         "",
         "`DIR` of the run: import makes it of a .pth of the reference, or of a .safetensors that export wrote; export "
         "writes its newest checkpoint as .pth for the reference, or as .safetensors.",
-        flag_values=values,
     )
     text = f"`NAME` of the reference's model that a .pth is of: {', '.join(MODELS)}."
     flags.DEFINE_string("model", "", text, flag_values=values)

@@ -23,6 +23,7 @@ from experiments.settings.command_flags import (
     Answered,
     define_config,
     define_parallel,
+    define_path,
     own_flags,
     read_flags,
     workdir_of,
@@ -32,7 +33,8 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
 from experiments.settings.json_files import read_json, write_json
-from experiments.sweeping.parameters import count_parameters
+from experiments.settings.parameters import count_parameters
+from experiments.settings.shapes import SCORE, find_fault
 from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
 from experiments.sweeping.tables import make_table, plot_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
@@ -44,6 +46,11 @@ COMMAND = Command(
     "--config.train.steps=600.",
 )
 MEASURED = "measured.json"
+MEASURED_SHAPE = {
+    "of": dict,
+    "parameters": {"total": int, "learning": int},
+    "click": {"update_ms": SCORE, "ratio": SCORE, "height": int, "width": int},
+}
 
 
 class PlannedSweep(NamedTuple):
@@ -75,7 +82,7 @@ def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
         "early_late:interactive on real images. Of each:",
     )
     text = "`DIR` for the runs, table.json and curve.png; the same command again goes on with what is there."
-    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    define_path(values, "workdir", None, text)
     text = "Number `N` of seeds of each variant, from the one of its configuration on."
     flags.DEFINE_integer("seeds", 3, text, flag_values=values)
     text = "Runs the variants `NAME,...` alone; the table is still of all."
@@ -171,8 +178,8 @@ def _measured(workdir: Path, variant: Variant) -> dict | None:
     if not file.exists():
         return None
     measured = read_json(file)
-    if not isinstance(measured, dict) or "of" not in measured:
-        raise UserError(f"{file}: does not tell what was measured; delete it, and it is measured again")
+    if fault := find_fault(measured, MEASURED_SHAPE):
+        raise UserError(f"{file}: does not tell what was measured: {fault}; delete it, and it is measured again")
     return measured if measured["of"] == _measured_of(variant.config) else None
 
 

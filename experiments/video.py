@@ -25,7 +25,8 @@ from experiments.evaluation.scoring_command import (
 )
 from experiments.evaluation.video_scores import describe_table
 from experiments.evaluation.videos import Choice, evaluate_masks, evaluate_model
-from experiments.settings.command_flags import own_flags, read_flags
+from experiments.settings.checks import check_writable
+from experiments.settings.command_flags import define_path, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config import Config, describe_model
 from experiments.settings.errors import UserError
@@ -42,12 +43,12 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
     """
     values = own_flags()
     define_run(values)
-    flags.DEFINE_string(
+    define_path(
+        values,
         "predictions",
         "",
         "`DIR` of masks from elsewhere, DIR/VIDEO/FRAME.png, which are scored instead of a model's; with --workdir the "
         "result is written there.",
-        flag_values=values,
     )
     define_videos(values)
     flags.DEFINE_string(
@@ -67,12 +68,12 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
         "Several objects by the softmax over all labels, or as the union of binary tasks.",
         flag_values=values,
     )
-    flags.DEFINE_string(
+    define_path(
+        values,
         "save",
         "",
         "New folder `DIR` for palette PNGs as DAVIS has them, DIR/VIDEO/FRAME.png; with several points or draws a "
         "folder for each, as DIR/5-points-draw-0/VIDEO/FRAME.png.",
-        flag_values=values,
     )
     text = "Segments `T` frames at a time; 0 is 4 on CPUs, 16 on others."
     flags.DEFINE_integer("chunk", 0, text, lower_bound=0, flag_values=values)
@@ -114,6 +115,8 @@ def main(argv: Sequence[str]) -> None:
     values, overrides, choice = read_command(argv)
     workdir = Path(values.workdir) if values.workdir else None
     if values.predictions:
+        if workdir:
+            check_writable(workdir, "--workdir")
         result = evaluate_masks(Path(values.predictions), own_config(Config(), overrides, list(values)), choice)
         what, named = f"masks of {values.predictions}", [result["name"], f"{choice.shots}-shot"]
     else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.vgg import STAGES
+from guided_jax.episode import UNKNOWN
 
 
 @dataclass
@@ -90,6 +91,10 @@ CHOICES = {
 """The values of the fields that are choices."""
 
 
+LARGEST_KERNEL, WIDEST = 99, 2**20
+"""Far above what is of use; the arrays of larger ones overflow before they can be refused for their size."""
+
+
 def geometry_of(config: ModelConfig) -> Geometry:
     """Where the cells of the query's grid lie."""
     kernel = config.fc6_kernel if config.feature_width else 1
@@ -145,11 +150,21 @@ def check_model(config: ModelConfig) -> None:
             raise ValueError(f"model.{field}={value!r} is not one of {', '.join(allowed)}")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"model.dropout={config.dropout} is not a rate in [0, 1)")
-    if config.way < 2:
-        raise ValueError(f"model.way={config.way}: at least 2 labels, the negative and one positive")
+    if not 2 <= config.way <= UNKNOWN:
+        raise ValueError(
+            f"model.way={config.way}: at least 2 labels, the negative and one positive, and at most {UNKNOWN}, which "
+            "a byte can tell from unknown"
+        )
+    if not (1 <= config.fc6_kernel <= LARGEST_KERNEL and config.fc6_kernel % 2):
+        raise ValueError(f"model.fc6_kernel={config.fc6_kernel}: must be odd, and from 1 to {LARGEST_KERNEL}")
+    for field in ("feature_width", "head_width"):
+        if (value := getattr(config, field)) > WIDEST:
+            raise ValueError(f"model.{field}={value}: at most {WIDEST} channels")
     for field in ("feature_width", "head_width", "support_stride", "init_std"):
         if (value := getattr(config, field)) < 0:
             raise ValueError(f"model.{field}={value}: must not be negative")
+    if config.init_std > 1e38:
+        raise ValueError(f"model.init_std={config.init_std}: at most 1e38, the greatest number of float32")
     try:
         geometry_of(config)
     except ValueError as error:

@@ -29,7 +29,7 @@ from jaxtyping import UInt8
 
 from experiments.configs import interactive
 from experiments.runs.workdir import environment
-from experiments.settings.command_flags import define_config, override, own_flags, read_flags, workdir_of
+from experiments.settings.command_flags import define_config, define_path, override, own_flags, read_flags, workdir_of
 from experiments.settings.command_line import start
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError, user_mistakes
@@ -192,7 +192,7 @@ def main(argv: list[str]) -> None:
     text = "Number `N` of whole passes that are timed, each followed by some clicks."
     flags.DEFINE_integer("rounds", 9, text, flag_values=values)
     text = "`DIR` for click.json; without it the result is printed alone."
-    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    define_path(values, "workdir", None, text)
     _, overrides = read_flags(argv, values, COMMAND)
     config = override(
         load_config(values.config) if values.config else interactive.get_config(), overrides, list(values)

@@ -21,7 +21,7 @@ from absl import flags
 from jaxtyping import Float64, UInt8
 
 from experiments.runs.workdir import environment
-from experiments.settings.command_flags import own_flags, read_flags, workdir_of
+from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_of
 from experiments.settings.command_line import start
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
@@ -128,7 +128,7 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_integer("objects", 2, "Number `N` of objects in the frame, from 1 to 254.", flag_values=values)
     flags.DEFINE_integer("rounds", 9, "Number `N` of timings of each way.", flag_values=values)
     text = "`DIR` for scoring.json; without it the result is printed alone."
-    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    define_path(values, "workdir", None, text)
     read_flags(argv, values, COMMAND)
     found = re.fullmatch(r"(\d+)x(\d+)", values.size)
     if not found or not int(found[1]) or not int(found[2]):

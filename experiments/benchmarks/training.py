@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jax
 
-from experiments.experiment import open_experiment
+from experiments.experiment import open_data, open_experiment
 from experiments.runs.data import host_batches
 from experiments.runs.workdir import environment
 from experiments.settings.command_line import run_app, start
@@ -46,7 +46,7 @@ def measure(config: Config, parallel: str) -> dict[str, float]:
         loader, step and together in episodes per second; wait, the share of the time together.
     """
     devices, size = jax.devices(), config.train.batch_size
-    experiment, params = open_experiment(config, parallel, training=True)
+    experiment, params = open_experiment(config, parallel, *open_data(config, training=True))
     optimizer = make_optimizer(config.train)
     step = partial(
         train_step,

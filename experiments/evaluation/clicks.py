@@ -13,6 +13,7 @@ from tqdm import tqdm
 from data_pipelines.canvas import choose_canvas, parse_canvases, scale_image, scale_labels, scaled_size
 from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.disk import replacing
+from data_pipelines.safe_paths import safe_path
 from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Task, Tasks, count_tasks, get_task, task_target
 from experiments.runs.data import OpenSource
@@ -131,12 +132,12 @@ def _warm(session: Session, canvas: tuple[int, int], clicks: int) -> None:
 
 
 def mask_path(folder: Path, image: str, name: str) -> Path:
-    """Where the last mask of an object is saved."""
-    return folder / image / f"{name or 'object'}.png"
+    """Where the last mask of an object is saved, as `folder/IMAGE/OBJECT.png`."""
+    return safe_path(folder, f"{image}/{name or 'object'}", ".png")
 
 
 def save_mask(folder: Path, each: Object) -> None:
-    """Writes the last mask of an object as `folder/IMAGE/OBJECT.png`."""
+    """Writes the last mask of an object, see `mask_path`."""
     path = mask_path(folder, each.image, each.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:

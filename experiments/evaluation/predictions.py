@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
@@ -24,12 +23,15 @@ from data_pipelines.datasets.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.evaluation import EvaluationEpisodes, TaskName
 from data_pipelines.points import name_count
+from data_pipelines.safe_paths import inside, safe_path
+from experiments.evaluation.mask_folders import claim_folder
 from experiments.evaluation.task_rows import real_episodes
 from experiments.evaluation.video_files import write_mask
 from experiments.runs.data import count_draws
+from experiments.runs.workdir import FREE
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import to_dict
+from experiments.settings.fields import flatten, to_dict
 from experiments.settings.json_files import read_json, write_json
 from experiments.settings.shapes import find_fault
 from guided_jax.episode import UNKNOWN
@@ -59,8 +61,9 @@ def mask_name(task: TaskName, number: int | None = None) -> str:
     """
     what = "_".join(filter(None, [task.class_name, str(task.instance or "")]))
     name = f"{task.image_id}__{what}" if what else task.image_id
-    safe = quote(name, safe="/ ()+,=@&").replace("..", "%2E%2E")
-    return f"{safe}.png" if number is None else f"{number:04d}-{safe}.png"
+    root = Path("/")  # in which every name lies
+    safe = safe_path(root, name if number is None else f"{number:04d}-{name}", ".png")
+    return safe.relative_to(root).as_posix()
 
 
 def name_masks(episodes: EvaluationEpisodes) -> dict[int, str]:
@@ -70,13 +73,20 @@ def name_masks(episodes: EvaluationEpisodes) -> dict[int, str]:
         for i in real_episodes(episodes)
     }
     if len(set(names.values())) < len(names):  # an image id that occurs twice, say
-        names = {number: f"{number:04d}-{name}" for number, name in names.items()}
+        names = {episodes.number(i): mask_name(episodes.task(i), episodes.number(i)) for i in real_episodes(episodes)}
     return names
 
 
 def draw_folder(folder: Path, draw: int, draws: int) -> Path:
     """Where the masks of a draw are."""
     return folder / f"draw-{draw}" if draws > 1 else folder
+
+
+def claim_predictions(config: Config) -> None:
+    """Makes the folder `eval.save` that of the masks of an evaluation, see `claim_folder`; without an index so far."""
+    folder, values = Path(config.eval.save), flatten(to_dict(config))
+    claim_folder(folder, {name: value for name, value in values.items() if name not in FREE}, "eval.save")
+    (folder / INDEX).unlink(missing_ok=True)
 
 
 def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndarray, np.ndarray], None]:
@@ -89,7 +99,7 @@ def mask_writer(folder: Path, episodes: EvaluationEpisodes) -> Callable[[np.ndar
         for number, maps in zip(numbers.tolist(), labels, strict=True):
             height, width = sizes[number]
             for name, mask in zip(points, maps, strict=True):
-                path = folder / name / names[number]
+                path = inside(folder, f"{name}/{names[number]}")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_mask(path, mask[:height, :width])
 

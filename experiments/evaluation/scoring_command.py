@@ -10,9 +10,10 @@ from absl import flags
 from experiments.evaluation.result_files import write_result
 from experiments.runs.load import Trained, load_model
 from experiments.runs.workdir import FREE, FREE_IN_EVAL
-from experiments.settings.command_flags import define_best, override
+from experiments.settings.checks import check_fields, check_writable
+from experiments.settings.command_flags import define_best, define_path, override
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differing, to_dict
 
 FIELDS = "Another value for a field of data, eval or seed, as --config.data.root=DATA; the model's are the run's own."
@@ -21,7 +22,7 @@ FIELDS = "Another value for a field of data, eval or seed, as --config.data.root
 def define_run(values: flags.FlagValues) -> None:
     """Adds the flags that say which trained model is scored: `--workdir` and `--best`."""
     text = "`DIR` of a trained run, as runs/first, whose model is scored; the result is written there."
-    flags.DEFINE_string("workdir", None, text, flag_values=values)
+    define_path(values, "workdir", None, text)
     define_best(values)
 
 
@@ -56,6 +57,7 @@ def load_run(
     config = own_config(trained.config, overrides, list(values))
     if two_labels and trained.config.model.way != 2:
         raise UserError(f"{workdir}: the model has {trained.config.model.way} labels, and an object has two")
+    check_writable(workdir, "--workdir")
     return trained, config
 
 
@@ -72,6 +74,8 @@ def own_config(trained: Config, overrides: list[str], known_flags: list[str]) ->
             raise UserError(
                 f"--config.{name}: belongs to the trained run; to be set here are {', '.join(FREE_IN_EVAL)}"
             )
+    with user_mistakes():
+        check_fields(config)
     return config
 
 

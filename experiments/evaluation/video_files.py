@@ -11,6 +11,7 @@ from PIL import Image
 from data_pipelines.datasets.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.disk import replacing
+from data_pipelines.safe_paths import safe_path
 from data_pipelines.videos import Video
 from experiments.settings.errors import UserError
 from guided_jax.episode import UNKNOWN
@@ -44,11 +45,11 @@ def write_mask(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
 
 def write_masks(folder: Path, video: Video, maps: Sequence[UInt8[np.ndarray, "h w"]]) -> None:
     """Writes the label maps of all frames of a video as `folder/VIDEO/FRAME.png`, with the video's own ids."""
-    path = folder / video.name
-    path.mkdir(parents=True, exist_ok=True)
     table = np.array([0, *video.objects], np.uint8)
     for name, labels in zip(video.frames, maps, strict=True):
-        write_mask(path / f"{name}.png", table[labels])
+        path = safe_path(folder, f"{video.name}/{name}", ".png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mask(path, table[labels])
 
 
 def check_predictions(folder: Path, videos: Sequence[Video]) -> None:
@@ -56,19 +57,27 @@ def check_predictions(folder: Path, videos: Sequence[Video]) -> None:
     if not folder.is_dir():
         raise UserError(f"--predictions={folder}: no such folder")
     for video in videos:
-        path = folder / video.name
+        path = _find(folder, video.name)
         if not path.is_dir():
             others = sorted(child.name for child in folder.iterdir() if child.is_dir())
             there = f"it holds {', '.join(others[:8])}" if others else "it holds no folder at all"
             raise UserError(
                 f"{path}: no such folder, for the masks of the video {video.name} (VIDEO/FRAME.png); {there}"
             )
-        missing = [name for i in video.scored if not (path / (name := f"{video.frames[i]}.png")).is_file()]
+        files = [_find(folder, f"{video.name}/{video.frames[i]}", ".png") for i in video.scored]
+        missing = [file for file in files if not file.is_file()]
         if missing:
             raise UserError(
-                f"{path / missing[0]}: no such file; masks of {len(missing)} of the {len(video.scored)} scored frames "
+                f"{missing[0]}: no such file; masks of {len(missing)} of the {len(video.scored)} scored frames "
                 f"of {video.name} are missing"
             )
+
+
+def _find(folder: Path, name: str, suffix: str = "") -> Path:
+    """A file or folder under the very name, as other programs write it, or else as `write_masks` does."""
+    path = folder / f"{name}{suffix}"
+    safe = safe_path(folder, name, suffix)
+    return safe if safe.exists() and not path.exists() else path
 
 
 def read_prediction(folder: Path, video: Video, position: int) -> UInt8[np.ndarray, "h w"]:
@@ -79,7 +88,7 @@ def read_prediction(folder: Path, video: Video, position: int) -> UInt8[np.ndarr
     Raises:
         UserError: the file is broken or coloured, of another size, or has an id that no object of the video has.
     """
-    path = folder / video.name / f"{video.frames[position]}.png"
+    path = _find(folder, f"{video.name}/{video.frames[position]}", ".png")
     try:
         mask = read_mask(path)
     except DatasetError as error:

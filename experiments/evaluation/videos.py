@@ -12,6 +12,7 @@ from tqdm import tqdm
 from data_pipelines.datasets.sources import Split, open_source, parse_sources
 from data_pipelines.points import DENSE, name_count
 from data_pipelines.videos import Video, list_videos, name_annotations
+from experiments.evaluation.mask_folders import claim_folder
 from experiments.evaluation.video_files import check_predictions, read_prediction, write_masks
 from experiments.evaluation.video_scores import (
     RULES,
@@ -26,9 +27,9 @@ from experiments.evaluation.video_timer import Timer
 from experiments.runs.data import the_only
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
-from experiments.settings.checks import check_new
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.fields import to_dict
 from guided_jax.video import VideoSegmentor
 
 
@@ -83,7 +84,8 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         UserError: what is wrong with the model, the source or the folder for masks, before any frame is segmented.
     """
     if choice.save:
-        check_new(choice.save, "--save")
+        chosen = {name: value for name, value in choice._asdict().items() if name not in ("save", "chunk")}
+        claim_folder(choice.save, {**chosen, "step": trained.step, "config": to_dict(config)}, "--save")
     with user_mistakes():
         video_model = VideoSegmentor(
             trained,

@@ -15,17 +15,21 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from experiments.settings.json_files import write_json_lines
+from experiments.settings.shapes import EACH, SCORE, find_fault
 
 FILE = "metrics.jsonl"
+LINE = {"step": int, "seconds": (int, float), EACH: SCORE}
 
 
 def read_metrics(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a line that a killed run did not end is left out."""
+    """The lines of a run's metrics; what a killed run did not end, or is no line of `MetricWriter`, is left out."""
     file = Path(workdir) / FILE
     lines = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []:
         with contextlib.suppress(ValueError):
-            lines.append(json.loads(line))
+            values = json.loads(line)
+            if find_fault(values, LINE) is None:
+                lines.append(values)
     return lines
 
 

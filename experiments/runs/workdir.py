@@ -30,6 +30,7 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import differences, differing, read_stored, to_dict
 from experiments.settings.json_files import read_json, write_json
+from experiments.settings.shapes import EACH, find_fault
 from guided_jax.loading import CONFIG, read_run_config
 
 FREE = (
@@ -56,6 +57,9 @@ FREE_IN_EVAL = ("data.*", "eval.*", "seed")
 
 Training may not change `eval.*`, or the best checkpoints would be chosen by scores that cannot be compared.
 """
+
+START = {"mode": str, "name?": str, "data": {EACH: str}}
+"""What is needed of an entry of `run.json`."""
 
 _LOGS = (".log", ".out", ".err")  # of the shell or the scheduler, which are often sent to the workdir
 
@@ -109,20 +113,14 @@ def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: 
         The entry of `run.json`.
 
     Raises:
-        UserError: a data set is not what it was when the run was started.
+        UserError: as `refuse_other_data`.
     """
-    earlier = read_json(path / "run.json") if (path / "run.json").exists() else []
-    for start in earlier:
-        for name, version in start["data"].items():
-            if data.get(name, version) != version:
-                raise UserError(
-                    f"--workdir={path}: the data set {name} has changed since: version {version} (workdir) != "
-                    f"{data[name]} (now); give another --workdir, or the data of then"
-                )
+    earlier = refuse_other_data(path, config, mode=mode, data=data)
     start = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "mode": mode,
+        "name": config.eval.name,
         "parallel": parallel,
         "data": data,
         **environment(),
@@ -131,6 +129,43 @@ def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: 
         write_json(path / "config.json", to_dict(config))
     write_json(path / "run.json", [*earlier, start])
     return start
+
+
+def refuse_other_data(path: Path, config: Config, *, mode: str, data: dict[str, str]) -> list[dict[str, Any]]:
+    """Refuses data that are not what they were when the run, or the evaluation of the same name, was started.
+
+    Args:
+        path: of the folder.
+        config: of the run; `eval.name` tells evaluations on several data apart.
+        mode: train, eval or train_and_eval.
+        data: version of each data set by its name.
+
+    Returns:
+        What `run.json` holds so far.
+
+    Raises:
+        UserError: a data set is another now, or the file is damaged.
+    """
+    file = path / "run.json"
+    earlier = read_json(file) if file.exists() else []
+    if fault := find_fault(earlier, [START]):
+        raise UserError(f"{file}: cannot be read: {fault}; delete it, and the starts so far are forgotten")
+    for start in earlier:
+        if "eval" in (mode, start["mode"]) and (start.get("name") or "") != config.eval.name:
+            continue
+        for name, version in start["data"].items():
+            if data.get(name, version) != version:
+                way_out = "give another --workdir, or the data of then"
+                if mode == "eval":
+                    way_out = (
+                        "to score the model on these, too, give their result a name: --config.eval.name=NAME "
+                        "(result-NAME.json)"
+                    )
+                raise UserError(
+                    f"--workdir={path}: the data set {name} has changed since: version {version} (workdir) != "
+                    f"{data[name]} (now); {way_out}"
+                )
+    return earlier
 
 
 def environment() -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """What is wrong with a configuration, found before anything is opened."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import jax
 
-from data_pipelines.canvas import parse_canvases
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.points import parse_counts, parse_points, parse_shots
-from data_pipelines.selection.classes import parse_classes
+from data_pipelines.points import most, parse_shots
 from data_pipelines.selection.lists import find_list_files
 from data_pipelines.selection.protocols import PROTOCOLS
 from experiments.settings.config import Config, EvalConfig
 from experiments.settings.errors import UserError
+from experiments.settings.memory import check_memory
+from experiments.settings.ranges import check_ranges
 from guided_jax.backbones.preprocessing import named_preprocessing
 from guided_jax.backbones.weight_downloads import check_weights
 from guided_jax.learning.config import check_train
 from guided_jax.model_config import check_mode, check_model
+
+LONGEST_NAME = 200
+"""Bytes in the name of a result or a variant: file systems take 255 with all that is put around it."""
 
 
 def check_config(config: Config, *, training: bool) -> None:
@@ -29,22 +33,14 @@ def check_config(config: Config, *, training: bool) -> None:
     Raises:
         ValueError: naming the field and what would be right.
     """
-    check_model(config.model)
-    if training:
-        check_mode(config.model, config.data.mode, "data.mode")
+    check_fields(config, training=training)
     check_mode(config.model, config.eval.mode or config.data.mode, "eval.mode" if config.eval.mode else "data.mode")
-    check_train(config.train, jax.device_count() if training else 1)
-    if config.train.corrections and (config.data.mode != "interactive" or config.model.fusion == "none"):
-        raise ValueError(
-            f"train.corrections={config.train.corrections}: corrects the query's own annotation; it needs a guided "
-            "model and data.mode=interactive"
-        )
-    _check_texts(config)
     _check_evaluation(config, training=training)
     if config.weights:
         _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
+    check_memory(config, training=training)
 
 
 def _check_weights(config: Config) -> None:
@@ -58,44 +54,45 @@ def _check_weights(config: Config) -> None:
         raise ValueError(f"weights_preprocessing: {error}") from error
 
 
-def _check_texts(config: Config) -> None:
-    texts = {
-        "data.points": (config.data.points, parse_points),
-        "data.shots": (config.data.shots, parse_shots),
-        "data.buckets": (config.data.buckets, parse_canvases),
-        "eval.points": (config.eval.points, parse_counts),
-        "data.classes": (config.data.classes, parse_classes),
-        "eval.classes": (config.eval.classes, parse_classes),
-    }
-    for field, (text, parse) in texts.items():
-        try:
-            parse(text)
-        except ValueError as error:
-            raise ValueError(f"{field}: {error}") from error
+def check_fields(config: Config, *, training: bool = False) -> None:
+    """Finds what is wrong with the fields whatever is evaluated, and how; raises as `check_config`."""
+    check_ranges(config)
+    check_model(config.model)
+    check_train(config.train, jax.device_count() if training else 1)
+    check_name(config.eval.name)
+    headline_draw(config.eval)
+    if training:
+        _check_training(config)
+
+
+def _check_training(config: Config) -> None:
+    data, shots = config.data, most(parse_shots(config.data.shots))
+    check_mode(config.model, data.mode, "data.mode")
+    if config.train.corrections and (data.mode != "interactive" or config.model.fusion == "none"):
+        raise ValueError(
+            f"train.corrections={config.train.corrections}: corrects the query's own annotation; it needs a guided "
+            "model and data.mode=interactive"
+        )
+    if data.mode == "interactive" and shots != 1:
+        raise ValueError(f"data.shots={data.shots}: data.mode=interactive has one, the query image; set it to 1")
+    if data.mode == "views" and shots > data.crops:
+        raise ValueError(f"data.crops={data.crops}: data.mode=views needs a crop for each of data.shots={data.shots}")
 
 
 def _check_evaluation(config: Config, *, training: bool) -> None:
     evaluation = config.eval
-    headline_draw(evaluation)
-    check_name(evaluation.name)
-    if evaluation.save:
-        check_new(Path(evaluation.save), "eval.save")
     for field, lists in (("data.lists", config.data.lists if training else ""), ("eval.lists", evaluation.lists)):
         try:
             find_list_files(lists) if lists else ()
         except DatasetError as error:
             raise ValueError(f"{field}: {error}") from error
-    if evaluation.protocol not in PROTOCOLS:
-        raise ValueError(f"eval.protocol={evaluation.protocol!r} is not one of {', '.join(PROTOCOLS)}")
     mode = evaluation.mode or config.data.mode
     if mode == "views":
         raise ValueError("data.mode=views is for training alone; set eval.mode to one of interactive, semantic, video")
+    if mode == "interactive" and evaluation.shots != 1:
+        raise ValueError(f"eval.shots={evaluation.shots}: interactive mode has one, the query image; set it to 1")
     if PROTOCOLS[evaluation.protocol].episodes and mode != "semantic":
         raise ValueError(f"eval.protocol={evaluation.protocol} is of semantic mode, not of {mode}; set eval.mode")
-    if evaluation.draws < 0:
-        raise ValueError(f"eval.draws={evaluation.draws} must be 0, for the protocol's own, or more")
-    if evaluation.checkpoint not in ("last", "best"):
-        raise ValueError(f"eval.checkpoint={evaluation.checkpoint!r} is not one of last, best")
 
 
 def _check_cache(config: Config) -> None:
@@ -126,9 +123,17 @@ def check_name(name: str) -> None:
     """Raises ValueError where the name of a result does not fit a file's."""
     if not re.fullmatch(r"[\w.+-]*", name):
         raise ValueError(f"eval.name={name!r}: letters, digits, '.', '+' and '-' are allowed, for result-NAME.json")
+    if (size := len(name.encode())) > LONGEST_NAME:
+        raise ValueError(f"eval.name={name:.20}...: has {size} bytes; at most {LONGEST_NAME}, for result-NAME.json")
 
 
-def check_new(folder: Path, flag: str) -> None:
-    """Raises UserError where a folder to write to holds something already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{flag}={folder}: is there already; give a new folder")
+def check_writable(folder: Path, flag: str) -> None:
+    """Makes a folder, and writes and deletes a file in it; raises UserError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+    except FileExistsError as error:
+        raise UserError(f"{flag}={folder}: is a file, not a folder") from error
+    except OSError as error:
+        raise UserError(f"{flag}={folder}: cannot be written: {error.strerror}") from error

@@ -11,7 +11,7 @@ from ml_collections import config_flags
 from experiments.settings.config import Config
 from experiments.settings.config_files import list_configs
 from experiments.settings.errors import UserError
-from experiments.settings.fields import FieldError, field_types, from_dict, nearest, to_dict
+from experiments.settings.fields import FieldError, field_types, flatten, from_dict, nearest, to_dict, with_overrides
 from experiments.settings.help_texts import Command, describe_command
 from guided_jax.learning.parallel import MODES as PARALLEL
 
@@ -42,6 +42,16 @@ def define_config(values: flags.FlagValues, text: str = "The experiment:") -> No
         f"to get_config, as few_shot:0. There are: {list_configs()}.",
         flag_values=values,
     )
+
+
+class _PathParser(flags.ArgumentParser):
+    def parse(self, argument: str) -> str:
+        return expand(argument)
+
+
+def define_path(values: flags.FlagValues, name: str, default: str | None, text: str) -> None:
+    """Adds a flag that is a path; `~` is the user's home."""
+    flags.DEFINE(_PathParser(), name, default, text, flag_values=values)
 
 
 def define_parallel(values: flags.FlagValues) -> None:
@@ -86,7 +96,10 @@ def read_flags(argv: Sequence[str], values: flags.FlagValues, command: Command) 
     _refuse([word for word in words if word.startswith("-")], list(values))
     _refuse([] if command.words else words, list(values))
     _refuse([] if command.fields else overrides, list(values))
-    return words, overrides
+    try:
+        return [expand(word) for word in words], overrides
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _split(rest: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -125,6 +138,33 @@ def workdir_of(values: flags.FlagValues) -> Path:
     if "://" in values.workdir:
         raise UserError(f"--workdir={values.workdir}: must be a folder of a mounted file system")
     return Path(values.workdir)
+
+
+def expand(path: str) -> str:
+    """A path with the home of the user, or of the named one, in the place of its `~`.
+
+    Raises:
+        ValueError: there is no such user.
+    """
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        raise ValueError(f"{path}: there is no such user, whose home ~ stands for") from error
+
+
+PATHS = ("weights", "data.root", "data.prepared", "eval.save")
+"""Fields that are one path. Lists expand their own."""
+
+
+def _expand_paths(config: Config) -> Config:
+    values = flatten(to_dict(config))
+    changed = {}
+    for field in PATHS:
+        try:
+            changed[field] = expand(values[field])
+        except ValueError as error:
+            raise UserError(f"{field}={error}") from error
+    return with_overrides(config, changed)
 
 
 @contextlib.contextmanager
@@ -168,7 +208,7 @@ def override(config: Config, words: list[str], known_flags: list[str]) -> Config
         raise UserError(f"{given}: expects {article} {types[found[1]].__name__}") from error
     _refuse(surplus, known_flags)
     try:
-        return from_dict(to_dict(holder.value), "--config")
+        return _expand_paths(from_dict(to_dict(holder.value), "--config"))
     except FieldError as error:
         raise UserError(str(error)) from error
 

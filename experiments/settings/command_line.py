@@ -17,6 +17,7 @@ from experiments.settings.command_flags import (
     Answered,
     define_config,
     define_parallel,
+    define_path,
     override,
     own_flags,
     read_flags,
@@ -24,7 +25,8 @@ from experiments.settings.command_flags import (
 )
 from experiments.settings.config import Config
 from experiments.settings.config_files import list_configs, load_config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, machine_fault
+from experiments.settings.exits import run_quietly
 from experiments.settings.fields import describe_fields
 from experiments.settings.help_texts import Command
 from experiments.settings.hosts import join_hosts
@@ -84,18 +86,29 @@ def run_app(
 
 
 def guarded(program: Callable[[], int | None]) -> int:
-    """Runs a program so that a `UserError` or `DatasetError` is one line on stderr; gives the exit code."""
+    """Runs a program so that what a user, the disk or the memory did is one line on stderr; gives the exit code.
+
+    Also what stops it from outside, see `run_quietly`.
+    """
+    return run_quietly(lambda: _one_line(program))
+
+
+def _one_line(program: Callable[[], int | None]) -> int:
     try:
         return program() or 0
     except Answered as answer:
         print(answer)
         return 0
     except (UserError, DatasetError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command resumes", file=sys.stderr)
-        return 130
+        message = str(error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        message = machine_fault(error)
+        if message is None:
+            raise
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
 
 
 def parse(argv: Sequence[str], command: Command = RUN) -> Invocation:
@@ -109,11 +122,11 @@ def parse(argv: Sequence[str], command: Command = RUN) -> Invocation:
     """
     values = own_flags()
     define_config(values)
-    flags.DEFINE_string(
+    define_path(
+        values,
         "workdir",
         None,
         "`DIR` for checkpoints, metrics and results, as runs/first; the same command again goes on with what is there.",
-        flag_values=values,
     )
     flags.DEFINE_enum(
         "mode", "train_and_eval", MODES, "Trains, scores a checkpoint, or does both in turn.", flag_values=values

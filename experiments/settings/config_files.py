@@ -67,9 +67,10 @@ def find_config(path: str) -> Path:
     """
     shipped = shipped_configs()
     inside = Path(experiments.__file__).parents[1] / path
-    for file in (Path(path), shipped.get(path, inside)):
-        if file.is_file():
-            return file
+    with contextlib.suppress(RuntimeError, OSError, ValueError):  # no such user; a name too long; a null
+        for file in (Path(path).expanduser(), shipped.get(path, inside)):
+            if file.is_file():
+                return file
     raise UserError(f"--config={path}: no such file{nearest(Path(path).stem, shipped)}; there are: {list_configs()}")
 
 

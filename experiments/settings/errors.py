@@ -1,6 +1,9 @@
 """What a user can mend."""
 
 import contextlib
+import errno
+import os
+import re
 from collections.abc import Iterator
 
 from data_pipelines.datasets.record import DatasetError
@@ -16,4 +19,41 @@ def user_mistakes() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, DatasetError) as error:
-        raise UserError(str(error)) from error
+        raise UserError(machine_fault(error) or str(error)) from error
+
+
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ESTALE)
+"""Faults of a disk or its rights, not of the code."""
+
+
+def machine_fault(error: BaseException) -> str | None:
+    """What the disk or the memory did, in one line; None where an exception has another cause.
+
+    Orbax, TensorStore and XLA wrap the system's error in others, or give its text alone.
+    """
+    chain, seen = [error], set()
+    while chain:
+        each = chain.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, OSError) and each.errno in DISK:
+            return _of_disk(each.errno, each.filename)
+        text = str(each)
+        if found := next((number for number in (errno.ENOSPC, errno.EDQUOT) if os.strerror(number) in text), None):
+            path = re.search(r"(/[^\s'\"\]]+)", text)
+            return _of_disk(found, path[1] if path else None)
+        if isinstance(each, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+            return (
+                "out of memory: make data.buckets, train.batch_size, eval.batch_size or the model smaller "
+                f"({text.partition(chr(10))[0]:.200})"
+            )
+        chain += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
+        chain += getattr(each, "exceptions", ())
+    return None
+
+
+def _of_disk(number: int, path: str | bytes | None) -> str:
+    where = f"{os.fsdecode(path)}: " if path else ""
+    full = "; make room, and the same command goes on" if number in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{where}cannot be written or read: {os.strerror(number)}{full}"

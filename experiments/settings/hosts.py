@@ -37,6 +37,11 @@ def from_first(tree):
     return multihost_utils.broadcast_one_to_all(tree) if jax.process_count() > 1 else tree
 
 
+def any_host(value: bool) -> bool:
+    """Whether a value is true on any of the processes; all must ask."""
+    return bool(multihost_utils.process_allgather(np.array(value)).any())
+
+
 @contextlib.contextmanager
 def together() -> Iterator[None]:
     """Around a part of the start without collectives: all processes go on, or none does.

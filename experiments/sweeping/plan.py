@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from data_pipelines.points import name_count, parse_counts
 from experiments.runs.workdir import refuse_other_config
-from experiments.settings.checks import check_config
+from experiments.settings.checks import LONGEST_NAME, check_config
 from experiments.settings.command_flags import override
 from experiments.settings.config import Config
 from experiments.settings.config_files import call_module, load_config, load_module
@@ -16,7 +16,6 @@ from experiments.settings.errors import UserError
 from experiments.settings.fields import FieldError, differences, nearest, to_dict, with_overrides
 from experiments.settings.json_files import read_json
 from experiments.settings.shapes import EACH, SCORE, find_fault
-from experiments.sweeping.parameters import count_parameters
 
 RESULT_SHAPE = {
     "protocol": {"step": (int, NoneType), "source": str, "mode": str, "limit": int},
@@ -80,8 +79,8 @@ def read_variants(arguments: Sequence[str], words: Sequence[str], known_flags: S
         base = override(load_config(argument), list(words), list(known_flags))
         module, text = load_module(argument)
         seen = set()
-        for name, overrides in call_module(module, "get_sweep", text, argument):
-            if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or name in seen:
+        for name, overrides in _pairs(call_module(module, "get_sweep", text, argument), argument):
+            if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or len(name.encode()) > LONGEST_NAME or name in seen:
                 raise UserError(
                     f"{argument}: a variant is called {name!r}; each needs a name of its own, fit for a folder"
                 )
@@ -97,6 +96,18 @@ def read_variants(arguments: Sequence[str], words: Sequence[str], known_flags: S
     return list(variants.values())
 
 
+def _pairs(variants: Any, argument: str) -> list[tuple[str, dict[str, Any]]]:
+    """Raises UserError where `get_sweep()` of a user's file does not give what it must."""
+    expected = 'as {"train.steps": 100}'
+    if not isinstance(variants, list | tuple):
+        raise UserError(f"{argument}: get_sweep() gives {variants!r:.40}; it must yield (name, overrides), {expected}")
+    for pair in variants:
+        named = isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str)
+        if not named or not isinstance(pair[1], dict) or not all(isinstance(field, str) for field in pair[1]):
+            raise UserError(f"{argument}: get_sweep() yields {pair!r:.60}; it must yield (name, overrides), {expected}")
+    return list(variants)
+
+
 def _join(before: Variant, now: Variant) -> Variant:
     if before.config != now.config:
         unlike = differences(to_dict(before.config), to_dict(now.config))
@@ -110,9 +121,11 @@ def _join(before: Variant, now: Variant) -> Variant:
 def check_variants(variants: Sequence[Variant]) -> None:
     """Raises UserError with the variant's name and the reason where one makes no run."""
     for variant in variants:
+        for field in ("save", "name"):
+            if getattr(variant.config.eval, field):
+                raise UserError(f"--config.eval.{field}: all runs of a sweep would write to it; leave it out")
         try:
             check_config(variant.config, training=True)
-            count_parameters(variant.config)  # builds the model, and tells whether train.freeze fits it
         except ValueError as error:
             raise UserError(f"variant {variant.name} of {variant.experiments[0]}: {error}") from error
 

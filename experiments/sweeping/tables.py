@@ -10,7 +10,7 @@ from experiments.evaluation.spread import percent, spread
 from experiments.runs.metrics import read_metrics
 from experiments.sweeping.plan import Run, Variant, read_result
 
-PER_RUN = ("seed", "step")
+PER_RUN = ("seed", "episode_seed", "step")
 """Entries of a protocol in which the runs of a table may differ."""
 
 

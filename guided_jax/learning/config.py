@@ -51,6 +51,16 @@ class TrainConfig:
     keep_best: int = 1
 
 
+MOST = {
+    # Counters are int32, and numbers float32.
+    **dict.fromkeys(("steps", "log_every", "checkpoint_every", "evaluate_every", "keep_last", "keep_best"), 2**31 - 1),
+    **dict.fromkeys(("warmup", "batch_size", "accumulation"), 2**31 - 1),
+    **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm"), 1e38),
+    "corrections": 1000,
+}
+"""The greatest values that can be computed with; far above those of use."""
+
+
 def check_train(config: TrainConfig, devices: int) -> None:
     """Raises ValueError with the reason where the configuration cannot be trained on `devices` devices."""
     for field, allowed in {"optimizer": ("sgd", "adamw"), "schedule": ("constant", "cosine")}.items():
@@ -72,6 +82,11 @@ def check_train(config: TrainConfig, devices: int) -> None:
     ):
         if (value := getattr(config, field)) < 0:
             raise ValueError(f"train.{field}={value}: must not be negative")
+    for field, most in MOST.items():
+        if (value := getattr(config, field)) > most:
+            raise ValueError(f"train.{field}={value}: at most {most:g}")
+    if config.momentum >= 1:
+        raise ValueError(f"train.momentum={config.momentum}: must be below 1, or no gradient is ever forgotten")
     parts = devices * config.accumulation
     if config.batch_size % parts:
         nearest = max(parts, round(config.batch_size / parts) * parts)

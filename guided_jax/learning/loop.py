@@ -25,6 +25,10 @@ class NonFiniteLoss(Exception):
     """The loss became NaN or infinite, or the parameters did."""
 
 
+class Stopped(Exception):
+    """The training was asked to stop; its last update is in a checkpoint."""
+
+
 @runtime_checkable
 class Log(Protocol):
     """Where numbers of a run go."""
@@ -46,6 +50,7 @@ def train(
     checkpoints: Checkpoints,
     about: dict,
     log: Log,
+    stop: Callable[[int], bool] = lambda step: False,
 ) -> TrainState:
     """Trains from `state.step` to `config.steps`.
 
@@ -61,7 +66,10 @@ def train(
             episodes_per_second, wait (share of the time in which the devices waited for data), and where parameters
             are regressed weight_variation (see there; near 0 they have collapsed).
 
+        stop: asked after every update, which it is given, whether to stop there; the same on all processes.
+
     Raises:
+        Stopped: as asked.
         NonFiniteLoss: naming the update; the last checkpoint is from before it, and sound.
     """
     window = Window()
@@ -74,7 +82,8 @@ def train(
         window.add(step, totals)
         last = step == config.steps
         evaluates = last or (config.evaluate_every and step % config.evaluate_every == 0)
-        saves = evaluates or step % config.checkpoint_every == 0
+        stops = not last and stop(step)
+        saves = evaluates or stops or step % config.checkpoint_every == 0
         if step % config.log_every == 0 or saves:
             values = window.close(config.batch_size)
             log.write(step, values)
@@ -86,6 +95,9 @@ def train(
             if metrics:
                 log.write(step, {f"eval/{name}": value for name, value in metrics.items()})
             checkpoints.save(state, about, metrics)
+            if stops:
+                checkpoints.wait()
+                raise Stopped(step)
             window.restart()
     checkpoints.wait()
     return state

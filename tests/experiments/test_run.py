@@ -13,7 +13,7 @@ import pytest
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from experiments.evaluation.tasks import report
-from experiments.experiment import make_scorer, open_experiment, run
+from experiments.experiment import make_scorer, open_data, open_experiment, run
 from experiments.run import load_scored, run_and_draw
 from experiments.runs.data import evaluation_episodes
 from experiments.runs.load import load_model
@@ -123,7 +123,7 @@ MISTAKES = [
     ({"data.buckets": "64x64"}, "fits none of the buckets 64x64"),
     ({"data.points": "0-"}, "data.points: "),
     ({"eval.headline": "7"}, "eval.headline='7' is not one of"),
-    ({"eval.shots": 2}, "shots is 2"),
+    ({"eval.shots": 2}, "eval.shots=2: interactive mode has one"),
     ({"train.freeze": "trunc"}, "train.freeze: 'trunc' matches no parameter"),
     ({"train.learning_rat": 1}, "--config.train.learning_rat: no such field"),
     ({"train.steps": "many"}, "train.steps=many: expects an int"),
@@ -180,7 +180,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(command, tmp_path, capfd):
 def untrained(command, tmp_path_factory):
     """An experiment whose network answers at random, and its parameters."""
     config = parse(command(tmp_path_factory.mktemp("x"), **ALL_POINTS)).config
-    experiment, params = open_experiment(config, "pmap", training=False)
+    experiment, params = open_experiment(config, "pmap", *open_data(config, training=False))
     kernel = params["head"]["score"]["kernel"]
     params["head"]["score"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
     return experiment, params

@@ -12,7 +12,7 @@ from experiments.settings.config import Config, describe_model
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import differing, with_overrides
-from experiments.sweeping.parameters import count_parameters
+from experiments.settings.parameters import count_parameters
 from experiments.sweeping.plan import Variant, check_variants, read_variants
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import blank_batch

@@ -13,7 +13,7 @@ from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.feature_store import FeatureStore
 from data_pipelines.views import View, view_key
 from experiments import experiment as module
-from experiments.experiment import open_experiment, run
+from experiments.experiment import open_data, open_experiment, run
 from experiments.runs.features import trunk_key
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import parse, run_app
@@ -106,7 +106,7 @@ def opened(line, tmp_path):
 
     def make(**fields):
         config = parse(line(tmp_path / "run", prepared=tmp_path / "prepared", **fields)).config
-        return open_experiment(config, "pmap", training=True)
+        return open_experiment(config, "pmap", *open_data(config, training=True))
 
     return make
 

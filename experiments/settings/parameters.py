@@ -1,5 +1,7 @@
 """How many parameters a configuration has, and how many of them learn."""
 
+import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,6 +10,7 @@ from experiments.settings.config import Config
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import blank_batch
 from guided_jax.learning.optimizer import split_frozen
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 
 
@@ -29,10 +32,16 @@ def count_parameters(config: Config) -> Parameters:
     Raises:
         ValueError: `train.freeze` names no parameter, or all.
     """
-    model = Segmentor(config.model, PREPROCESSINGS[config.model.preprocessing])
+    return _count(dataclasses.astuple(config.model), config.train.freeze)
+
+
+@functools.cache
+def _count(fields: tuple, freeze: str) -> Parameters:
+    config = ModelConfig(*fields)
+    model = Segmentor(config, PREPROCESSINGS[config.preprocessing])
 
     def split(key, batch):
-        return split_frozen(model.init(key, batch)["params"], config.train.freeze)
+        return split_frozen(model.init(key, batch)["params"], freeze)
 
     learning, frozen = jax.eval_shape(split, jax.random.key(0), blank_batch(64))
     counts = [sum(leaf.size for leaf in leaves.values()) for leaves in (learning, frozen)]

@@ -1,0 +1,58 @@
+"""How a program ends that is not let come to its end: stopped from outside, its reader gone. Imports nothing heavy."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141
+"""Exit codes, as shells have them: 128 + the number of SIGINT, SIGTERM, SIGPIPE."""
+
+
+class Terminated(BaseException):
+    """The system, Slurm or Kubernetes asks the process to end (SIGTERM), and kills it soon after."""
+
+
+def run_quietly(program: Callable[[], int]) -> int:
+    """Runs a program; gives its exit code, and a line instead of a traceback where it is stopped from outside."""
+    try:
+        with _on_sigterm(_raise):
+            code = program()
+            sys.stdout.flush()  # here, and not at the exit, where a broken pipe would be told
+            return code
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command resumes", file=sys.stderr)
+        return INTERRUPTED
+    except Terminated:
+        print("terminated; the same command resumes", file=sys.stderr)
+        return TERMINATED
+    except BrokenPipeError:  # `guided_jax --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
+
+
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Within, SIGTERM is noted and nothing else; yields a function that tells whether it has come."""
+    came = threading.Event()
+    with _on_sigterm(lambda *_: came.set()):
+        yield came.is_set
+
+
+@contextlib.contextmanager
+def _on_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # only it may
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def _raise(*_: object) -> None:
+    raise Terminated
