@@ -5,9 +5,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_pipelines.datasets import record as record_module
-from data_pipelines.datasets.files import Lazy, natural_key, spread
+from data_pipelines.datasets.files import natural_key, spread
 from data_pipelines.datasets.record import (
     DatasetError,
+    Lazy,
     Record,
     RecordBuilder,
     Segment,
