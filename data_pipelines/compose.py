@@ -25,10 +25,12 @@ class CachedFeatures(NamedTuple):
     Attributes:
         store: holds them under `view_key`.
         shapes: for each bucket the shape [height, width, channels] of every map on that canvas.
+        sides: the height (or width) of every map of an image from its own; None where that is not known.
     """
 
     store: FeatureStore
     shapes: Mapping[Bucket, tuple[tuple[int, int, int], ...]]
+    sides: Callable[[int], Sequence[int]] | None = None
 
 
 class Canvas(NamedTuple):
@@ -120,8 +122,15 @@ def _picture(record: Record, view: View, canvas: Canvas) -> np.ndarray | tuple[n
     fits = len(maps) == len(shapes) and all(
         m.shape[0] <= s[0] and m.shape[1] <= s[1] and m.shape[2] == s[2] for m, s in zip(maps, shapes, strict=False)
     )
+    size = scaled_size(record.height, record.width, view.max_side)
+    if fits and canvas.features.sides is not None:
+        found, right = [m.shape[:2] for m in maps], list(zip(*map(canvas.features.sides, size), strict=True))
+        if found != right:
+            raise DatasetError(
+                f"{canvas.features.store.path(view_key(record, view))} holds maps of {found}, and {right} are those of "
+                f"{record.image_id!r} ({size[0]}x{size[1]}); delete it, and it is computed again"
+            )
     if not fits:
-        size = scaled_size(record.height, record.width, view.max_side)
         raise DatasetError(
             f"features of image {record.image_id!r} ({size[0]}x{size[1]}) have shapes {[m.shape for m in maps]}, which "
             f"do not fit the maps {list(shapes)} of the canvas {name_bucket(canvas.bucket)}: they are of another trunk"

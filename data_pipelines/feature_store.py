@@ -36,7 +36,7 @@ class FeatureStore:
         Raises:
             DatasetError: the store does not hold them, or the file is damaged.
         """
-        path = self._path(key)
+        path = self.path(key)
         try:
             stored = load(path.read_bytes())
         except FileNotFoundError:
@@ -62,7 +62,7 @@ class FeatureStore:
         for name, each in named.items():
             if not np.isfinite(each).all():
                 raise DatasetError(f"features of {key}: map {name} has values that float16 cannot hold")
-        path = self._path(key)
+        path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
         try:
@@ -76,9 +76,10 @@ class FeatureStore:
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that the store does not hold, in their order, each once."""
-        return [key for key in dict.fromkeys(keys) if not self._path(key).exists()]
+        return [key for key in dict.fromkeys(keys) if not self.path(key).exists()]
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """The file of a key."""
         return self.directory / key[:2] / f"{key}.safetensors"
 
 

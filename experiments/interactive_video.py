@@ -66,7 +66,12 @@ def evaluate(trained: Trained, config: Config, asked: Asked) -> dict[str, Any]:
     sources = parse_sources(asked.source)
     if len(sources) != 1:
         raise UserError(f"--source={asked.source}: one source was expected")
-    split = open_source(sources[0], Path(config.data.root), Path(config.data.prepared) / "datasets")
+    split = open_source(
+        sources[0],
+        Path(config.data.root),
+        Path(config.data.prepared) / "datasets",
+        skip_broken=config.data.skip_broken,
+    )
     videos = list_videos(split, every=asked.every, names=asked.videos)
     opened, warm, times, results = Session(trained.model, trained.params), set(), Times([], [], []), []
     for video in tqdm(videos, desc="videos", disable=None, leave=False):

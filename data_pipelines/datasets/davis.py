@@ -135,12 +135,12 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return files
 
 
-def is_binary(masks: list[Path]) -> bool:
+def is_binary(masks: list[Path | None]) -> bool:
     """Whether 255 is the only positive value in all masks of a clip."""
     values = np.zeros(256, bool)
     for mask in filter(None, masks):
         values |= np.bincount(read_labels(mask).ravel(), minlength=256) > 0
-    return values[UNKNOWN] and not values[1:UNKNOWN].any()
+    return bool(values[UNKNOWN] and not values[1:UNKNOWN].any())
 
 
 def read_frame(frame: Frame, *, binary: bool) -> Record:

@@ -235,7 +235,8 @@ def _colour_coding(colours: dict[int, np.ndarray], folder: Path, indexed: Path |
     if len(labels) >= UNKNOWN:
         raise DatasetError(
             f"the masks in {folder} have {len(labels)} colours, and at most 254 can be labels; "
-            "if their edges are smoothed or they are JPEGs, draw them anew as PNG without smoothing"
+            "if their edges are smoothed or they are JPEGs, draw them anew as PNG without smoothing; add :masks=alpha "
+            "to the source if the shapes are in an alpha channel"
         )
     counts = np.array([colours[label] for label in labels])
     rims = counts[:, 1] == 0
@@ -243,7 +244,8 @@ def _colour_coding(colours: dict[int, np.ndarray], folder: Path, indexed: Path |
     if reading != "labels" and rims.sum() > SOFT_VALUES and 2 * rims.sum() > len(labels) and small:
         raise DatasetError(
             f"the masks in {folder} have smoothed edges ({rims.sum()} of {len(labels)} colours line only rims); save "
-            "them anew without smoothing, as PNG, or add :masks=labels to the source if each colour is a label"
+            "them anew without smoothing, as PNG, or add :masks=labels to the source if each colour is a label, "
+            ":masks=alpha if the shapes are in the alpha channel"
         )
     logger.info("%s: %d colours -> %d labels", folder, len(colours), len(labels))
     return Coding(colours=tuple(labels), labels=tuple(range(1, len(labels) + 1)))

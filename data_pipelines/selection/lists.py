@@ -75,7 +75,7 @@ def check_listed_classes(listed: Iterable[Listed], splits: Iterable[Split]) -> N
     """Raises a DatasetError where a line is of a class that none of the data sets has."""
     most, name = max(((len(split.class_names), split.name) for split in splits), default=(0, ""))
     wrong = next((line for line in listed if line.class_id > most), None)
-    if wrong is not None:
+    if most and wrong is not None:
         raise DatasetError(f"'{wrong}' is of class {wrong.class_id}, and {name} has {most} classes, counted from 1")
 
 

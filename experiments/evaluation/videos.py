@@ -75,7 +75,12 @@ def open_videos(config: Config, choice: Choice) -> tuple[Split, list[Video]]:
     sources = parse_sources(choice.source)
     if len(sources) > 1:
         raise UserError(f"--source={choice.source}: one source was expected")
-    split = open_source(sources[0], Path(config.data.root), Path(config.data.prepared) / "datasets")
+    split = open_source(
+        sources[0],
+        Path(config.data.root),
+        Path(config.data.prepared) / "datasets",
+        skip_broken=config.data.skip_broken,
+    )
     return split, list_videos(split, choice.shots, every=choice.every, names=choice.names)
 
 
