@@ -63,6 +63,8 @@ class Davis(RecordBuilder):
         frames = [frame for clip in list_clips(self.path, listing) for frame in clip]
         remedy = REMEDY.format(path=self.path)
         check_listed((file for frame in frames for file in (frame.image, frame.mask) if file), listing, remedy)
+        if self.skip_broken:
+            frames = [frame for frame in frames if frame.mask is None or self.try_out(read_labels, frame.mask)]
         masks = {}
         for frame in frames:
             masks.setdefault(frame.video, []).append(frame.mask)

@@ -230,7 +230,9 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         shards = {_stored_name(split): self._shards(split) for split in self._chosen_splits()}
         metadata.update(skipped=list(self._skipped))
         if self._skipped:
-            logger.warning("%d broken files are left out: %s", len(self._skipped), "; ".join(self._skipped))
+            count = len(self._skipped)
+            many = "s are" if count > 1 else " is"
+            logger.warning("%d broken file%s left out: %s", count, many, "; ".join(self._skipped))
         return shards
 
     def try_out(self, make: Callable[[Any], Any], item: Any) -> bool:

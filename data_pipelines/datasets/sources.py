@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import logging
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -210,25 +211,28 @@ def open_source(source: Source, root: Path, data_dir: Path, *, skip_broken: bool
         check_build(directory)
         with damaged(directory):
             info = tfds.builder_from_directory(directory).info
-            whole = len(open_split(directory, split))
+            metadata, whole = info.metadata, len(open_split(directory, split))
+            content, segments, class_names = (metadata[key] for key in ("content", "segments", "class_names"))
         try:
             records = open_split(directory, split + bracket + cut)
         except (ValueError, AssertionError) as error:
             raise DatasetError(f"{source.split!r} is no slice of {split!r}; write for example {split}[:50%]") from error
-    metadata = info.metadata
     if len(records) <= 0:
         raise DatasetError(f"{name} holds no image of the {whole} of {split!r}; take a larger slice")
     if skipped := metadata.get("skipped"):
-        logger.warning("%s: %d broken files were left out when it was built, first: %s", name, len(skipped), skipped[0])
-    if source.unit == "instance" and not metadata["segments"]["instance"] and metadata["segments"]["class"]:
+        many = "s were" if len(skipped) > 1 else " was"
+        logger.warning(
+            "%s: %d broken file%s left out when it was built, first: %s", name, len(skipped), many, skipped[0]
+        )
+    if source.unit == "instance" and not segments["instance"] and segments["class"]:
         raise DatasetError(f"{name} has no instances, only class masks; write {name}:class")
-    if not any(metadata["segments"].values()):
+    if not any(segments.values()):
         raise DatasetError(f"{name}: no mask of its {whole} images shows anything but 0 (negative) and void")
-    if source.unit == "class" and not metadata["class_names"]:
+    if source.unit == "class" and not class_names:
         raise DatasetError(f"{name} has no classes; write {name}:instance")
-    version = f"{info.version}+{metadata['content'][:8]}"
+    version = f"{info.version}+{content[:8]}"
     records = Records(records, directory)
-    return Split(name, records, tuple(metadata["class_names"]), directory, version)
+    return Split(name, records, tuple(class_names), directory, version)
 
 
 def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home: Path, asked: dict[str, Any]) -> Path:
@@ -261,6 +265,8 @@ def _build(
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{data_dir} cannot be made, where the data set would be built: {error.strerror}") from error
+    if not os.access(data_dir, os.W_OK):
+        raise DatasetError(f"{data_dir} cannot be written to, where the data set would be built")
     with _lock(data_dir / "lock"):
         if (data_dir / leaf).is_dir():
             return
