@@ -15,7 +15,16 @@ from tqdm import tqdm
 
 from data_pipelines.datasets.sources import Split, open_source, parse_sources
 from data_pipelines.points import DENSE, name_count
-from data_pipelines.videos import Video, annotate_video, list_videos, name_annotations, read_frames
+from data_pipelines.videos import (
+    Phase,
+    Video,
+    annotate_video,
+    list_phases,
+    list_videos,
+    name_annotations,
+    of_phase,
+    read_frames,
+)
 from experiments.evaluation.video_files import check_predictions, read_prediction, write_masks
 from experiments.evaluation.video_scores import (
     RULES,
@@ -180,31 +189,36 @@ class Timer:
             config: with data and seed.
             choice: of annotations.
         """
-        max_side, way = config.data.max_side, len(video.objects) + 1
+        max_side = config.data.max_side
         annotation = annotate_video(
             split, video, choice.points, seed=config.seed, draws=choice.draws, max_side=max_side
         )
 
-        def guide(of: slice = slice(None)) -> VideoGuidance:
-            images = np.stack(list(read_frames(split, video, video.support, max_side=max_side)))
-            return model.guide(images, annotation[of], way=way)
+        def guide(phase: Phase, of: slice = slice(None)) -> VideoGuidance:
+            positions = video.support[: phase.annotated]
+            images = np.stack(list(read_frames(split, video, positions, max_side=max_side)))
+            return model.guide(images, of_phase(annotation[of], phase), way=phase.way)
 
-        with user_mistakes():
-            guidance = guide()
-        shapes = (guidance.canvas, annotation.shape[:2], way)
-        if shapes not in self._warm:
-            self._warm.add(shapes)
-            list(model.segment(guidance, [np.zeros((*guidance.size, 3), np.uint8)]))
-        started = time.perf_counter()
-        guidance = jax.block_until_ready(guide())
-        guided = time.perf_counter()
-        maps = list(model.segment(guidance, read_frames(split, video, max_side=max_side)))
-        done = time.perf_counter()
+        phases = list_phases(video)
+        maps, seconds, guide_seconds = [], 0.0, 0.0
+        for phase in phases:
+            with user_mistakes():
+                guidance = guide(phase)
+            shapes = (guidance.canvas, annotation.shape[0], phase.annotated, phase.way)
+            if shapes not in self._warm:
+                self._warm.add(shapes)
+                list(model.segment(guidance, [np.zeros((*guidance.size, 3), np.uint8)]))
+            started = time.perf_counter()
+            guidance = jax.block_until_ready(guide(phase))
+            guided = time.perf_counter()
+            maps += model.segment(guidance, read_frames(split, video, phase.frames, max_side=max_side))
+            seconds += time.perf_counter() - started
+            guide_seconds += guided - started
         self.frames += len(maps)
-        self.rows.append({"seconds": done - started, "guide_seconds": guided - started})
+        self.rows.append({"seconds": seconds, "guide_seconds": guide_seconds})
         if self.from_memory is None:
             self.from_memory = frames_per_second(
-                model, guide(slice(1)), next(read_frames(split, video, [0], max_side=max_side))
+                model, guide(phases[0], slice(1)), next(read_frames(split, video, [0], max_side=max_side))
             )
         return maps if not max_side else [_own_size(each, video) for each in maps]
 
@@ -249,6 +263,8 @@ def evaluate_masks(folder: Path, config: Config, choice: Choice) -> dict[str, An
     with user_mistakes():
         split, videos = open_videos(config, choice)
     check_predictions(folder, videos)
+    if not any(video.scored for video in videos):
+        raise UserError(f"--source={choice.source}: only annotated frames have a true mask, so no mask can be scored")
     scored, rows = {}, []
     for video in tqdm(videos, desc="videos", disable=None, leave=False):
         scored[video.name] = score_labels(
