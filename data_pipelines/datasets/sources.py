@@ -206,7 +206,8 @@ def open_source(source: Source, root: Path, data_dir: Path, *, skip_broken: bool
     directory = _find_build(builder_class, raw, split, home, asked)
     default = source.path == DATASETS[source.dataset].path
     options = "".join(f":{option}={value}" for option, value in source.options)
-    name = f"{source.dataset}{'' if default else '@' + quote_path(source.path)}:{source.split}{options}"
+    plain = f"{source.dataset}{'' if default else '@' + quote_path(source.path)}:{source.split}"
+    name = plain + options
     with _quiet():
         check_build(directory)
         with damaged(directory):
@@ -225,11 +226,11 @@ def open_source(source: Source, root: Path, data_dir: Path, *, skip_broken: bool
             "%s: %d broken file%s left out when it was built, first: %s", name, len(skipped), many, skipped[0]
         )
     if source.unit == "instance" and not segments["instance"] and segments["class"]:
-        raise DatasetError(f"{name} has no instances, only class masks; write {name}:class")
+        raise DatasetError(f"{name} has no instances, only class masks; write {plain}:class{options}")
     if not any(segments.values()):
         raise DatasetError(f"{name}: no mask of its {whole} images shows anything but 0 (negative) and void")
     if source.unit == "class" and not class_names:
-        raise DatasetError(f"{name} has no classes; write {name}:instance")
+        raise DatasetError(f"{name} has no classes; write {plain}:instance{options}")
     version = f"{info.version}+{content[:8]}"
     records = Records(records, directory)
     return Split(name, records, tuple(class_names), directory, version)

@@ -148,7 +148,11 @@ def test_errors(stills, figures):
         list_tasks(stills, "object")
     figures = figures._replace(records=[figures.records[0] | {"segments": {}}], name="empty")
     figures.records[0]["segments"] = {name: [] for name in ("class_id", "instance", "layer", "value", "area", "box")}
-    with pytest.raises(DatasetError, match="empty has no labelled regions"):
+    with pytest.raises(DatasetError, match=r"empty: no mask of its .* images shows anything but 0 and void"):
         list_tasks(figures, "class")
-    with pytest.raises(DatasetError, match=r"empty has no instances \(unit 'class' takes its class regions\)"):
+    with pytest.raises(DatasetError, match=r"empty: no mask of its .* images shows anything but 0 and void"):
         list_tasks(figures, "instance")
+    region = {"class_id": [1], "instance": [0], "layer": [0], "value": [1], "area": [5], "box": [[0, 0, 1, 5]]}
+    regions = figures._replace(records=[figures.records[0] | {"segments": region}], name="regions")
+    with pytest.raises(DatasetError, match=r"regions has no instances \(unit 'class' takes its class regions\)"):
+        list_tasks(regions, "instance")
