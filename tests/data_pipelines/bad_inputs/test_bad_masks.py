@@ -41,6 +41,11 @@ def bands(*values: int) -> np.ndarray:
     return np.repeat(np.array(values, np.uint8), SIDE // len(values))[:, None] * np.ones((1, SIDE), np.uint8)
 
 
+def ramp() -> np.ndarray:
+    """From black to white, over two thirds of the width."""
+    return np.tile(np.clip((np.arange(SIDE) - 3) * 15, 0, 255).astype(np.uint8), (SIDE, 1))
+
+
 def white_first(mask: np.ndarray) -> Image.Image:
     image = Image.fromarray(1 - mask)
     image.putpalette([255, 255, 255, 0, 0, 0])
@@ -113,6 +118,7 @@ AMBIGUOUS = [
     ("two broad greys", {"a.png": bands(0, 128, 255)}, "128 and 255 could be two labels, or an object and what is unk"),
     ("grey or white object", {"a.png": disc(0, 128), "b.png": disc()}, "128 and 255 could be two labels"),
     ("a thin label beside 255", {"a.png": rim(disc(), 1)}, "1 value: 1 only line rims"),
+    ("a ramp", {"a.png": ramp()}, "the values between cover too much to be the rims of an object"),
     ("labels as JPEG", {"a.jpg": bands(0, 80, 160, 240)}, r"JPEG \(a.jpg\) does not keep labels"),
 ]
 

@@ -1,6 +1,7 @@
 """Numbers, names and features at the border of the data: SBD's maps, files of class names, names of files, slices."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -164,6 +165,7 @@ def test_long_names_fit_a_file_system_and_stay_apart(tmp_path, name):
     assert len(set(paths)) == 3
     for path in paths:
         assert all(len(part.encode()) <= 255 for part in path.relative_to(tmp_path).parts)
+        assert not re.search("%(?![0-9A-F]{2})", path.name)  # no letter is cut apart
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
 
