@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from data_pipelines.compose import place
+from data_pipelines.canvas import pad_to_canvas
 from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.feature_store import FeatureStore
 from data_pipelines.views import View, view_key
@@ -153,7 +153,7 @@ def test_features_of_an_image_and_of_its_mirror_image(opened, tmp_path):
     encode = jax.jit(partial(experiment.model.apply, method="trunk_maps"))
     for mirrored, shown in ((False, image), (True, image[:, ::-1])):
         stored = FeatureStore(trunk).read(view_key(record, View(0, mirrored)))
-        expected = encode({"params": params}, place(np.ascontiguousarray(shown), (96, 96), 0)[None], size)
+        expected = encode({"params": params}, pad_to_canvas(np.ascontiguousarray(shown), (96, 96), 0)[None], size)
         assert len(stored) == len(expected)
         for one, two in zip(stored, expected, strict=True):
             np.testing.assert_allclose(one, two[0], rtol=1e-3, atol=1e-4 * np.abs(two).max())
