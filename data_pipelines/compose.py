@@ -25,10 +25,12 @@ class CachedFeatures(NamedTuple):
     Attributes:
         store: holds them under `view_key`.
         shapes: for each canvas the shape [height, width, channels] of every map on that canvas.
+        sides: the height (or width) of every map of an image from its own; None where that is not known.
     """
 
     store: FeatureStore
     shapes: Mapping[Canvas, tuple[tuple[int, int, int], ...]]
+    sides: Callable[[int], Sequence[int]] | None = None
 
 
 class Shown(NamedTuple):
@@ -110,8 +112,15 @@ def _picture(
     fits = len(maps) == len(shapes) and all(
         m.shape[0] <= s[0] and m.shape[1] <= s[1] and m.shape[2] == s[2] for m, s in zip(maps, shapes, strict=False)
     )
+    size = scaled_size(record.height, record.width, view.max_side)
+    if fits and features.sides is not None:
+        found, right = [m.shape[:2] for m in maps], list(zip(*map(features.sides, size), strict=True))
+        if found != right:
+            raise DatasetError(
+                f"{features.store.path(view_key(record, view))} holds maps of {found}, and {right} are those of "
+                f"{record.image_id!r} ({size[0]}x{size[1]}); delete it, and it is computed again"
+            )
     if not fits:
-        size = scaled_size(record.height, record.width, view.max_side)
         raise DatasetError(
             f"features of image {record.image_id!r} ({size[0]}x{size[1]}) have shapes {[m.shape for m in maps]}, which "
             f"do not fit the maps {list(shapes)} of the canvas {name_canvas(canvas)}: they are of another trunk"

@@ -96,8 +96,9 @@ def list_tasks(split: Split, unit: str, *, min_area: int = 0) -> Tasks:
         tasks = _scan(split, unit)
         _write_cache(cache, tasks, len(split.records))
     if not count_tasks(tasks):
-        kind = "instances (unit 'class' takes its class regions)" if unit == "instance" else "labelled regions"
-        raise DatasetError(f"{split.name} has no {kind}")
+        if unit == "instance" and count_tasks(_scan(split, "class")):
+            raise DatasetError(f"{split.name} has no instances (unit 'class' takes its class regions)")
+        raise DatasetError(f"{split.name}: no mask of its {len(split.records)} images shows anything but 0 and void")
     kept = select_tasks(tasks, tasks.area >= min_area)
     if not count_tasks(kept):
         raise DatasetError(f"{split.name}: min_area={min_area} leaves none of {count_tasks(tasks)} tasks; lower it")

@@ -1,5 +1,6 @@
 """Videos of a split: their frames in order of time, which of them are annotated, and which are scored."""
 
+import itertools
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,9 +31,11 @@ class Video(NamedTuple):
         frames: names of the frames' files, without suffix.
         height: in pixels.
         width: in pixels.
-        objects: ids, in the masks, of the labels 1, 2, ...: those of the first annotated frame.
-        support: positions of the annotated frames.
-        scored: positions of the frames to score.
+        objects: ids, in the masks, of the labels 1, 2, ...: by their start, then by id.
+        starts: position of the frame where each of them is first annotated; it is neither segmented nor scored before.
+        shots: how many frames are annotated from the beginning, with all that they show.
+        support: positions of these frames, then of those where an object starts later, annotated with that alone.
+        scored: positions of the frames to score; none where only the annotated frames have a mask.
     """
 
     name: str
@@ -41,8 +44,49 @@ class Video(NamedTuple):
     height: int
     width: int
     objects: tuple[int, ...]
+    starts: tuple[int, ...]
+    shots: int
     support: tuple[int, ...]
     scored: tuple[int, ...]
+
+
+class Phase(NamedTuple):
+    """Frames of a video through which the same objects are followed.
+
+    Attributes:
+        frames: their positions.
+        way: labels, the negative one included.
+        annotated: how many of the video's annotated frames there are so far.
+    """
+
+    frames: range
+    way: int
+    annotated: int
+
+
+def list_phases(video: Video) -> list[Phase]:
+    """The phases of a video, in order of time: a new one begins where an object starts, as in YouTube-VOS."""
+    first = video.support[0]
+    bounds = [0, *sorted({start for start in video.starts if start > first}), len(video.rows)]
+    return [
+        Phase(
+            range(begin, end),
+            1 + sum(start <= max(begin, first) for start in video.starts),
+            video.shots + sum(position <= begin for position in video.support[video.shots :]),
+        )
+        for begin, end in itertools.pairwise(bounds)
+    ]
+
+
+def of_phase(annotation: UInt8[np.ndarray, "a s h w"], phase: Phase) -> UInt8[np.ndarray, "a s2 h w"]:
+    """What is annotated of a video in a phase: the frames so far, and the objects that have started."""
+    known = annotation[:, : phase.annotated]
+    return np.where(known < phase.way, known, np.uint8(UNKNOWN))
+
+
+def scored_frames(video: Video, label: int) -> tuple[int, ...]:
+    """Positions of the frames in which an object, by its label, is scored: those after its start."""
+    return tuple(position for position in video.scored if position > video.starts[label - 1])
 
 
 def list_videos(split: Split, shots: int = 1, *, every: int = 1, names: Sequence[str] = ()) -> list[Video]:
@@ -50,7 +94,8 @@ def list_videos(split: Split, shots: int = 1, *, every: int = 1, names: Sequence
 
     The first `shots` frames that show an object are annotated. All other frames after the first of these that have a
     mask are scored, but the last one: with one shot the frames 2 to N - 1, DAVIS's rule. A frame without a mask is all
-    void, and not scored.
+    void, and not scored. An object that comes later starts where it first shows, is annotated in that frame, and scored
+    from the next one on (YouTube-VOS).
 
     Args:
         split: of clips.
@@ -92,16 +137,22 @@ def _describe(split: Split, name: str, rows: list[int], shots: int) -> Video:
     if len(shown) < shots:
         raise DatasetError(f"{split.name}: the video {name} shows an object in {len(shown)} frames, not in {shots}")
     support = tuple(shown[:shots])
-    objects = sorted({segment.value for segment in records[support[0]].segments})
+    starts: dict[int, int] = {}
+    for position in shown:
+        for segment in records[position].segments:
+            starts.setdefault(segment.value, position)
+    objects = sorted(starts, key=lambda value: (starts[value], value))
+    late = sorted({start for start in starts.values() if start not in support})
     masked = [i for i in range(support[0] + 1, len(records)) if _has_mask(records[i])]
     scored = tuple(i for i in masked[:-1] if i not in support)
-    if not scored:
+    if not scored and not set(masked) <= set(support):
         raise DatasetError(
             f"{split.name}: the video {name} has {len(masked) + 1} frames with a mask, and none is left to score: the "
             f"annotated ones ({shots}) and the last one never are"
         )
     stems = tuple(record.image_id.rsplit("/", 1)[-1] for record in records)
-    return Video(name, tuple(rows), stems, *size, tuple(objects), support, scored)
+    begun = tuple(starts[value] for value in objects)
+    return Video(name, tuple(rows), stems, *size, tuple(objects), begun, shots, (*support, *late), scored)
 
 
 def _has_mask(record: Record) -> bool:
@@ -109,16 +160,22 @@ def _has_mask(record: Record) -> bool:
 
 
 def read_truth(split: Split, video: Video, position: int) -> UInt8[np.ndarray, "h w"]:
-    """True labels of a frame: 0 negative, 1 to K the video's objects, 255 void; objects that came later are 0."""
-    return _labels(split, video, position, 0)
-
-
-def _labels(split: Split, video: Video, position: int, others: int) -> UInt8[np.ndarray, "h w"]:
+    """True labels of a frame: 0 negative, 1 to K the video's objects, 255 void."""
     layer = decode_layer(to_record(split.records[video.rows[position]]).layers[0])
-    table = np.full(256, others, np.uint8)
-    table[[0, UNKNOWN]] = 0, UNKNOWN
+    table = np.zeros(256, np.uint8)
+    table[UNKNOWN] = UNKNOWN
     table[list(video.objects)] = np.arange(1, len(video.objects) + 1)
     return table[layer]
+
+
+def _given(split: Split, video: Video, shot: int) -> UInt8[np.ndarray, "h w"]:
+    """What is known of an annotated frame: all of it, or only the objects that start there."""
+    position = video.support[shot]
+    labels = read_truth(split, video, position)
+    if shot < video.shots:
+        return labels
+    begun = [label for label, start in enumerate(video.starts, start=1) if start == position]
+    return np.where(np.isin(labels, begun), labels, np.uint8(UNKNOWN))
 
 
 def annotate_video(
@@ -127,7 +184,7 @@ def annotate_video(
     """Annotations of a video's annotated frames: each count of points under each draw, counts first.
 
     The points follow from (seed, name of the video, frame, draw) alone; smaller counts are subsets of larger ones. A
-    label with fewer pixels has every one annotated. Objects that the first annotated frame lacks are unknown.
+    label with fewer pixels has every one annotated. What a phase may know of it: `of_phase`.
 
     Args:
         split: where the records are.
@@ -140,7 +197,7 @@ def annotate_video(
     Returns:
         [A, S, h, w] in the order of `name_annotations`; 255 where unannotated.
     """
-    targets = [scale_labels(_labels(split, video, position, UNKNOWN), max_side) for position in video.support]
+    targets = [scale_labels(_given(split, video, shot), max_side) for shot in range(len(video.support))]
     key = zlib.crc32(video.name.encode())
     drawn = []
     for draw in range(draws):

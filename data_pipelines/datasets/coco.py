@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import json
 import warnings
-from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,8 +10,18 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco_mask
 
-from data_pipelines.datasets.files import Lazy, check_listed, image_size, require, spread
-from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, Segment, encode_layer, find_segments
+from data_pipelines.datasets.coco_checks import Checked, check_content, read_json
+from data_pipelines.datasets.files import check_listed, require, spread
+from data_pipelines.datasets.images import read_image
+from data_pipelines.datasets.record import (
+    DatasetError,
+    Lazy,
+    Record,
+    RecordBuilder,
+    Segment,
+    encode_layer,
+    find_segments,
+)
 from guided_jax.episode import UNKNOWN
 
 REMEDY = (
@@ -52,8 +60,9 @@ class CocoInstances(RecordBuilder):
     name = "coco_instances"
 
     def _class_names(self) -> list[str]:
-        categories = [self._annotations(split)["categories"] for split in self._chosen_splits()]
-        names = [[category["name"] for category in sorted(each, key=lambda c: c["id"])] for each in categories]
+        names = [
+            [category["name"] for category in self._annotations(split).categories] for split in self._chosen_splits()
+        ]
         if any(each != names[0] for each in names):
             raise DatasetError(f"the files in {self.path / 'annotations'} differ in their categories; build them apart")
         return names[0]
@@ -68,16 +77,15 @@ class CocoInstances(RecordBuilder):
 
     def _records(self, split: str) -> Lazy:
         content = self._annotations(split)
-        ids = sorted(category["id"] for category in content["categories"])
-        class_of = {category: number for number, category in enumerate(ids, start=1)}
-        annotations = defaultdict(list)
-        for annotation in content["annotations"]:
-            annotations[annotation["image_id"]].append(annotation)
+        class_of = {category["id"]: number for number, category in enumerate(content.categories, start=1)}
+        annotations = content.annotations
         images = {
-            image["file_name"]: image
-            for image in content["images"]
-            if any(not annotation.get("iscrowd") for annotation in annotations[image["id"]])
+            name: image
+            for name, image in content.images.items()
+            if any(not annotation.get("iscrowd") for annotation in annotations.get(image["id"], ()))
         }
+        for message in content.broken:
+            self.skip(message)
         folder = require(self.path / split, REMEDY.format(path=self.path))
         check_listed((folder / name for name in images), self._file(split), REMEDY.format(path=self.path))
 
@@ -93,22 +101,14 @@ class CocoInstances(RecordBuilder):
         return self.path / "annotations" / f"instances_{split}.json"
 
     @functools.cached_property
-    def _loaded(self) -> dict[str, dict]:
+    def _loaded(self) -> dict[str, Checked]:
         return {}
 
-    def _annotations(self, split: str) -> dict:
+    def _annotations(self, split: str) -> Checked:
         if split not in self._loaded:
-            self._loaded[split] = self._read(split)
+            file = self._file(split)
+            self._loaded[split] = check_content(read_json(file), file, self.path / split, skip_broken=self.skip_broken)
         return self._loaded[split]
-
-    def _read(self, split: str) -> dict:
-        try:
-            content = json.loads(self._file(split).read_bytes())
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{self._file(split)} is not whole: {error}; unpack it again") from error
-        if not {"images", "annotations", "categories"} <= content.keys():
-            raise DatasetError(f"{self._file(split)} is not an instance file of COCO")
-        return content
 
 
 def read_coco(folder: Path, entry: dict, annotations: list[dict], class_of: dict[int, int]) -> Record:
@@ -121,8 +121,7 @@ def read_coco(folder: Path, entry: dict, annotations: list[dict], class_of: dict
         class_of: class id of each COCO category id.
     """
     path = folder / entry["file_name"]
-    image = path.read_bytes()
-    height, width = image_size(image, str(path))
+    image, (height, width) = read_image(path)
     if (height, width) != (entry["height"], entry["width"]):
         raise DatasetError(
             f"{path} is {width} x {height} pixels, but its annotations are for {entry['width']} x {entry['height']}"

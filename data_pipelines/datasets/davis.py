@@ -8,17 +8,18 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines.datasets.files import (
-    Lazy,
     check_listed,
     check_same_size,
     find_lists,
-    image_size,
+    is_hidden,
     natural_key,
     read_labels,
     read_list,
     require,
 )
-from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.images import read_image
+from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.safe_paths import join
 from guided_jax.episode import UNKNOWN
 
 REMEDY = (
@@ -26,15 +27,16 @@ REMEDY = (
     "{path} holds JPEGImages/480p, Annotations/480p and ImageSets"
 )
 YEARS = ("2016", "2017")
+FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class Frame(NamedTuple):
-    """One frame of a clip, as files."""
+    """One frame of a clip, as files; the mask is None in a clip of which the first frame alone is annotated."""
 
     video: str
     number: int
     image: Path
-    mask: Path
+    mask: Path | None
 
 
 class Davis(RecordBuilder):
@@ -43,7 +45,8 @@ class Davis(RecordBuilder):
     The path is the folder `DAVIS`. Splits are the lists of `ImageSets/2016` and `ImageSets/2017`, named with their
     year (`train2016`, `val2017`); `train` and `val` mean those of 2017 where there are any, else of 2016. A line
     names a clip (2017), or an image and its mask (2016). Where 255 is the only positive value in all masks
-    of a clip, as in 2016, it is object 1; else it is void.
+    of a clip, as in 2016, it is object 1; else it is void. Where the first frame alone has a mask, all others
+    are void.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -59,7 +62,9 @@ class Davis(RecordBuilder):
         listing = self._lists()[split]
         frames = [frame for clip in list_clips(self.path, listing) for frame in clip]
         remedy = REMEDY.format(path=self.path)
-        check_listed((file for frame in frames for file in (frame.image, frame.mask)), listing, remedy)
+        check_listed((file for frame in frames for file in (frame.image, frame.mask) if file), listing, remedy)
+        if self.skip_broken:
+            frames = [frame for frame in frames if frame.mask is None or self.try_out(read_labels, frame.mask)]
         masks = {}
         for frame in frames:
             masks.setdefault(frame.video, []).append(frame.mask)
@@ -91,11 +96,13 @@ def list_clips(root: Path, listing: Path) -> list[list[Frame]]:
         image, *rest = line.split()
         if rest:
             video = PurePosixPath(image).parent.name
-            clips.setdefault(video, []).append((root / image.lstrip("/"), root / rest[0].lstrip("/")))
+            if len(rest) > 1:
+                raise DatasetError(f"{listing}: {line!r} is neither a clip nor the paths of an image and its mask")
+            clips.setdefault(video, []).append((join(root, image.lstrip("/")), join(root, rest[0].lstrip("/"))))
         else:
-            folder = require(root / "JPEGImages" / "480p" / image, REMEDY.format(path=root))
+            folder = require(join(root / "JPEGImages" / "480p", image), REMEDY.format(path=root))
             masks = root / "Annotations" / "480p" / image
-            clips[image] = [(file, masks / f"{file.stem}.png") for file in folder.glob("*.jpg")]
+            clips[image] = _pair_frames(image, folder, masks)
     return [
         [
             Frame(video, number, *files)
@@ -105,12 +112,37 @@ def list_clips(root: Path, listing: Path) -> list[list[Frame]]:
     ]
 
 
-def is_binary(masks: list[Path]) -> bool:
+def _pair_frames(clip: str, folder: Path, masks: Path) -> list[tuple[Path, Path | None]]:
+    """The frames of a clip with their masks; None where the first frame alone is annotated, as in test-dev."""
+    frames = _by_stem(folder, FRAME_SUFFIXES)
+    drawn = _by_stem(masks, (".png",)) if masks.is_dir() else {}
+    if not frames:
+        raise DatasetError(f"{folder} holds no frame ({', '.join(FRAME_SUFFIXES)}); or take {clip} off the list")
+    if lonely := sorted(drawn.keys() - frames.keys()):
+        first = drawn[lonely[0]]
+        raise DatasetError(f"{first} has no frame in {folder}; {len(lonely)} of {len(drawn)} masks have none")
+    first = min(frames, key=natural_key)
+    if len(frames) > 1 and list(drawn) == [first]:
+        return [(file, drawn.get(name)) for name, file in frames.items()]
+    return [(file, drawn.get(name, masks / f"{name}.png")) for name, file in frames.items()]
+
+
+def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    files = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in suffixes and not is_hidden(Path(file.name)):
+            if file.stem in files:
+                raise DatasetError(f"{files[file.stem]} and {file} have the same name; remove one of them")
+            files[file.stem] = file
+    return files
+
+
+def is_binary(masks: list[Path | None]) -> bool:
     """Whether 255 is the only positive value in all masks of a clip."""
     values = np.zeros(256, bool)
-    for mask in masks:
+    for mask in filter(None, masks):
         values |= np.bincount(read_labels(mask).ravel(), minlength=256) > 0
-    return values[UNKNOWN] and not values[1:UNKNOWN].any()
+    return bool(values[UNKNOWN] and not values[1:UNKNOWN].any())
 
 
 def read_frame(frame: Frame, *, binary: bool) -> Record:
@@ -120,11 +152,11 @@ def read_frame(frame: Frame, *, binary: bool) -> Record:
         frame: its files.
         binary: whether 255 stands for object 1, and not for void.
     """
-    image = frame.image.read_bytes()
-    size = image_size(image, str(frame.image))
-    layer = read_labels(frame.mask)
-    check_same_size(frame.image, size, frame.mask, layer.shape)
-    if binary:
+    image, size = read_image(frame.image)
+    layer = np.full(size, UNKNOWN, np.uint8) if frame.mask is None else read_labels(frame.mask)
+    if frame.mask is not None:
+        check_same_size(frame.image, size, frame.mask, layer.shape)
+    if binary and frame.mask is not None:
         layer = (layer == UNKNOWN).astype(np.uint8)
     segments = find_segments(layer, 0, dict.fromkeys(range(1, UNKNOWN), 0), instances=True)
     return Record(

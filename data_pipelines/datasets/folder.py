@@ -1,15 +1,20 @@
 """A folder of yours: images or frames, with masks beside them."""
 
+import functools
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.datasets.files import Lazy, check_same_size, image_size, natural_key, require, spread
+from data_pipelines.datasets.class_names import find_names_file, read_class_names
+from data_pipelines.datasets.files import check_same_size, is_hidden, natural_key, require, spread
+from data_pipelines.datasets.images import read_image, turn_upright
 from data_pipelines.datasets.masks import Coding, read_coded, survey
-from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.orientation import survey_orientation
+from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
 from guided_jax.episode import UNKNOWN
 
 logger = logging.getLogger(__name__)
@@ -43,6 +48,22 @@ class Item(NamedTuple):
     mask: Path | None
 
 
+class Reading(NamedTuple):
+    """How the files of a folder are to be understood.
+
+    Attributes:
+        coding: of the masks.
+        turned: images that are stored turned, with their EXIF orientation.
+        groups: class id of each folder that means a class.
+        classed: whether labels are classes.
+    """
+
+    coding: Coding
+    turned: dict[Path, int]
+    groups: dict[str, int]
+    classed: bool
+
+
 class ImageFolder(RecordBuilder):
     """A folder of images and masks; its only split is `all`.
 
@@ -51,13 +72,35 @@ class ImageFolder(RecordBuilder):
     may lie in one folder, too, where images are JPEG and masks PNG: `CLASS/1.jpg` and `CLASS/1.png`, as in FSS-1000. A
     mask has the name of its image, whatever their suffixes, in the same sub-folder if there are any. Images
     without a mask are left out. How masks are read: `masks.survey`. Every label is an instance of its image.
+
+    Where a file of names lies beside the masks (`class_names`), and where the unit is 'class', a label is a class, too:
+    the same in every image. Options of the source: `masks` (see `masks.READINGS`), and `exif`, upright or stored, how
+    masks lie on images that an EXIF tag turns (found out by `orientation.survey_orientation`).
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     name = "image_folder"
 
     def _class_names(self) -> list[str]:
-        return [group for group, *_ in find_groups(self.path) if group]
+        groups = find_groups(self.path)
+        if any(group for group, *_ in groups):
+            return [group for group, *_ in groups if group]
+        coding = self._reading.coding
+        names = self._names_file()
+        if names is not None:
+            listed = read_class_names(names, coding.labels or (1,))
+            logger.info("%s: names of %d classes, first %s", names, len(listed), listed[0])
+            return listed
+        if len(coding.labels) < 2:
+            return []
+        if self.unit != "class":
+            logger.info(
+                "%s: each label is an instance of its image; with the unit :class, a class of its own", self.path
+            )
+            return []
+        if coding.colours:
+            return [f"#{colour:06x}" for colour in coding.colours]
+        return [str(value) for value in range(1, max(coding.labels) + 1)]
 
     def _split_names(self) -> list[str]:
         find_groups(self.path)
@@ -65,25 +108,55 @@ class ImageFolder(RecordBuilder):
 
     def _records(self, split: str) -> Lazy:
         del split
-        items = self._items()
-        coding = survey([item.mask for item in items if item.mask])
-        return Lazy(items, lambda item: self._read(item, coding))
+        reading = self._reading
+        return Lazy(self._readable(), lambda item: self._read(item, reading))
 
     def _inputs(self, split: str) -> list[Path]:
         del split
         folders = [folder for _, *pair in find_groups(self.path) for folder in dict.fromkeys(pair)]
-        return [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+        files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+        names = self._names_file()
+        return files if names is None or names in files else [*files, names]
+
+    @functools.cached_property
+    def _reading(self) -> Reading:
+        items = self._readable()
+        names = [group for group, *_ in find_groups(self.path) if group]
+        return Reading(
+            survey([item.mask for item in items if item.mask], self.options.get("masks", ""), self.path),
+            survey_orientation(((item.image, item.mask) for item in items), self.options.get("exif", "")),
+            {group: number for number, group in enumerate(names, start=1)},
+            self.unit == "class" or self._names_file() is not None,
+        )
+
+    @functools.cached_property
+    def _found(self) -> list[Item]:
+        return self._items()
+
+    def _readable(self) -> list[Item]:
+        """The items whose files can be opened; all of them, unless broken ones may be skipped."""
+        return self._found if not self.skip_broken else [item for item in self._found if self.try_out(_open, item)]
+
+    def _names_file(self) -> Path | None:
+        groups = find_groups(self.path)
+        if any(group for group, *_ in groups):
+            return None
+        return find_names_file(list(dict.fromkeys((self.path, *(masks for *_, masks in groups)))))
 
     def _items(self) -> list[Item]:
         items = [item for group in find_groups(self.path) for item in list_items(*group)]
+        if not any(item.mask for item in items):
+            raise DatasetError(f"{self.path}: no image has a mask of its name; a mask is called as its image")
         masked = {item.name: item for item in items if item.mask}
         if len(masked) < len(items):
             logger.warning("%s: %d images have no mask and are left out", self.path, len(items) - len(masked))
         return [masked[name] for name in spread(masked)]
 
-    def _read(self, item: Item, coding: Coding) -> Record:
-        class_id = self._class_names().index(item.group) + 1 if item.group else 0
-        return read_item(item, coding, class_id=class_id, video="", frame=0)
+    def _read(self, item: Item, reading: Reading) -> Record:
+        classes = dict.fromkeys(range(1, UNKNOWN), reading.groups.get(item.group, 0))
+        if reading.classed and not reading.groups:
+            classes = {value: value for value in range(1, UNKNOWN)}
+        return read_item(item, reading, classes=classes, video="", frame=0)
 
 
 class FrameFolder(ImageFolder):
@@ -103,11 +176,10 @@ class FrameFolder(ImageFolder):
         items = [item for group in find_groups(self.path) for item in list_items(*group)]
         return sorted(items, key=lambda item: natural_key(item.name))
 
-    def _read(self, item: Item, coding: Coding) -> Record:
+    def _read(self, item: Item, reading: Reading) -> Record:
         clip = str(Path(item.name).parent)
-        return read_item(
-            item, coding, class_id=0, video=self.path.resolve().name if clip == "." else clip, frame=item.frame
-        )
+        video = self.path.resolve().name if clip == "." else clip
+        return read_item(item, reading, classes=dict.fromkeys(range(1, UNKNOWN), 0), video=video, frame=item.frame)
 
 
 def find_groups(root: Path) -> list[tuple[str, Path, Path]]:
@@ -116,7 +188,7 @@ def find_groups(root: Path) -> list[tuple[str, Path, Path]]:
     pair = _find_pair(root)
     if pair:
         return [("", *pair)]
-    folders = sorted((folder for folder in root.iterdir() if folder.is_dir()), key=lambda folder: folder.name)
+    folders = sorted((folder for folder in _visible(root) if folder.is_dir()), key=lambda folder: folder.name)
     pairs = [(folder.name, *pair) for folder in folders if (pair := _find_pair(folder))]
     if not pairs:
         raise DatasetError(
@@ -145,30 +217,43 @@ def list_items(group: str, images: Path, masks: Path) -> list[Item]:
     return items
 
 
-def read_item(item: Item, coding: Coding, *, class_id: int, video: str, frame: int) -> Record:
+def read_item(item: Item, reading: Reading, *, classes: dict[int, int], video: str, frame: int) -> Record:
     """Reads one image; without a mask, all of it is void."""
-    image = item.image.read_bytes()
-    size = image_size(image, str(item.image))
-    layer = read_coded(item.mask, coding) if item.mask else np.full(size, UNKNOWN, np.uint8)
+    image, size = read_image(item.image)
+    orientation = reading.turned.get(item.image)
+    if orientation:
+        image = turn_upright(image, orientation)
+        size = size[::-1] if orientation >= 5 else size
+    layer = read_coded(item.mask, reading.coding) if item.mask else np.full(size, UNKNOWN, np.uint8)
     if item.mask:
         check_same_size(item.image, size, item.mask, layer.shape)
-    segments = find_segments(layer, 0, dict.fromkeys(range(1, UNKNOWN), class_id), instances=True)
+    segments = find_segments(layer, 0, classes, instances=True)
     return Record(item.name, video, frame, *size, image, (encode_layer(layer),), tuple(segments))
 
 
+def _open(item: Item) -> None:
+    read_image(item.image)
+    if item.mask:
+        read_image(item.mask)
+
+
 def _find_pair(folder: Path) -> tuple[Path, Path] | None:
-    inside = {child.name.lower(): child for child in folder.iterdir() if child.is_dir()}
+    inside = {child.name.lower(): child for child in _visible(folder) if child.is_dir()}
     found = [next((inside[name] for name in names if name in inside), None) for names in (IMAGE_FOLDERS, MASK_FOLDERS)]
     if all(found):
         return tuple(found)
-    lossy, lossless = ({p.stem for p in folder.iterdir() if p.suffix.lower() in each} for each in (LOSSY, LOSSLESS))
+    lossy, lossless = ({p.stem for p in _visible(folder) if p.suffix.lower() in each} for each in (LOSSY, LOSSLESS))
     return (folder, folder) if lossy & lossless else None
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (child for child in folder.iterdir() if not is_hidden(Path(child.name)))
 
 
 def _by_name(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     files = {}
     for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in suffixes or file.name.startswith("."):
+        if file.suffix.lower() not in suffixes or is_hidden(file.relative_to(folder)):
             continue
         name = file.relative_to(folder).with_suffix("").as_posix()
         if name in files:

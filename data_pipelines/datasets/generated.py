@@ -17,8 +17,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float, UInt8
 from numpy.random import Generator, SeedSequence, default_rng
 
-from data_pipelines.datasets.files import Lazy
-from data_pipelines.datasets.record import Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.record import Lazy, Record, RecordBuilder, encode_layer, find_segments
 
 SIZE = 96
 """Height and width of a generated image in pixels."""

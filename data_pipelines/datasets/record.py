@@ -9,10 +9,13 @@ without decoding a mask.
 import functools
 import hashlib
 import itertools
+import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +25,8 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from guided_jax.episode import UNKNOWN
+
+logger = logging.getLogger(__name__)
 
 
 class DatasetError(Exception):
@@ -60,7 +65,7 @@ class Record:
         frame: number of the frame in its clip, from 0.
         height: in pixels.
         width: in pixels.
-        image: the file's own bytes (JPEG or PNG), never encoded again.
+        image: the file's own bytes (JPEG or PNG), encoded again only where an EXIF tag turns it.
         layers: label maps, each a one-channel PNG: 0 negative, 255 void.
         segments: every region of the image.
     """
@@ -73,6 +78,25 @@ class Record:
     image: bytes
     layers: tuple[bytes, ...]
     segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Records of known number, each made when its turn comes.
+
+    Attributes:
+        items: one entry a record, whatever `make` needs.
+        make: turns an item into its record.
+    """
+
+    items: Sequence[Any]
+    make: Callable[[Any], Record]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self.make, self.items)
 
 
 def decode_image(encoded: bytes) -> UInt8[np.ndarray, "h w 3"]:
@@ -133,15 +157,29 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     Args:
         path: folder of the original files.
         only: the one split to build; None builds every split that there is.
+        unit: what a task will be, where that says how the files are to be read.
+        options: of the source, by name; a builder says which it knows.
+        skip_broken: leaves out images that cannot be read, and lists them in the metadata as `skipped`.
         **kwargs: of the tfds builder: `data_dir`.
     """
 
     # tfds looks beside the code for checksums of downloads, and needs importlib_resources (undeclared) to do so.
     code_path = None
 
-    def __init__(self, *, path: Path | str = "", only: str | None = None, **kwargs):
+    def __init__(
+        self,
+        *,
+        path: Path | str = "",
+        only: str | None = None,
+        unit: str = "",
+        options: Mapping[str, str] = MappingProxyType({}),
+        skip_broken: bool = False,
+        **kwargs,
+    ):
         self.path = Path(path)
         self._only = only
+        self.unit, self.options, self.skip_broken = unit, dict(options), skip_broken
+        self._skipped: dict[str, None] = {}
         kwargs.setdefault("file_format", "array_record")
         super().__init__(**kwargs)
 
@@ -189,7 +227,32 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         del dl_manager  # nothing is downloaded
         metadata = self.info.metadata
         metadata.update(class_names=self._class_names(), segments={"class": 0, "instance": 0}, content="")
-        return {_stored_name(split): self._shards(split) for split in self._chosen_splits()}
+        shards = {_stored_name(split): self._shards(split) for split in self._chosen_splits()}
+        metadata.update(skipped=list(self._skipped))
+        if self._skipped:
+            count = len(self._skipped)
+            many = "s are" if count > 1 else " is"
+            logger.warning("%d broken file%s left out: %s", count, many, "; ".join(self._skipped))
+        return shards
+
+    def try_out(self, make: Callable[[Any], Any], item: Any) -> bool:
+        """Whether an item can be made into something; if not, it is noted as skipped, where that is allowed.
+
+        Raises:
+            DatasetError: it cannot, and nothing may be skipped.
+        """
+        try:
+            make(item)
+        except DatasetError as error:
+            if not self.skip_broken:
+                raise
+            self.skip(str(error))
+            return False
+        return True
+
+    def skip(self, message: str) -> None:
+        """Notes what is wrong with a file that is left out."""
+        self._skipped[message] = None
 
     def _chosen_splits(self) -> list[str]:
         names = self._split_names()
@@ -201,6 +264,11 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     def _shards(self, split: str) -> list[Callable[[], Iterator]]:
         records = self._records(split)
+        if self.skip_broken and isinstance(records, Lazy):  # tried beforehand, for tfds needs the number of records
+            kept = [item for item in records.items if self.try_out(records.make, item)]
+            if not kept:
+                raise DatasetError(f"{self.path}: none of the {len(records.items)} images of {split!r} can be read")
+            records = Lazy(kept, records.make)
         total = len(records) if isinstance(records, Sized) else None
         if total == 0:
             raise DatasetError(f"the split {split!r} of {self.path} has no image")

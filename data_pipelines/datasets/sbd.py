@@ -7,9 +7,11 @@ import scipy.io
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from data_pipelines.datasets.files import Lazy, check_listed, check_same_size, image_size, read_list, require, spread
-from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, encode_layer, find_segments
-from data_pipelines.datasets.voc import CLASSES, check_voc, list_voc, read_voc, voc_inputs
+from data_pipelines.datasets.files import check_listed, check_same_size, require, spread
+from data_pipelines.datasets.images import read_image
+from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.voc import CLASSES, check_voc, list_names, list_voc, read_voc, voc_inputs
+from guided_jax.episode import UNKNOWN
 
 REMEDY = (
     "download benchmark.tgz from http://home.bharathh.info/pubs/codes/SBD/download.html and unpack it so that {path} "
@@ -42,7 +44,7 @@ class Sbd(RecordBuilder):
     def _records(self, split: str) -> Lazy:
         folder = _dataset_folder(self.path)
         if split != "trainaug":
-            names = read_list(folder / f"{split}.txt")
+            names = list_names(folder / f"{split}.txt")
             _check_sbd(folder, names, folder / f"{split}.txt")
             return Lazy(spread(names), lambda name: read_sbd(folder, name))
         voc = _voc_folder(self.path)
@@ -70,19 +72,18 @@ def read_sbd(folder: Path, name: str) -> Record:
         name: of the image, such as 2008_000008.
     """
     image_path, class_path, object_path = _paths(folder, name)
-    image = image_path.read_bytes()
-    size = image_size(image, str(image_path))
-    classes = _label_map(_read_struct(class_path, "GTcls"), class_path)
+    image, size = read_image(image_path)
+    classes = _label_map(_read_struct(class_path, "GTcls"), class_path, len(CLASSES))
     instances = _read_struct(object_path, "GTinst")
-    objects = _label_map(instances, object_path)
+    objects = _label_map(instances, object_path, UNKNOWN - 1)
     check_same_size(image_path, size, class_path, classes.shape)
     check_same_size(image_path, size, object_path, objects.shape)
-    categories = np.asarray(instances["Categories"]).ravel()
+    categories = _categories(instances, object_path)
     if objects.max() > len(categories):
         raise DatasetError(
             f"{object_path} shows instance {objects.max()} but names the categories of {len(categories)}"
         )
-    class_of = {number: int(category) for number, category in enumerate(categories, start=1)}
+    class_of = dict(enumerate(categories, start=1))
     segments = find_segments(classes, 0, None, instances=False) + find_segments(objects, 1, class_of, instances=True)
     return Record(name, "", 0, *size, image, (encode_layer(classes), encode_layer(objects)), tuple(segments))
 
@@ -90,15 +91,34 @@ def read_sbd(folder: Path, name: str) -> Record:
 def _read_struct(path: Path, name: str) -> np.void:
     try:
         return scipy.io.loadmat(path, variable_names=[name])[name][0, 0]
-    except (KeyError, ValueError, TypeError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
+    except Exception as error:  # the reader raises whatever the bytes lead it to
         raise DatasetError(f"{path} is not a file of SBD with the struct {name}: {error}") from error
 
 
-def _label_map(struct: np.void, path: Path) -> UInt8[np.ndarray, "h w"]:
-    labels = np.asarray(struct["Segmentation"])
-    if labels.ndim != 2 or labels.max() > 254:
-        raise DatasetError(f"{path}: Segmentation is not a map of labels 0 to 254")
+def _label_map(struct: np.void, path: Path, largest: int) -> UInt8[np.ndarray, "h w"]:
+    labels = _whole_numbers(struct, "Segmentation", path)
+    if labels.ndim != 2 or not labels.size or labels.min() < 0 or labels.max() > largest:
+        found = f", but holds {labels.min():g} to {labels.max():g}" if labels.size else ""
+        raise DatasetError(f"{path}: Segmentation is not a map of labels 0 to {largest}{found}")
     return np.ascontiguousarray(labels, np.uint8)
+
+
+def _categories(struct: np.void, path: Path) -> list[int]:
+    categories = _whole_numbers(struct, "Categories", path).ravel()
+    if categories.size and not (categories.min() >= 1 and categories.max() <= len(CLASSES)):
+        raise DatasetError(f"{path}: Categories holds {categories.tolist()}; classes are 1 to {len(CLASSES)}")
+    return categories.astype(int).tolist()
+
+
+def _whole_numbers(struct: np.void, field: str, path: Path) -> np.ndarray:
+    try:
+        values = np.asarray(struct[field])
+        whole = values.dtype.kind in "biuf" and bool((np.floor(values) == values).all() and np.isfinite(values).all())
+    except (ValueError, IndexError, TypeError) as error:
+        raise DatasetError(f"{path}: its struct has no {field} ({error})") from error
+    if not whole:
+        raise DatasetError(f"{path}: {field} does not hold whole numbers")
+    return values
 
 
 def _list_trainaug(folder: Path, voc: Path) -> tuple[list[str], list[str]]:
@@ -106,8 +126,8 @@ def _list_trainaug(folder: Path, voc: Path) -> tuple[list[str], list[str]]:
     for split in ("train", "val"):
         if split not in lists:
             raise DatasetError(f"trainaug needs {voc / 'ImageSets' / 'Segmentation' / split}.txt of PASCAL VOC 2012")
-    fine, held_out = read_list(lists["train"]), read_list(lists["val"])
-    rest = read_list(folder / "train.txt") + read_list(folder / "val.txt")
+    fine, held_out = list_names(lists["train"]), list_names(lists["val"])
+    rest = list_names(folder / "train.txt") + list_names(folder / "val.txt")
     excluded = {*fine, *held_out}
     return fine, [name for name in dict.fromkeys(rest) if name not in excluded]
 

@@ -6,17 +6,21 @@ import hashlib
 import importlib
 import logging
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from absl import logging as absl_logging
 
 from data_pipelines import disk
+from data_pipelines.datasets.built import Records, check_build, damaged, note_sizes
+from data_pipelines.datasets.masks import READINGS
+from data_pipelines.datasets.orientation import CHOICES
 from data_pipelines.datasets.record import DatasetError, RecordBuilder, open_split
 
 logger = logging.getLogger(__name__)
@@ -24,9 +28,10 @@ logger = logging.getLogger(__name__)
 UNITS = ("class", "instance")
 EXAMPLE = "voc:trainaug:class*2, coco:train2017:instance, folder@ECSSD:all"
 GRAMMAR = re.compile(
-    r"""(?P<dataset>[\w-]+) (@(?P<path>[^:,*@\[\]]+))?
+    r"""(?P<dataset>[\w-]+) (@(?P<path>"[^"]*" | '[^']*' | [^:,*@\[\]"']+))?
         (:(?P<split>[\w-]+ (\[[^\[\]]*\])?))?
         (:(?P<unit>[\w-]+))?
+        (?P<options>(:\w+=[\w-]+)*)
         (\*(?P<weight>[^:*@]+))?""",
     re.VERBOSE,
 )
@@ -51,6 +56,12 @@ DATASETS = {
     "generated": Dataset("generated", "Generated", "", "instance"),
 }
 NEED_PATH = ("folder", "frames")
+FORM = "NAME[@PATH]:SPLIT[:UNIT][:OPTION=VALUE][*WEIGHT]"
+SEPARATORS = re.compile(r""",(?=(?:[^"']|"[^"]*"|'[^']*')*$)""")
+"""The commas that are in no quotes."""
+QUOTING = "; quote a path with any of ,:*@[] in it, as folder@'a, b':all"
+OPTIONS = {"masks": READINGS, "exif": CHOICES}
+"""Of folder and frames, with their values."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class Source:
         split: its name, with a tfds slice if one was given: `train[:50%]`.
         unit: what a task is: 'class' (all of a class in an image) or 'instance'.
         weight: share of the mixture, relative to the other sources' weights.
+        options: names and values, by name.
     """
 
     dataset: str
@@ -70,6 +82,7 @@ class Source:
     split: str
     unit: str
     weight: float
+    options: tuple[tuple[str, str], ...] = ()
 
 
 class Split(NamedTuple):
@@ -91,17 +104,20 @@ class Split(NamedTuple):
 
 
 def parse_sources(text: str) -> tuple[Source, ...]:
-    """Reads a mixture: comma-separated `NAME[@PATH]:SPLIT[:UNIT][*WEIGHT]`.
+    """Reads a mixture: comma-separated `NAME[@PATH]:SPLIT[:UNIT][:OPTION=VALUE][*WEIGHT]`.
 
     NAME is one of voc, sbd, coco, davis, folder (images), frames (clips), generated. PATH, where the files are, is
     relative to the root of the data (absolute is allowed), by default the data set's usual folder. SPLIT may carry a
     slice, `train[:50%]`. UNIT is class (default for voc and sbd) or instance (for all others). WEIGHT is 1 by
     default. Example: `voc:trainaug:class*2, coco:train2017:instance, folder@ECSSD:all`.
 
+    A PATH that holds any of `,:*@[]` is quoted: `folder@"a, b":all`. Options of folder and frames: `masks` (object,
+    labels or alpha, see `masks.survey`) and `exif` (upright or stored, see `orientation.survey_orientation`).
+
     Raises:
         DatasetError: what is wrong, and how it is written.
     """
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in SEPARATORS.split(text)]
     if not any(parts):
         raise DatasetError(f"no data set is named; write for example {EXAMPLE}")
     return tuple(_parse_source(part) for part in parts)
@@ -109,9 +125,11 @@ def parse_sources(text: str) -> tuple[Source, ...]:
 
 def _parse_source(part: str) -> Source:
     found = GRAMMAR.fullmatch(part)
+    quoting = QUOTING if "@" in part else ""
     if found is None:
-        raise DatasetError(f"{part!r} is not NAME[@PATH]:SPLIT[:UNIT][*WEIGHT]; write for example {EXAMPLE}")
+        raise DatasetError(f"{part!r} is not {FORM}; write for example {EXAMPLE}{quoting}")
     name, path, split, unit, weight = found.group("dataset", "path", "split", "unit", "weight")
+    path = path and (path[1:-1] if path[0] in "\"'" else path.strip())
     if name not in DATASETS:
         near = difflib.get_close_matches(name.lower(), DATASETS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -122,8 +140,29 @@ def _parse_source(part: str) -> Source:
         raise DatasetError(f"{part!r} does not say where the files are; write {name}@PATH:{split}")
     unit = unit or DATASETS[name].unit
     if unit not in UNITS:
-        raise DatasetError(f"{part!r}: the unit is {unit!r}, but must be 'class' or 'instance'")
-    return Source(name, (path or DATASETS[name].path).strip(), split, unit, _parse_weight(weight, part))
+        raise DatasetError(f"{part!r}: the unit is {unit!r}, but must be 'class' or 'instance'{quoting}")
+    options = _parse_options(found["options"], name, part)
+    return Source(name, path or DATASETS[name].path, split, unit, _parse_weight(weight, part), options)
+
+
+def _parse_options(text: str, dataset: str, part: str) -> tuple[tuple[str, str], ...]:
+    options = [tuple(word.split("=")) for word in text.split(":")[1:]]
+    if options and dataset not in NEED_PATH:
+        raise DatasetError(f"{part!r}: options are for {' and '.join(NEED_PATH)}; {dataset} has none")
+    for name, value in options:
+        if value not in OPTIONS.get(name, ()):
+            known = ", ".join(f"{each}={'|'.join(values)}" for each, values in OPTIONS.items())
+            raise DatasetError(f"{part!r}: there is no option {name}={value}; there are {known}")
+    if len(dict(options)) < len(options):
+        raise DatasetError(f"{part!r} has an option twice")
+    return tuple(sorted(options))
+
+
+def quote_path(path: str) -> str:
+    """A path as it is written in a source."""
+    if not re.search(r"[:,*@\[\]\"']", path):
+        return path
+    return f"'{path}'" if '"' in path else f'"{path}"'
 
 
 def _parse_weight(text: str | None, part: str) -> float:
@@ -136,7 +175,7 @@ def _parse_weight(text: str | None, part: str) -> float:
     return weight
 
 
-def open_source(source: Source, root: Path, data_dir: Path) -> Split:
+def open_source(source: Source, root: Path, data_dir: Path, *, skip_broken: bool = False) -> Split:
     """Opens a split, after building it where that was not done yet.
 
     A split is built in a directory of its own, named after a hash of the originals' path and of the size and time of
@@ -147,37 +186,55 @@ def open_source(source: Source, root: Path, data_dir: Path) -> Split:
         source: what to open.
         root: folder of all original data, to which the source's path is relative.
         data_dir: folder of all built data.
+        skip_broken: leaves out images that cannot be read, counts and lists them; else one of them is an error.
 
     Raises:
-        DatasetError: files, split, slice or unit do not exist.
+        DatasetError: files, split, slice or unit do not exist; what was built is damaged.
     """
     split, bracket, cut = source.split.partition("[")
     raw = (root / Path(source.path).expanduser()).resolve() if source.path else Path()
     module = importlib.import_module(f"data_pipelines.datasets.{DATASETS[source.dataset].module}")
     builder_class = getattr(module, DATASETS[source.dataset].builder)
     home = Path(data_dir).expanduser().resolve() / source.dataset
-    directory = _find_build(builder_class, raw, split, home)
+    # The unit says how a folder's labels are read; elsewhere it does not change what is built.
+    unit = source.unit if source.dataset in NEED_PATH and source.unit == "class" else ""
+    asked = {"unit": unit, "options": dict(source.options), "skip_broken": skip_broken}
+    directory = _find_build(builder_class, raw, split, home, asked)
     default = source.path == DATASETS[source.dataset].path
-    name = f"{source.dataset}{'' if default else '@' + source.path}:{source.split}"
+    options = "".join(f":{option}={value}" for option, value in source.options)
+    plain = f"{source.dataset}{'' if default else '@' + quote_path(source.path)}:{source.split}"
+    name = plain + options
     with _quiet():
-        info = tfds.builder_from_directory(directory).info
+        check_build(directory)
+        with damaged(directory):
+            info = tfds.builder_from_directory(directory).info
+            metadata, whole = info.metadata, len(open_split(directory, split))
+            content, segments, class_names = (metadata[key] for key in ("content", "segments", "class_names"))
         try:
             records = open_split(directory, split + bracket + cut)
         except (ValueError, AssertionError) as error:
             raise DatasetError(f"{source.split!r} is no slice of {split!r}; write for example {split}[:50%]") from error
-    metadata = info.metadata
-    if not len(records):
-        raise DatasetError(f"{name} holds no image; take a larger slice")
-    if source.unit == "instance" and not metadata["segments"]["instance"] and metadata["segments"]["class"]:
-        raise DatasetError(f"{name} has no instances, only class masks; write {name}:class")
-    if source.unit == "class" and not metadata["class_names"]:
-        raise DatasetError(f"{name} has no classes; write {name}:instance")
-    version = f"{info.version}+{metadata['content'][:8]}"
-    return Split(name, records, tuple(metadata["class_names"]), directory, version)
+    if len(records) <= 0:
+        raise DatasetError(f"{name} holds no image of the {whole} of {split!r}; take a larger slice")
+    if skipped := metadata.get("skipped"):
+        many = "s were" if len(skipped) > 1 else " was"
+        logger.warning(
+            "%s: %d broken file%s left out when it was built, first: %s", name, len(skipped), many, skipped[0]
+        )
+    if source.unit == "instance" and not segments["instance"] and segments["class"]:
+        raise DatasetError(f"{name} has no instances, only class masks; write {plain}:class{options}")
+    if not any(segments.values()):
+        raise DatasetError(f"{name}: no mask of its {whole} images shows anything but 0 (negative) and void")
+    if source.unit == "class" and not class_names:
+        raise DatasetError(f"{name} has no classes; write {plain}:instance{options}")
+    version = f"{info.version}+{content[:8]}"
+    records = Records(records, directory)
+    return Split(name, records, tuple(class_names), directory, version)
 
 
-def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home: Path) -> Path:
-    key = f"{split}-{_digest([str(raw)])}"
+def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home: Path, asked: dict[str, Any]) -> Path:
+    told = [f"{name}={value}" for name, value in sorted(asked.items()) if value]
+    key = f"{split}-{_digest([str(raw), *told])}"
     leaf = Path(builder_class.name) / str(builder_class.VERSION)
     if raw != Path() and not raw.exists():
         builds = [build for path in home.glob(f"{key}-*") if (build := path / leaf).is_dir()]
@@ -186,7 +243,7 @@ def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home:
             logger.warning("%s is missing; what was built from it is used: %s", raw, newest)
             return newest
     with _quiet():
-        probe = builder_class(path=raw, data_dir=str(home))
+        probe = builder_class(path=raw, data_dir=str(home), **asked)
     names = probe._split_names()
     if split not in names:
         raise DatasetError(
@@ -194,15 +251,19 @@ def _find_build(builder_class: type[RecordBuilder], raw: Path, split: str, home:
         )
     data_dir = home / f"{key}-{_digest(_describe(path, raw) for path in probe._inputs(split))}"
     if not (data_dir / leaf).is_dir():
-        _build(builder_class, raw, split, data_dir, leaf)
+        _build(builder_class, raw, split, data_dir, leaf, asked)
     return data_dir / leaf
 
 
-def _build(builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: Path, leaf: Path) -> None:
+def _build(
+    builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: Path, leaf: Path, asked: dict[str, Any]
+) -> None:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetError(f"{data_dir} cannot be made, where the data set would be built: {error.strerror}") from error
+    if not os.access(data_dir, os.W_OK):
+        raise DatasetError(f"{data_dir} cannot be written to, where the data set would be built")
     with (data_dir / "lock").open("w") as file:
         # Without a lock two processes that build at once both do the work, and the second finds it done.
         locked = disk.lock(file)
@@ -214,10 +275,17 @@ def _build(builder_class: type[RecordBuilder], raw: Path, split: str, data_dir: 
         logger.info("building the split %s of %s into %s; this is done once", split, origin, data_dir)
         try:
             with _quiet():
-                builder_class(path=raw, only=split, data_dir=str(data_dir)).download_and_prepare()
-        except OSError as error:
+                builder_class(path=raw, only=split, data_dir=str(data_dir), **asked).download_and_prepare()
+        except DatasetError:
+            raise
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # the writer of records raises the latter where a disk is full
             if not (data_dir / leaf).is_dir():  # else another host was first, and tfds has removed our own
                 raise DatasetError(f"building the split {split} of {origin} failed: {error}") from error
+        note_sizes(data_dir / leaf)
         shutil.rmtree(data_dir / "downloads", ignore_errors=True)  # tfds makes it, empty
 
 

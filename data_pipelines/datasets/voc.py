@@ -1,24 +1,23 @@
 """PASCAL VOC 2012 segmentation, as its archive unpacks."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
 from data_pipelines.datasets.files import (
-    Lazy,
     check_listed,
     check_same_size,
     find_lists,
-    image_size,
     read_labels,
     read_list,
     require,
     spread,
 )
-from data_pipelines.datasets.record import DatasetError, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.images import read_image
+from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
 from guided_jax.episode import UNKNOWN
 
 # fmt: off
@@ -54,12 +53,33 @@ class PascalVoc(RecordBuilder):
 
     def _records(self, split: str) -> Lazy:
         listing = list_voc(self.path)[split]
-        names = read_list(listing)
+        names = list_names(listing, self.path)
         check_voc(self.path, names, listing)
         return Lazy(spread(names), lambda name: read_voc(self.path, name))
 
     def _inputs(self, split: str) -> list[Path]:
         return voc_inputs(self.path, split)
+
+
+def list_names(listing: Path, root: Path | None = None) -> list[str]:
+    """The names of the images in a list: alone, or as paths `/JPEGImages/NAME.jpg /SegmentationClassAug/NAME.png`.
+
+    Args:
+        listing: a name or a pair of paths a line.
+        root: where the paths of masks lie, to see that a list means the masks that are read; None: it names none.
+    """
+    names = []
+    for line in read_list(listing):
+        image, *rest = line.split()
+        name = PurePosixPath(image).stem if "/" in image or image.lower().endswith((".jpg", ".jpeg")) else image
+        if len(rest) > 1 or any(PurePosixPath(each).stem != name for each in rest):
+            raise DatasetError(f"{listing}: {line!r} is neither the name of an image nor the paths of it and its mask")
+        for mask in rest if root else ():
+            read = _class_path(root, name)
+            if read.parent.name != PurePosixPath(mask).parent.name:
+                raise DatasetError(f"{listing}: {line!r} names another mask than {read}; list names alone")
+        names.append(name)
+    return list(dict.fromkeys(names))
 
 
 def list_voc(root: Path) -> dict[str, Path]:
@@ -88,8 +108,7 @@ def read_voc(root: Path, name: str) -> Record:
     """Reads one image of VOC with its class map and, where there is one, its map of instances."""
     image_path, class_path = _image_path(root, name), _class_path(root, name)
     object_path = root / "SegmentationObject" / f"{name}.png"
-    image = image_path.read_bytes()
-    size = image_size(image, str(image_path))
+    image, size = read_image(image_path)
     classes = read_labels(class_path)
     check_same_size(image_path, size, class_path, classes.shape)
     largest = classes[classes != UNKNOWN].max(initial=0)

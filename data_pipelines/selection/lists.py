@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_pipelines.datasets.files import is_hidden, read_text
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
 from data_pipelines.tasks import Tasks, select_tasks
@@ -35,7 +36,9 @@ def find_list_files(text: str) -> list[Path]:
     for path in (Path(part.strip()).expanduser() for part in text.split(",")):
         if not path.exists():
             raise DatasetError(f"{path} is missing; give a list of tasks (lines IMAGE__CC), or a folder of such lists")
-        found = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        found = [path]
+        if path.is_dir():
+            found = sorted(file for file in path.glob("*.txt") if not is_hidden(Path(file.name)))
         if not found:
             raise DatasetError(f"{path} holds no list *.txt")
         files += found
@@ -54,13 +57,26 @@ def read_lists(text: str) -> tuple[Listed, ...]:
     """
     listed = []
     for file in find_list_files(text):
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        before = len(listed)
+        for number, line in enumerate(read_text(file).splitlines(), start=1):
             found = LINE.fullmatch(line.strip())
+            if found and not int(found["class_id"]):
+                raise DatasetError(f"{file}, line {number}: {line.strip()!r} is of class 0; classes count from 1")
             if found:
                 listed.append(Listed(found["image"], int(found["class_id"])))
             elif line.strip():
                 raise DatasetError(f"{file}, line {number}: {line.strip()!r} is not IMAGE__CC, such as 2007_000033__01")
+        if len(listed) == before:
+            raise DatasetError(f"{file} is empty; it needs lines IMAGE__CC, such as 2007_000033__01")
     return tuple(dict.fromkeys(listed))
+
+
+def check_listed_classes(listed: Iterable[Listed], splits: Iterable[Split]) -> None:
+    """Raises a DatasetError where a line is of a class that none of the data sets has."""
+    most, name = max(((len(split.class_names), split.name) for split in splits), default=(0, ""))
+    wrong = next((line for line in listed if line.class_id > most), None)
+    if most and wrong is not None:
+        raise DatasetError(f"'{wrong}' is of class {wrong.class_id}, and {name} has {most} classes, counted from 1")
 
 
 def hash_lists(text: str) -> str:

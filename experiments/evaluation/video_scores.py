@@ -4,23 +4,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from data_pipelines.datasets.sources import Split
-from data_pipelines.videos import Video, read_truth
+from data_pipelines.videos import Video, read_truth, scored_frames
 from experiments.evaluation.spread import defined, percent, spread
 from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.davis import VideoScore, davis_score, score_video, summarize
+from guided_jax.scoring.davis import Statistics, VideoScore, davis_score, score_frame, summarize
 from guided_jax.scoring.positive_iu import iu
 
 RULES = {
-    "annotated": "the first frames that show an object, as many as shots",
+    "annotated": "the first frames that show an object, as many as shots; a later object, in its first frame",
     "scored": "the frames with a mask after the first annotated one, without the other annotated ones and the last "
-    "one; with one shot DAVIS's rule, frames 2 to N - 1",
+    "one; with one shot DAVIS's rule, frames 2 to N - 1; an object that comes later, from the frame after its first",
     "void": "255 in the truth is background in J and F, as in the official code, and left out of positive IU",
     "accumulation": "j, f: mean over the frames of an object, then over all objects; pos_iu: true positive, false "
     "positive and false negative pixels pooled over all scored frames and objects",
-    "ids": "those of the first annotated frame; they are not matched",
+    "ids": "those of the masks; they are not matched",
 }
 """Part of the protocol of every result."""
 
@@ -29,11 +29,13 @@ class Scored(NamedTuple):
     """One video under one annotation.
 
     Attributes:
-        score: J and F of each object in each scored frame.
-        counts: true positive, false positive and false negative pixels of each object, over the scored frames.
+        j: region similarity of each object in each frame in which it is scored.
+        f: boundary accuracy of the same.
+        counts: true positive, false positive and false negative pixels of each object, over the same frames.
     """
 
-    score: VideoScore
+    j: tuple[Float64[np.ndarray, " _"], ...]
+    f: tuple[Float64[np.ndarray, " _"], ...]
     counts: Int64[np.ndarray, "k 3"]
 
 
@@ -45,19 +47,17 @@ def score_labels(split: Split, video: Video, predicted: Callable[[int], UInt8[np
         video: of the split.
         predicted: gives the label map of a frame by its position; asked for the scored frames alone.
     """
-    # For `score_video`, which never scores the first and the last frame: the annotated one, and any.
-    order = [video.support[0], *video.scored, video.support[0]]
-    counts = np.zeros((len(video.objects), 3), np.int64)
-
-    def truth(number: int) -> np.ndarray:
-        return read_truth(split, video, order[number])
-
-    def counted(number: int) -> np.ndarray:
-        labels = predicted(order[number])
-        counts[:] += count_objects(labels, truth(number), len(video.objects))
-        return labels
-
-    return Scored(score_video(counted, truth, len(order)), counts)
+    objects = len(video.objects)
+    counts, scores = np.zeros((objects, 3), np.int64), [np.zeros((0, 2))] * objects
+    frames = [frozenset(scored_frames(video, label)) for label in range(1, objects + 1)]
+    for position in video.scored:
+        labels, truth = predicted(position), read_truth(split, video, position)
+        of_frame, counted = score_frame(labels, truth, objects), count_objects(labels, truth, objects)
+        for k in range(objects):
+            if position in frames[k]:
+                counts[k] += counted[k]
+                scores[k] = np.concatenate([scores[k], of_frame[k][None]])
+    return Scored(tuple(each[:, 0] for each in scores), tuple(each[:, 1] for each in scores), counts)
 
 
 def count_objects(
@@ -75,8 +75,17 @@ def count_objects(
 
 
 def summarise(videos: Mapping[str, Scored]) -> dict[str, Any]:
-    """The scores of a set of videos, in [0, 1]."""
-    score = davis_score({name: each.score for name, each in videos.items()})
+    """The scores of a set of videos, in [0, 1]; None where no frame is scored."""
+    single = {
+        f"{name} {k}": VideoScore(j[None], f[None], range(len(j)))
+        for name, each in videos.items()
+        for k, (j, f) in enumerate(zip(each.j, each.f, strict=True))
+        if len(j)
+    }
+    if not single:
+        nothing = dict.fromkeys(Statistics._fields)
+        return {"j_and_f": None, "j": nothing, "f": dict(nothing), "pos_iu": None}
+    score = davis_score(single)
     counts = sum(each.counts.sum(0) for each in videos.values())
     return {
         "j_and_f": score.j_and_f,
@@ -102,7 +111,9 @@ def object_rows(video: Video, scored: Scored, **about: Any) -> list[dict[str, An
     """One row an object; `about` names the annotation."""
     rows = []
     for k, name in enumerate(video.objects):
-        j, f = scored.score.j[k], scored.score.f[k]
+        j, f = scored.j[k], scored.f[k]
+        if not len(j):  # nothing to score: no true mask after the object's start
+            continue
         of_j, of_f = summarize(j), summarize(f)
         rows.append(
             {
@@ -128,6 +139,7 @@ def video_row(video: Video, **about: Any) -> dict[str, Any]:
         "height": video.height,
         "width": video.width,
         "objects": list(video.objects),
+        "starts": [video.frames[i] for i in video.starts],
         "annotated": [video.frames[i] for i in video.support],
         "scored": len(video.scored),
         **about,

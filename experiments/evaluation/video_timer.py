@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_pipelines.datasets.sources import Split
-from data_pipelines.videos import Video, annotate_video, read_frames
+from data_pipelines.videos import Phase, Video, annotate_video, list_phases, of_phase, read_frames
 from experiments.settings.config import Config
 from experiments.settings.errors import user_mistakes
 from guided_jax.video import VideoGuidance, VideoSegmentor
@@ -24,7 +24,7 @@ class Timer:
 
     Attributes:
         rows: of each video `seconds`, from reading the annotated frames to the last label map, and the part of them
-            until the guidance is there, `guide_seconds`.
+            that the guidance takes, `guide_seconds`; both summed over the video's phases.
         from_memory: frames a second without reading, under one annotation, on the first video; None before it.
         frames: number of frames segmented in all.
     """
@@ -54,29 +54,34 @@ class Timer:
             points: numbers of points per label and annotated frame, each an annotation of its own.
             draws: how often the points are drawn.
         """
-        max_side, way = config.data.max_side, len(video.objects) + 1
+        max_side = config.data.max_side
         annotation = annotate_video(split, video, points, seed=config.seed, draws=draws, max_side=max_side)
 
-        def guide(of: slice = slice(None)) -> VideoGuidance:
-            images = np.stack(list(read_frames(split, video, video.support, max_side=max_side)))
-            return model.guide(images, annotation[of], way=way)
+        def guide(phase: Phase, of: slice = slice(None)) -> VideoGuidance:
+            positions = video.support[: phase.annotated]
+            images = np.stack(list(read_frames(split, video, positions, max_side=max_side)))
+            return model.guide(images, of_phase(annotation[of], phase), way=phase.way)
 
-        with user_mistakes():
-            guidance = guide()
-        shapes = (guidance.canvas, annotation.shape[:2], way)
-        if shapes not in self._warm:
-            self._warm.add(shapes)
-            list(model.segment(guidance, [np.zeros((*guidance.size, 3), np.uint8)]))
-        started = time.perf_counter()
-        guidance = jax.block_until_ready(guide())
-        guided = time.perf_counter()
-        maps = list(model.segment(guidance, read_frames(split, video, max_side=max_side)))
-        done = time.perf_counter()
+        phases = list_phases(video)
+        maps, seconds, guide_seconds = [], 0.0, 0.0
+        for phase in phases:
+            with user_mistakes():
+                guidance = guide(phase)
+            shapes = (guidance.canvas, annotation.shape[0], phase.annotated, phase.way)
+            if shapes not in self._warm:
+                self._warm.add(shapes)
+                list(model.segment(guidance, [np.zeros((*guidance.size, 3), np.uint8)]))
+            started = time.perf_counter()
+            guidance = jax.block_until_ready(guide(phase))
+            guided = time.perf_counter()
+            maps += model.segment(guidance, read_frames(split, video, phase.frames, max_side=max_side))
+            seconds += time.perf_counter() - started
+            guide_seconds += guided - started
         self.frames += len(maps)
-        self.rows.append({"seconds": done - started, "guide_seconds": guided - started})
+        self.rows.append({"seconds": seconds, "guide_seconds": guide_seconds})
         if self.from_memory is None:
             self.from_memory = frames_per_second(
-                model, guide(slice(1)), next(read_frames(split, video, [0], max_side=max_side))
+                model, guide(phases[0], slice(1)), next(read_frames(split, video, [0], max_side=max_side))
             )
         return maps if not max_side else [_own_size(each, video) for each in maps]
 

@@ -68,7 +68,8 @@ def open_videos(config: Config, choice: Choice) -> tuple[Split, list[Video]]:
         DatasetError: what is wrong with the source or its videos.
     """
     source = the_only(parse_sources(choice.source), f"--source={choice.source}")
-    split = open_source(source, Path(config.data.root), Path(config.data.prepared) / "datasets")
+    root, built = Path(config.data.root), Path(config.data.prepared) / "datasets"
+    split = open_source(source, root, built, skip_broken=config.data.skip_broken)
     return split, list_videos(split, choice.shots, every=choice.every, names=choice.names)
 
 
@@ -150,6 +151,8 @@ def evaluate_masks(folder: Path, config: Config, choice: Choice) -> dict[str, An
     with user_mistakes():
         split, videos = open_videos(config, choice)
     check_predictions(folder, videos)
+    if not any(video.scored for video in videos):
+        raise UserError(f"--source={choice.source}: only annotated frames have a true mask, so no mask can be scored")
     scored, rows = {}, []
     for video in tqdm(videos, desc="videos", disable=None, leave=False):
         scored[video.name] = score_labels(

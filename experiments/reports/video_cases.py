@@ -10,7 +10,16 @@ from data_pipelines.canvas import scale_labels
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
 from data_pipelines.points import parse_counts
-from data_pipelines.videos import Video, annotate_video, name_annotations, read_frames, read_truth
+from data_pipelines.videos import (
+    Video,
+    annotate_video,
+    list_phases,
+    name_annotations,
+    of_phase,
+    read_frames,
+    read_truth,
+    scored_frames,
+)
 from experiments.drawing.episodes import plot_episodes
 from experiments.evaluation.video_files import read_prediction
 from experiments.evaluation.videos import Choice, open_videos
@@ -72,7 +81,8 @@ def _picture(
     for kind, chosen_rows in choose_cases(len(ranked), rows).items():
         for row in (ranked[i] for i in chosen_rows):
             video = by_name.get(row["video"])
-            if video is None or row["object"] not in video.objects or len(row["j_by_frame"]) != len(video.scored):
+            number = video.objects.index(row["object"]) + 1 if video and row["object"] in video.objects else 0
+            if not number or len(row["j_by_frame"]) != len(scored_frames(video, number)):
                 raise UserError(f"{split.name} is not what {found.path} was made of: {row['video']} is another")
             annotation = annotate_video(
                 split,
@@ -83,10 +93,13 @@ def _picture(
                 max_side=config.data.max_side,
             )[annotations.index((wanted, 0))]
             scored = int(np.argsort(row["j_by_frame"])[len(row["j_by_frame"]) // 2])
-            position, number = video.scored[scored], video.objects.index(row["object"]) + 1
-            images = np.stack(list(read_frames(split, video, video.support, max_side=config.data.max_side)))
+            position = scored_frames(video, number)[scored]
+            phase = next(each for each in list_phases(video) if position in each.frames)
+            annotation = of_phase(annotation[None], phase)[0]
+            shown = video.support[: phase.annotated]
+            images = np.stack(list(read_frames(split, video, shown, max_side=config.data.max_side)))
             episodes.append(_episode(split, video, images, annotation, position, number, config.data.max_side))
-            maps.append((segment(video, images, annotation, position, split) == number).astype(np.uint8))
+            maps.append((segment(video, images, annotation, phase.way, position, split) == number).astype(np.uint8))
             ious.append(row["j_by_frame"][scored])
             lines = (f"{kind}:", row["video"], f"object {row['object']}, J&F {100 * row['j_and_f']:.1f}")
             titles.append(row_title(lines, images.shape[1:3]))
@@ -101,14 +114,16 @@ def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable
     if "predictions" in protocol:
         folder = Path(protocol["predictions"])
         config = with_overrides(Config(), where)
-        return config, lambda video, images, annotation, position, split: read_prediction(folder, video, position)
+        return config, lambda video, images, annotation, way, position, split: read_prediction(folder, video, position)
     check_result(found.path, found.result, OF_A_MODEL)
     trained = load_model(found.path.parent, step=protocol["step"])
     model = VideoSegmentor(trained, union=protocol["way"].startswith("union"), chunk=1)
     max_side = protocol["max_side"]
 
-    def segment(video: Video, images: np.ndarray, annotation: np.ndarray, position: int, split: Split) -> np.ndarray:
-        guidance = model.guide(images, annotation[None], way=len(video.objects) + 1)
+    def segment(
+        video: Video, images: np.ndarray, annotation: np.ndarray, way: int, position: int, split: Split
+    ) -> np.ndarray:
+        guidance = model.guide(images, annotation[None], way=way)
         (labels,) = model.segment(guidance, read_frames(split, video, [position], max_side=max_side))
         return labels[0]
 

@@ -25,7 +25,7 @@ from data_pipelines.selection.classes import (
     parse_classes,
     select_classes,
 )
-from data_pipelines.selection.lists import Listed, read_lists, select_listed, sort_by_image
+from data_pipelines.selection.lists import Listed, check_listed_classes, read_lists, select_listed, sort_by_image
 from data_pipelines.selection.protocols import PROTOCOLS, plan_episodes
 from data_pipelines.tasks import Tasks, count_tasks, list_tasks
 from data_pipelines.views import View
@@ -87,13 +87,21 @@ def open_sources(config: Config, section: str) -> list[OpenSource]:
         sources = parse_sources(text)
     except DatasetError as error:
         raise DatasetError(f"{field}: {error}") from error
-    splits = [open_source(each, Path(config.data.root), Path(config.data.prepared) / "datasets") for each in sources]
+    root, built = Path(config.data.root), Path(config.data.prepared) / "datasets"
+    try:
+        splits = [open_source(each, root, built, skip_broken=config.data.skip_broken) for each in sources]
+    except DatasetError as error:
+        raise DatasetError(f"{field}: {error}") from error
     choice = parse_classes(chosen.classes)
     try:
         check_words(choice, [name for split in splits for name in split.class_names])
     except DatasetError as error:
         raise DatasetError(f"{section}.classes: {error}") from error
     listed = read_lists(chosen.lists) if chosen.lists else ()
+    try:
+        check_listed_classes(listed, [s for each, s in zip(sources, splits, strict=True) if each.unit == "class"])
+    except DatasetError as error:
+        raise DatasetError(f"{section}.lists: {error}") from error
     opened = []
     for source, split in zip(sources, splits, strict=True):
         tasks = list_tasks(split, source.unit, min_area=chosen.min_area)

@@ -70,7 +70,7 @@ def cache_features(
         fill((key, image) for key, image in missing() if int(key[:8], 16) % hosts == host)
         multihost_utils.sync_global_devices("features")
     fill(missing())  # where hosts share no disk, the other hosts' images too
-    return CachedFeatures(store, shapes)
+    return CachedFeatures(store, shapes, geometry.tap_sizes)
 
 
 def _fill(store, geometry, canvases, encode, images, *, total):

@@ -37,6 +37,8 @@ class DataConfig:
         max_side: images with a longer side are scaled down to it; 0: never.
         flip: mirror half of the episodes. The reference does not.
         workers: processes that load episodes; 0: threads of this process.
+        skip_broken: leave out images that cannot be read, or whose masks or annotations are wrong, when a data set is
+            built, and count and list them; else the first of them is an error.
     """
 
     root: str = "data"
@@ -54,6 +56,7 @@ class DataConfig:
     max_side: int = 0
     flip: bool = False
     workers: int = 0
+    skip_broken: bool = False
 
 
 @dataclass

@@ -64,6 +64,13 @@ def test_scale_image_takes_means_and_labels_the_nearest():
     assert scale_image(np.zeros((375, 500, 3), np.uint8), 256).shape == (*scaled_size(375, 500, 256), 3)
 
 
+def test_the_nearest_label_by_hand():
+    """Of 5 pixels the two cells of 2.5 have their centres at 1.25 and 3.75: in the pixels 1 and 3 (not 0 and 2)."""
+    np.testing.assert_array_equal(scale_labels(np.tile(np.arange(5, dtype=np.uint8), (5, 1)), 2), [[1, 3], [1, 3]])
+    # Of 7 pixels the three cells of 7/3 have theirs at 7/6, 7/2 and 35/6: in the pixels 1, 3 and 5.
+    np.testing.assert_array_equal(scale_labels(np.arange(7, dtype=np.uint8)[:, None], 3)[:, 0], [1, 3, 5])
+
+
 def test_padding_to_a_canvas():
     canvas = pad_to_canvas(np.array([[1, 2]], np.uint8), (2, 3), 255)
     np.testing.assert_array_equal(canvas, [[1, 2, 255], [255, 255, 255]])

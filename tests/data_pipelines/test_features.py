@@ -13,7 +13,7 @@ from data_pipelines.loader import stack_episodes
 from data_pipelines.missing_features import count_images, images_without_features
 from data_pipelines.points import parse_points, parse_shots
 from data_pipelines.tasks import list_tasks, select_tasks
-from data_pipelines.views import View, view_key
+from data_pipelines.views import View, view_image, view_key
 
 CANVASES = parse_canvases("40x64,64x40,64x64")
 SHAPES = {(h, w): ((h // 4, w // 4, 3), (h // 8, w // 8, 1)) for h, w in CANVASES}
@@ -93,6 +93,18 @@ def test_images_without_features(stills, tmp_path):
     assert len(list(images_without_features(store, sources, [View(28)]))) == 11
     one = select_tasks(tasks, tasks.record == 3)
     assert len(list(images_without_features(store, [(stills, one)], [View(28)]))) == 1
+
+
+def test_features_of_a_crop_are_of_the_crop(stills, tmp_path):
+    tasks = list_tasks(stills, "class")
+    views = [View(), View(crop=1), View(crop=2), View(28, True, 1)]
+    found = dict(images_without_features(FeatureStore(tmp_path), [(stills, tasks)], views))
+    for row in (0, 4):
+        record = to_record(stills.records[row])
+        shown = [found[view_key(record, view)] for view in views]
+        for image, view in zip(shown, views, strict=True):
+            np.testing.assert_array_equal(image, view_image(record, view))
+        assert (shown[0] != shown[1]).any() and (shown[1] != shown[2]).any()
 
 
 @pytest.mark.parametrize("mode", ["interactive", "semantic", "views"])

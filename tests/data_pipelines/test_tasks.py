@@ -1,9 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from data_pipelines import tasks as tasks_module
-from data_pipelines.datasets.record import DatasetError, decode_layer, to_record
-from data_pipelines.tasks import count_tasks, get_task, list_tasks, select_tasks, task_target
+from data_pipelines.datasets.record import (
+    DatasetError,
+    Record,
+    decode_layer,
+    encode_layer,
+    find_segments,
+    to_record,
+)
+from data_pipelines.tasks import Task, count_tasks, get_task, list_tasks, select_tasks, task_target
 
 
 def _find(split, tasks, image_id, **fields):
@@ -39,6 +48,17 @@ def test_class_of_instances_only_is_their_union_and_void_of_its_layers(figures, 
     expected[0:10, 0:10] = expected[5:15, 5:15] = 1
     expected[28] = 255
     np.testing.assert_array_equal(task_target(record, task), expected)
+
+
+def test_void_of_one_layer_wins_over_an_object_of_another():
+    below, above = np.zeros((2, 2, 3), np.uint8)
+    below[0, :2], above[1, :2], above[0, 1] = 1, 1, 255
+    segments = [*find_segments(below, 0, {1: 7}, instances=True), *find_segments(above, 1, {1: 7}, instances=True)]
+    layers = (encode_layer(below), encode_layer(above))
+    record = Record("a", "", 0, 2, 3, b"", layers, tuple(replace(s, instance=s.layer + 1) for s in segments))
+    union = task_target(record, Task(0, 7, 0, 2, 3, 4, -1, 0))
+    np.testing.assert_array_equal(union, [[1, 255, 0], [1, 1, 0]])
+    np.testing.assert_array_equal(task_target(record, Task(0, 7, 1, 2, 3, 2, -1, 0)), [[1, 1, 0], [0, 0, 0]])
 
 
 def test_void_of_a_layer_that_the_task_does_not_use_does_not_count(figures, classes):
@@ -128,7 +148,11 @@ def test_errors(stills, figures):
         list_tasks(stills, "object")
     figures = figures._replace(records=[figures.records[0] | {"segments": {}}], name="empty")
     figures.records[0]["segments"] = {name: [] for name in ("class_id", "instance", "layer", "value", "area", "box")}
-    with pytest.raises(DatasetError, match="empty has no labelled regions"):
+    with pytest.raises(DatasetError, match=r"empty: no mask of its .* images shows anything but 0 and void"):
         list_tasks(figures, "class")
-    with pytest.raises(DatasetError, match=r"empty has no instances \(unit 'class' takes its class regions\)"):
+    with pytest.raises(DatasetError, match=r"empty: no mask of its .* images shows anything but 0 and void"):
         list_tasks(figures, "instance")
+    region = {"class_id": [1], "instance": [0], "layer": [0], "value": [1], "area": [5], "box": [[0, 0, 1, 5]]}
+    regions = figures._replace(records=[figures.records[0] | {"segments": region}], name="regions")
+    with pytest.raises(DatasetError, match=r"regions has no instances \(unit 'class' takes its class regions\)"):
+        list_tasks(regions, "instance")

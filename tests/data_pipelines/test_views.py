@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from data_pipelines import views
 from data_pipelines.canvas import parse_canvases
 from data_pipelines.compose import Shown, compose_episode
 from data_pipelines.datasets.record import decode_image, to_record
@@ -61,6 +62,31 @@ def test_labels_stay_on_their_pixels(record):
         view = View(crop=number)
         shown = view_image(as_image, view)[..., 0].astype(int)
         assert np.abs(shown - view_labels(ramp, as_image, view)).max() <= 1
+
+
+def test_a_crop_mixes_no_labels(record):
+    labels = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), (record.height, record.width))
+    labels = np.kron(labels[::4, ::4], np.ones((4, 4), np.uint8))[: record.height, : record.width]
+    for number in (1, 2, 3):
+        view = View(crop=number)
+        crop, shown = crop_of(record, view), view_labels(labels, record, view)
+        assert set(np.unique(shown)) == {0, 1, 255}
+        # The nearest pixel by hand: the one that a cell of the resized crop has its centre in.
+        rows, columns = (
+            ((2 * np.arange(size) + 1) * part // (2 * size) + first)
+            for size, part, first in zip(labels.shape, crop[2:4], crop[:2], strict=True)
+        )
+        expected = labels[rows[:, None], columns[None]]
+        np.testing.assert_array_equal(shown, expected[:, ::-1] if crop.mirrored else expected)
+
+
+def test_the_key_of_a_crop_names_how_crops_are_drawn(record, monkeypatch):
+    whole, crop = view_key(record, View()), view_key(record, View(crop=1))
+    for name, value in (("CROP_AREA", (0.3, 1.0)), ("CROP_ASPECT", (1 / 2, 2.0))):
+        with monkeypatch.context() as changed:
+            changed.setattr(views, name, value)
+            assert view_key(record, View(crop=1)) != crop and view_key(record, View()) == whole
+    assert view_key(record, View(crop=1)) == crop != view_key(record, View(crop=2))
 
 
 def test_crops_are_as_wide_as_they_should_be(record):

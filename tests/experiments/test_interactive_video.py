@@ -163,7 +163,7 @@ def test_random_dots_are_nested_in_frames_and_points():
     targets = [(rng.random((12, 12)) < 0.3).astype(np.uint8) for _ in range(6)]
     targets[4][:] = 0
 
-    video = Video("clip", tuple(range(6)), ("",) * 6, 12, 12, (1,), (0,), (1,))
+    video = Video("clip", tuple(range(6)), ("",) * 6, 12, 12, (1,), (0,), 1, (0,), (1,))
     asked = AnnotatorOptions(
         Path(), "", frames=(1, 3, 9), points=(1, 4), budget=0, draws=1, corrections=0, videos=(), every=1
     )

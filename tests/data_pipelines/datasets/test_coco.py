@@ -180,7 +180,10 @@ def test_real_instances_agree_with_pycocotools(real_data, read, check_segments, 
     (root / "train2017").symlink_to(real_data / "data" / "coco" / "train2017")
     file = root / "annotations" / "instances_train2017.json"
     content = json.loads((real_data / "data" / "coco" / "annotations" / file.name).read_text())
-    file.write_text(json.dumps({**content, "images": content["images"][:150]}))
+    images = content["images"][:150]
+    kept = {image["id"] for image in images}
+    annotations = [each for each in content["annotations"] if each["image_id"] in kept]
+    file.write_text(json.dumps({**content, "images": images, "annotations": annotations}))
     records = read(CocoInstances, root, "train2017")
     for record in records.values():
         check_segments(record)

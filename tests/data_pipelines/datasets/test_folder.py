@@ -185,15 +185,16 @@ def test_unrecognised_and_empty_folders_say_what_they_should_be_called(tmp_path,
         read(ImageFolder, tmp_path / "nowhere", "all")
 
 
-def test_smoothed_masks_are_refused_rather_than_taken_for_labels(folder, read, write_mask, write_image):
+def test_a_smoothed_edge_is_no_label(folder, read, write_mask, write_image):
     root = folder()
     ramp = np.zeros((40, 60))
     ramp[10:30, 10:40] = 255
     ramp[9, 10:40] = np.linspace(20, 230, 30)
     write_image(root / "images" / "a.jpg", 40, 60)
     write_mask(root / "masks" / "a.png", ramp)
-    with pytest.raises(DatasetError, match=r"have smoothed edges .30 grey values between 0 and 255.; threshold them"):
-        read(ImageFolder, root, "all")
+    record = read(ImageFolder, root, "all")["a"]
+    np.testing.assert_array_equal(layer_of({"a": record}, "a"), ramp >= 128)
+    assert [segment.value for segment in record.segments] == [1]
 
 
 def test_many_labels_with_void_are_not_taken_for_smoothed(folder, read, write_mask, write_image):

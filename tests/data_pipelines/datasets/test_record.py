@@ -3,11 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from data_pipelines.datasets import record as record_module
-from data_pipelines.datasets.files import Lazy, natural_key, spread
+from data_pipelines.datasets.files import natural_key, spread
 from data_pipelines.datasets.record import (
     DatasetError,
+    Lazy,
     Record,
     RecordBuilder,
     Segment,
@@ -85,6 +87,20 @@ def test_segments_have_tight_half_open_boxes():
 def test_layer_survives_its_encoding():
     layer = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
     np.testing.assert_array_equal(decode_layer(encode_layer(layer)), layer)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_pixels_written_by_hand_come_back_red_green_and_blue_as_they_are_stored(tmp_path, orientation):
+    """Written by Pillow, not by the decoder's own library, with an EXIF tag that is not heeded."""
+    pixels = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]], [[1, 2, 3], [0, 0, 0]]], np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(decode_image((tmp_path / "a.png").read_bytes()), pixels)
+    large = np.kron(pixels[:2], np.ones((32, 32, 1), np.uint8))
+    Image.fromarray(large).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
+    found = decode_image((tmp_path / "a.jpg").read_bytes())
+    assert found.shape == large.shape and np.abs(found.astype(int) - large).max() <= 4
 
 
 def test_bytes_that_are_no_image_are_refused():

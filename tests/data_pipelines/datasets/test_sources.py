@@ -41,6 +41,13 @@ def names(split: sources.Split) -> list[str]:
         ("coco:train2017:class", Source("coco", "coco", "train2017", "class", 1.0)),
         ("davis:val", Source("davis", "DAVIS", "val", "instance", 1.0)),
         ("folder@/data/my images:all[3:-2]", Source("folder", "/data/my images", "all[3:-2]", "instance", 1.0)),
+        ('folder@"a, b:c*@[1]":all', Source("folder", "a, b:c*@[1]", "all", "instance", 1.0)),
+        ("folder@'the \"best\"':all[:5]:class*2", Source("folder", 'the "best"', "all[:5]", "class", 2.0)),
+        (
+            "folder@x:all:class:masks=labels:exif=stored*2",
+            Source("folder", "x", "all", "class", 2.0, (("exif", "stored"), ("masks", "labels"))),
+        ),
+        ("frames@x:all:masks=object", Source("frames", "x", "all", "instance", 1.0, (("masks", "object"),))),
         ("frames@own_video/chair:all*1e-1", Source("frames", "own_video/chair", "all", "instance", 0.1)),
         ("generated:train", Source("generated", "", "train", "instance", 1.0)),
     ],
@@ -68,10 +75,22 @@ def test_a_mixture_is_separated_by_commas_with_or_without_blanks():
         ("voc:train*nan", "the weight is 'nan'"),
         ("voc:train*inf", "the weight is 'inf'"),
         ("voc:train*much", "the weight is 'much'"),
-        ("voc train", r"'voc train' is not NAME\[@PATH\]:SPLIT\[:UNIT\]\[\*WEIGHT\]; write for example"),
+        (
+            "voc train",
+            r"'voc train' is not NAME\[@PATH\]:SPLIT\[:UNIT\]\[:OPTION=VALUE\]\[\*WEIGHT\]; write for example",
+        ),
         ("voc:train:class:2", r"is not NAME\[@PATH\]"),
         ("voc:train[:50%", r"is not NAME\[@PATH\]"),
         ("voc:train+val", r"is not NAME\[@PATH\]"),
+        ("folder@a:b:all", r"quote a path with any of ,:\*@\[\] in it, as folder@'a, b':all"),
+        ("folder@'a:all", "quote a path"),
+        (
+            "folder@a:all:masks=grey",
+            r"no option masks=grey; there are masks=object\|labels\|alpha, exif=upright\|stored",
+        ),
+        ("folder@a:all:mask=object", "no option mask=object"),
+        ("folder@a:all:masks=object:masks=labels", "has an option twice"),
+        ("voc:train:masks=object", "options are for folder and frames; voc has none"),
         ("folder:all", "does not say where the files are; write folder@PATH:all"),
     ],
 )
@@ -112,6 +131,13 @@ def test_a_slice_that_holds_nothing_is_refused(root, cut):
         open_text(f"folder@mine:all{cut}", root)
 
 
+def test_paths_with_commas_are_quoted_and_stay_quoted_in_names(root):
+    (root / "mine").rename(root / "mine, and: yours")
+    split = open_text('folder@"mine, and: yours":all', root)
+    assert split.name == 'folder@"mine, and: yours":all'
+    assert parse_sources(f"{split.name}, voc:val")[0].path == "mine, and: yours"
+
+
 def test_folders_of_the_same_name_never_meet(root, tmp_path):
     shutil.copytree(root / "mine", root / "other" / "mine")
     (root / "other" / "mine" / "images" / "0.jpg").unlink()
@@ -126,7 +152,7 @@ def test_version_follows_the_content_and_not_the_place(root):
     first = open_text("folder@mine:all", root)
     shutil.copytree(root / "mine", root / "copy")
     assert open_text("folder@copy:all", root).version == first.version
-    assert first.version.startswith("1.0.0+")
+    assert first.version.startswith("1.1.0+")
 
 
 def test_changed_originals_are_built_anew(root, write_mask):

@@ -1,0 +1,178 @@
+"""What the masks of a folder mean: by their values and regions, said in the log, or refused with what settles it."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_pipelines.datasets import masks as masks_module
+from data_pipelines.datasets.record import DatasetError
+from tests.data_pipelines.bad_inputs.originals import SIDE, disc, layers_of, make_folder, open_text, records_of, save
+
+OBJECT = disc() > 0
+
+
+def smooth(low: int = 0, high: int = 255, factor: int = 2) -> np.ndarray:
+    """A disc resized bilinearly from a smaller one."""
+    small = Image.fromarray(disc(low, high, side=SIDE // factor))
+    return np.array(small.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def jpeg(mask: np.ndarray, tmp_path) -> np.ndarray:
+    """What JPEG leaves of a mask."""
+    with Image.open(save(mask, tmp_path / "through.jpg", quality=70)) as image:
+        return np.array(image)
+
+
+def with_alpha(colour, alpha) -> Image.Image:
+    return Image.fromarray(np.dstack([np.broadcast_to(np.asarray(colour, np.uint8), (SIDE, SIDE, 3)), alpha]))
+
+
+def rim(mask: np.ndarray, value: int) -> np.ndarray:
+    """A mask with another value on the pixels of its object that touch the ground."""
+    inside = mask == mask.max()
+    shifted = [np.roll(inside, shift, axis) for axis in (0, 1) for shift in (1, -1)]
+    return np.where(inside & ~np.all(shifted, 0), value, mask).astype(np.uint8)
+
+
+def bands(*values: int) -> np.ndarray:
+    """Broad stripes, each of a value."""
+    return np.repeat(np.array(values, np.uint8), SIDE // len(values))[:, None] * np.ones((1, SIDE), np.uint8)
+
+
+def ramp() -> np.ndarray:
+    """From black to white, over two thirds of the width."""
+    return np.tile(np.clip((np.arange(SIDE) - 3) * 15, 0, 255).astype(np.uint8), (SIDE, 1))
+
+
+def white_first(mask: np.ndarray) -> Image.Image:
+    image = Image.fromarray(1 - mask)
+    image.putpalette([255, 255, 255, 0, 0, 0])
+    return image
+
+
+def half(mask: np.ndarray) -> np.ndarray:
+    return mask >= 128
+
+
+UNDERSTOOD = [
+    # name, masks, what the log says, what each mask becomes
+    ("0/255", {"a.png": disc()}, "2 values: 0, 255 -> one object", [OBJECT]),
+    ("0/1", {"a.png": disc(0, 1)}, "2 values: 0, 1 -> one object", [OBJECT]),
+    ("0/1 and 0/255 in a folder", {"a.png": disc(0, 1), "b.png": disc()}, "0, 1, 255 -> one object", [OBJECT] * 2),
+    ("ground of 128", {"a.png": disc(128, 255)}, "128, 255 -> one object, 128 is its ground", [OBJECT]),
+    ("grounds of 0 and 128", {"a.png": disc(128), "b.png": disc()}, "one object, 128 is its ground", [OBJECT] * 2),
+    ("resized", {"a.png": smooth()}, "-> one object with smoothed edges", [half(smooth())]),
+    ("resized, beside 0/1", {"a.png": smooth(), "b.png": disc(0, 1)}, "smoothed edges", [half(smooth()), OBJECT]),
+    ("a single grey on rims", {"a.png": rim(disc(), 128)}, "one object with smoothed edges", [OBJECT]),
+    ("resized on 128", {"a.png": smooth(128)}, "one object with smoothed edges", [smooth(128) >= 192]),
+    ("smoothed without white", {"a.png": smooth(0, 200)}, "one object with smoothed edges", [smooth(0, 200) >= 100]),
+    ("as JPEG", {"a.jpg": disc()}, "one object", None),
+    ("16 bits", {"a.png": Image.fromarray(disc().astype(np.uint16) * 257)}, "0, 255 -> one object", [OBJECT]),
+    ("white comes first in the palette", {"a.png": white_first(disc(0, 1))}, "0, 1 -> one object", [OBJECT]),
+    ("black with alpha", {"a.png": with_alpha((0, 0, 0), disc())}, "0, 255 -> one object", [OBJECT]),
+    ("white with smooth alpha", {"a.png": with_alpha((255,) * 3, smooth())}, "smoothed edges", [half(smooth())]),
+    ("black on clear white", {"a.png": with_alpha(255 - np.dstack([disc()] * 3), disc())}, "one object", [OBJECT]),
+    ("alpha says nothing", {"a.png": with_alpha(np.dstack([disc()] * 3), np.full((SIDE, SIDE), 9, np.uint8))},
+     "0, 255 -> one object", [OBJECT]),
+    ("labels and void", {"a.png": bands(0, 1, 2, 255)}, "2 labels, 255 is void", [bands(0, 1, 2, 255)]),
+    ("label 1 and void on its rim", {"a.png": rim(disc(0, 1), 255)}, "1 label, 255 is void", [rim(disc(0, 1), 255)]),
+    ("many labels", {"a.png": bands(0, 50, 100, 150)}, "3 labels", [bands(0, 50, 100, 150)]),
+    ("nothing", {"a.png": disc(0, 0), "b.png": disc(0, 1)}, "one object", [disc(0, 0), OBJECT]),
+]  # fmt: skip
+
+
+@pytest.fixture
+def log(monkeypatch) -> list[str]:
+    lines = []
+    for level in ("info", "warning"):
+        monkeypatch.setattr(masks_module.logger, level, lambda text, *args: lines.append(text % args))
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("masks", "said", "layers"), [row[1:] for row in UNDERSTOOD], ids=[row[0] for row in UNDERSTOOD]
+)
+def test_masks_are_understood_and_it_is_said_how(tmp_path, log, masks, said, layers):
+    root = make_folder(tmp_path / "raw", masks)
+    split = open_text("folder@mine:all", tmp_path / "raw")
+    assert any(line.startswith(f"{root}: ") and said in line for line in log), log
+    found = layers_of(split)
+    for name, layer in zip(sorted(found), layers or [], strict=False):
+        np.testing.assert_array_equal(found[name], layer)
+    if layers is None or len(np.unique(layers[0])) == 2:
+        assert all(len(record.segments) <= 1 for record in records_of(split).values())
+
+
+def test_what_jpeg_leaves_of_a_mask_is_one_object(tmp_path):
+    left = jpeg(disc(side=96), tmp_path)
+    assert len(np.unique(left)) > 20
+    make_folder(tmp_path / "raw", {"a.png": left})
+    layer = layers_of(open_text("folder@mine:all", tmp_path / "raw"))["a"]
+    assert set(np.unique(layer)) == {0, 1} and (layer != (disc(side=96) > 0)).mean() < 0.01
+
+
+AMBIGUOUS = [
+    ("label 1 and void, or an object", {"a.png": bands(0, 1, 255), "b.png": disc()}, "alone in b.png"),
+    ("two broad greys", {"a.png": bands(0, 128, 255)}, "128 and 255 could be two labels, or an object and what is unk"),
+    ("grey or white object", {"a.png": disc(0, 128), "b.png": disc()}, "128 and 255 could be two labels"),
+    ("a thin label beside 255", {"a.png": rim(disc(), 1)}, "1 value: 1 only line rims"),
+    ("a ramp", {"a.png": ramp()}, "the values between cover too much to be the rims of an object"),
+    ("labels as JPEG", {"a.jpg": bands(0, 80, 160, 240)}, r"JPEG \(a.jpg\) does not keep labels"),
+]
+
+
+@pytest.mark.parametrize(("masks", "why"), [row[1:] for row in AMBIGUOUS], ids=[row[0] for row in AMBIGUOUS])
+def test_what_can_be_read_in_several_ways_is_refused_until_it_is_settled(tmp_path, masks, why):
+    root = make_folder(tmp_path / "raw", masks)
+    with pytest.raises(
+        DatasetError, match=f"^the masks in {re.escape(str(root))} .*{why}.*:masks=object.*:masks=labels"
+    ):
+        open_text("folder@mine:all", tmp_path / "raw")
+    raw = layers_of(open_text("folder@mine:all:masks=labels", tmp_path / "raw"))
+    shown = layers_of(open_text("folder@mine:all:masks=object", tmp_path / "raw"))
+    for name, mask in masks.items():
+        stem = name.split(".")[0]
+        if name.endswith(".png"):
+            np.testing.assert_array_equal(raw[stem], mask)
+            np.testing.assert_array_equal(shown[stem], half(mask))
+
+
+def test_a_photograph_is_no_mask(tmp_path):
+    make_folder(tmp_path / "raw", {"a.png": np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)})
+    with pytest.raises(DatasetError, match=r"smoothed edges .*:masks=object"):
+        open_text("folder@mine:all", tmp_path / "raw")
+
+
+def test_a_cut_out_is_read_by_its_alpha_channel_when_asked(tmp_path):
+    cut = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    root = make_folder(tmp_path / "raw", {"a.png": with_alpha(cut, disc())})
+    with pytest.raises(DatasetError, match=r"colours.*:masks=alpha"):
+        open_text("folder@mine:all", tmp_path / "raw")
+    np.testing.assert_array_equal(layers_of(open_text("folder@mine:all:masks=alpha", tmp_path / "raw"))["a"], OBJECT)
+    save(disc(), root / "masks" / "a.png")
+    with pytest.raises(DatasetError, match=r"masks/a\.png has no alpha channel, which masks=alpha asks for"):
+        open_text("folder@mine:all:masks=alpha", tmp_path / "raw")
+
+
+def test_a_grey_mask_among_coloured_ones_is_of_grey_colours(tmp_path):
+    red = np.zeros((SIDE, SIDE, 3), np.uint8)
+    red[:8] = 255, 0, 0
+    make_folder(tmp_path / "raw", {"a.png": red, "b.png": disc()})
+    found = layers_of(open_text("folder@mine:all", tmp_path / "raw"))
+    np.testing.assert_array_equal(found["a"], (red[..., 0] > 0) * 1)  # 0xFF0000 comes before 0xFFFFFF
+    np.testing.assert_array_equal(found["b"], OBJECT * 2)
+
+
+def test_masks_of_nothing_are_told_as_that(tmp_path):
+    make_folder(tmp_path / "raw", {"a.png": disc(0, 0)})
+    with pytest.raises(DatasetError, match=r"folder@mine:all: no mask of its 1 images shows anything but 0"):
+        open_text("folder@mine:all", tmp_path / "raw")
+
+
+def test_an_error_of_an_edge_of_255_leaves_void_alone(tmp_path):
+    """Regions of void beside labels stay void: BSDS500's small ones, say."""
+    mask = bands(1, 2, 3, 255)
+    make_folder(tmp_path / "raw", {"a.png": mask})
+    np.testing.assert_array_equal(layers_of(open_text("folder@mine:all", tmp_path / "raw"))["a"], mask)
