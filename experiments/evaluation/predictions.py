@@ -20,7 +20,7 @@ from urllib.parse import quote
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
-from data_pipelines.datasets.files import read_mask
+from data_pipelines.datasets.reading.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.evaluation import EvaluationEpisodes, TaskName
 from data_pipelines.points import name_count
