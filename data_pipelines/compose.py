@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from data_pipelines.canvas import Canvas, name_canvas, pad_to_canvas, scaled_size
 from data_pipelines.datasets.record import DatasetError, Record, to_record
 from data_pipelines.datasets.sources import Split
-from data_pipelines.feature_store import FeatureStore
+from data_pipelines.features.store import FeatureStore
 from data_pipelines.tasks import Task, task_target
 from data_pipelines.views import View, view_image, view_key, view_labels
 from guided_jax.episode import UNKNOWN, Episode

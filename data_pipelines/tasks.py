@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
+from data_pipelines.datasets.mixture import UNITS
 from data_pipelines.datasets.record import DatasetError, Record, Segment, decode_layer, to_record
-from data_pipelines.datasets.sources import UNITS, Split
+from data_pipelines.datasets.sources import Split
 from data_pipelines.disk import replacing
 from guided_jax.episode import UNKNOWN
 

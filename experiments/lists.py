@@ -13,7 +13,8 @@ from pathlib import Path
 
 from absl import flags
 
-from data_pipelines.datasets.sources import open_source, parse_sources
+from data_pipelines.datasets.mixture import parse_sources
+from data_pipelines.datasets.sources import open_source
 from data_pipelines.selection.lists import read_lists
 from data_pipelines.selection.pascal_lists import Verdict, by_class, compare, judge_split, write_lists
 from experiments.runs.data import the_only

@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags
 
-from data_pipelines.datasets.sources import Source, parse_sources
+from data_pipelines.datasets.mixture import Source, parse_sources
 from data_pipelines.points import name_count, parse_counts
 from experiments.evaluation.scoring_command import (
     FIELDS,

@@ -1,4 +1,4 @@
-"""What was built before, on a disk that may have damaged it."""
+"""What was built before: opened, on a disk that may have damaged it."""
 
 import contextlib
 import json
@@ -6,9 +6,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow_datasets as tfds
+
 from data_pipelines.datasets.record import DatasetError
 
 SIZES = "sizes.json"
+
+
+def stored_name(split: str) -> str:
+    """The name under which tfds knows a split."""
+    return "images" if split == "all" else split  # tfds keeps `all` for the union of the splits and cannot slice it
+
+
+def open_split(directory: Path, split: str):
+    """Opens a built split for random access: an object with `len` and `[i]`, to be given to `to_record`.
+
+    Args:
+        directory: of the built data set, the one that holds `dataset_info.json`.
+        split: its name, with a slice if you like: `train`, `train[:50%]`, `all`.
+    """
+    name, bracket, cut = split.partition("[")
+    builder = tfds.builder_from_directory(directory)
+    instruction = stored_name(name) + bracket + cut
+    return builder.as_data_source(instruction, decoders={"image": tfds.decode.SkipDecoding()})
 
 
 class Records(Sequence):

@@ -10,18 +10,11 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco_mask
 
+from data_pipelines.datasets.builder import Lazy, RecordBuilder
 from data_pipelines.datasets.coco_checks import Checked, check_content, read_json
-from data_pipelines.datasets.files import check_listed, require, spread
-from data_pipelines.datasets.images import read_image
-from data_pipelines.datasets.record import (
-    DatasetError,
-    Lazy,
-    Record,
-    RecordBuilder,
-    Segment,
-    encode_layer,
-    find_segments,
-)
+from data_pipelines.datasets.reading.files import check_listed, require, spread
+from data_pipelines.datasets.reading.images import read_image
+from data_pipelines.datasets.record import DatasetError, Record, Segment, encode_layer, find_segments
 from guided_jax.episode import UNKNOWN
 
 REMEDY = (

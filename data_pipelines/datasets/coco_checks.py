@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from data_pipelines.datasets.images import read_bytes
+from data_pipelines.datasets.reading.images import read_bytes
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.safe_paths import join
 

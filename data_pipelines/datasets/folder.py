@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.datasets.class_names import find_names_file, read_class_names
-from data_pipelines.datasets.files import check_same_size, is_hidden, natural_key, require, spread
-from data_pipelines.datasets.images import read_image, turn_upright
-from data_pipelines.datasets.masks import Coding, read_coded, survey
-from data_pipelines.datasets.orientation import survey_orientation
-from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.reading.class_names import find_names_file, read_class_names
+from data_pipelines.datasets.reading.files import check_same_size, is_hidden, natural_key, require, spread
+from data_pipelines.datasets.reading.images import read_image, turn_upright
+from data_pipelines.datasets.reading.masks import Coding, read_coded, survey
+from data_pipelines.datasets.reading.orientation import survey_orientation
+from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
 from guided_jax.episode import UNKNOWN
 
 logger = logging.getLogger(__name__)

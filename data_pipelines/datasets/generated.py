@@ -17,7 +17,8 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float, UInt8
 from numpy.random import Generator, SeedSequence, default_rng
 
-from data_pipelines.datasets.record import Lazy, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.record import Record, encode_layer, find_segments
 
 SIZE = 96
 """Height and width of a generated image in pixels."""

@@ -7,9 +7,10 @@ import scipy.io
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from data_pipelines.datasets.files import check_listed, check_same_size, require, spread
-from data_pipelines.datasets.images import read_image
-from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.reading.files import check_listed, check_same_size, require, spread
+from data_pipelines.datasets.reading.images import read_image
+from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
 from data_pipelines.datasets.voc import CLASSES, check_voc, list_names, list_voc, read_voc, voc_inputs
 from guided_jax.episode import UNKNOWN
 

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from data_pipelines.datasets.files import (
+from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.reading.files import (
     check_listed,
     check_same_size,
     find_lists,
@@ -16,8 +17,8 @@ from data_pipelines.datasets.files import (
     require,
     spread,
 )
-from data_pipelines.datasets.images import read_image
-from data_pipelines.datasets.record import DatasetError, Lazy, Record, RecordBuilder, encode_layer, find_segments
+from data_pipelines.datasets.reading.images import read_image
+from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
 from guided_jax.episode import UNKNOWN
 
 # fmt: off

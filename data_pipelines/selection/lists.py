@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.datasets.files import is_hidden, read_text
+from data_pipelines.datasets.reading.files import is_hidden, read_text
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
 from data_pipelines.tasks import Tasks, select_tasks

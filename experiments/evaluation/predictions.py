@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
 
-from data_pipelines.datasets.files import read_mask
+from data_pipelines.datasets.reading.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.evaluation import EvaluationEpisodes, TaskName
 from data_pipelines.points import name_count

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from data_pipelines.datasets.files import read_mask
+from data_pipelines.datasets.reading.files import read_mask
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.disk import replacing
 from data_pipelines.safe_paths import safe_path

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import jax
 from tqdm import tqdm
 
-from data_pipelines.datasets.sources import Split, open_source, parse_sources
+from data_pipelines.datasets.mixture import parse_sources
+from data_pipelines.datasets.sources import Split, open_source
 from data_pipelines.points import DENSE, name_count
 from data_pipelines.videos import Video, list_videos, name_annotations
 from experiments.evaluation.mask_folders import claim_folder

@@ -10,8 +10,9 @@ import numpy as np
 
 from data_pipelines.canvas import parse_canvases
 from data_pipelines.compose import CachedFeatures
+from data_pipelines.datasets.mixture import Source, parse_sources
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.datasets.sources import Source, Split, open_source, parse_sources
+from data_pipelines.datasets.sources import Split, open_source
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import batches

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from data_pipelines.canvas import choose_canvas, pad_to_canvas, parse_canvases
 from data_pipelines.compose import CachedFeatures
-from data_pipelines.feature_store import FeatureStore
-from data_pipelines.missing_features import count_images, images_without_features
+from data_pipelines.features.missing import count_images, images_without_features
+from data_pipelines.features.store import FeatureStore
 from data_pipelines.views import View
 from experiments.runs.data import OpenSource
 from experiments.settings.config import Config

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines.datasets.record import Record, RecordBuilder, encode_layer, find_segments, open_split
+from data_pipelines.datasets.builder import RecordBuilder
+from data_pipelines.datasets.built import open_split
+from data_pipelines.datasets.record import Record, encode_layer, find_segments
 from data_pipelines.datasets.sources import Split
 
 CIRCLE, SQUARE, RARE = 1, 2, 3

@@ -8,9 +8,9 @@ from data_pipelines.compose import CachedFeatures
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
-from data_pipelines.feature_store import FeatureStore
+from data_pipelines.features.missing import count_images, images_without_features
+from data_pipelines.features.store import FeatureStore
 from data_pipelines.loader import stack_episodes
-from data_pipelines.missing_features import count_images, images_without_features
 from data_pipelines.points import parse_points, parse_shots
 from data_pipelines.tasks import list_tasks, select_tasks
 from data_pipelines.views import View, view_image, view_key

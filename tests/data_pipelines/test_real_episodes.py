@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from data_pipelines.canvas import parse_canvases
+from data_pipelines.datasets.mixture import parse_sources
 from data_pipelines.datasets.record import to_record
-from data_pipelines.datasets.sources import open_source, parse_sources
+from data_pipelines.datasets.sources import open_source
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import batches

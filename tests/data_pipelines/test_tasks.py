@@ -4,14 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import tasks as tasks_module
-from data_pipelines.datasets.record import (
-    DatasetError,
-    Record,
-    decode_layer,
-    encode_layer,
-    find_segments,
-    to_record,
-)
+from data_pipelines.datasets.record import DatasetError, Record, decode_layer, encode_layer, find_segments, to_record
 from data_pipelines.tasks import Task, count_tasks, get_task, list_tasks, select_tasks, task_target
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from data_pipelines.datasets.sources import open_source, parse_sources
+from data_pipelines.datasets.mixture import parse_sources
+from data_pipelines.datasets.sources import open_source
 from experiments import experiment
 from experiments.experiment import initial_parameters
 from experiments.settings.command_line import run_app

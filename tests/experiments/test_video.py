@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.datasets.sources import open_source, parse_sources
+from data_pipelines.datasets.mixture import parse_sources
+from data_pipelines.datasets.sources import open_source
 from data_pipelines.videos import annotate_video, list_videos, read_truth
 from experiments.evaluation.video_files import davis_palette
 from experiments.evaluation.video_scores import count_objects

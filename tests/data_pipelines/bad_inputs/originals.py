@@ -7,8 +7,9 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
+from data_pipelines.datasets.mixture import parse_sources
 from data_pipelines.datasets.record import Record, decode_layer, to_record
-from data_pipelines.datasets.sources import Split, open_source, parse_sources
+from data_pipelines.datasets.sources import Split, open_source
 
 SIDE = 24
 

@@ -162,7 +162,8 @@ def test_a_full_disk_ends_a_build_in_one_line_and_the_next_is_whole(tmp_path, li
 import resource
 from pathlib import Path
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.datasets.sources import open_source, parse_sources
+from data_pipelines.datasets.mixture import parse_sources
+from data_pipelines.datasets.sources import open_source
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 root = Path({str(root)!r})
 try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.datasets import masks as masks_module
+from data_pipelines.datasets.reading import masks as masks_module
 from data_pipelines.datasets.record import DatasetError
 from tests.data_pipelines.bad_inputs.originals import SIDE, disc, layers_of, make_folder, open_text, records_of, save
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from data_pipelines.compose import CachedFeatures, Shown, compose_episode
-from data_pipelines.datasets.class_names import read_class_names
+from data_pipelines.datasets.reading.class_names import read_class_names
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.feature_store import FeatureStore
+from data_pipelines.features.store import FeatureStore
 from data_pipelines.safe_paths import join, safe_path
 from data_pipelines.tasks import get_task, list_tasks
 from data_pipelines.views import View, view_key

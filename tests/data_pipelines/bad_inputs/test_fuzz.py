@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_pipelines.datasets.class_names import read_class_names
 from data_pipelines.datasets.coco import read_coco
 from data_pipelines.datasets.coco_checks import check_content, read_json
-from data_pipelines.datasets.files import read_labels
-from data_pipelines.datasets.images import read_image
-from data_pipelines.datasets.masks import READINGS, read_coded, survey
-from data_pipelines.datasets.orientation import survey_orientation
+from data_pipelines.datasets.mixture import parse_sources
+from data_pipelines.datasets.reading.class_names import read_class_names
+from data_pipelines.datasets.reading.files import read_labels
+from data_pipelines.datasets.reading.images import read_image
+from data_pipelines.datasets.reading.masks import READINGS, read_coded, survey
+from data_pipelines.datasets.reading.orientation import survey_orientation
 from data_pipelines.datasets.record import DatasetError, decode_image
-from data_pipelines.datasets.sources import parse_sources
 from data_pipelines.datasets.voc import list_names
 from data_pipelines.safe_paths import join, safe_path
 from data_pipelines.selection.lists import read_lists

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.datasets.record import Record, RecordBuilder, decode_layer, open_split, to_record
+from data_pipelines.datasets.builder import RecordBuilder
+from data_pipelines.datasets.built import open_split
+from data_pipelines.datasets.record import Record, decode_layer, to_record
 
 PALETTE = [channel for value in range(256) for channel in (value, 255 - value, (value * 37) % 256)]
 

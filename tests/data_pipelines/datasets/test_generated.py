@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from data_pipelines.datasets import generated
+from data_pipelines.datasets.built import open_split
 from data_pipelines.datasets.generated import AREA, OBJECTS, SHAPES, SIZE, TEXTURES, VISIBLE, Generated, pairs, render
-from data_pipelines.datasets.record import decode_image, decode_layer, open_split, to_record
+from data_pipelines.datasets.record import decode_image, decode_layer, to_record
 from guided_jax.episode import UNKNOWN
 
 SCENES = 60

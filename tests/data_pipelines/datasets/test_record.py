@@ -5,19 +5,18 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines.datasets import record as record_module
-from data_pipelines.datasets.files import natural_key, spread
+from data_pipelines.datasets import builder as builder_module
+from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.built import open_split
+from data_pipelines.datasets.reading.files import natural_key, spread
 from data_pipelines.datasets.record import (
     DatasetError,
-    Lazy,
     Record,
-    RecordBuilder,
     Segment,
     decode_image,
     decode_layer,
     encode_layer,
     find_segments,
-    open_split,
     to_record,
 )
 
@@ -52,7 +51,7 @@ def build(tmp_path: Path, split: str) -> Path:
 
 @pytest.mark.parametrize(("split", "shards"), [("sized", 3), ("streamed", 1)])
 def test_records_come_back_in_order_from_any_number_of_shards(tmp_path, monkeypatch, split, shards):
-    monkeypatch.setattr(record_module, "SHARD", 3)
+    monkeypatch.setattr(builder_module, "SHARD", 3)
     directory = build(tmp_path, split)
     assert len(list(directory.glob("*.array_record*"))) == shards
     source = open_split(directory, split)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.datasets.files import read_mask
+from data_pipelines.datasets.reading.files import read_mask
 from experiments.evaluation.video_files import davis_palette, write_mask
 
 LABELS = np.array([[0, 1, 2], [255, 1, 0]], np.uint8)

@@ -10,7 +10,7 @@ import pytest
 
 from data_pipelines.canvas import pad_to_canvas
 from data_pipelines.datasets.record import decode_image, to_record
-from data_pipelines.feature_store import FeatureStore
+from data_pipelines.features.store import FeatureStore
 from data_pipelines.views import View, view_key
 from experiments import experiment as module
 from experiments.experiment import open_data, open_experiment, run

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from data_pipelines.datasets.files import has_palette, read_mask
-from data_pipelines.datasets.images import open_image
-from data_pipelines.datasets.mask_values import Values, find_solid, list_values
+from data_pipelines.datasets.reading.files import has_palette, read_mask
+from data_pipelines.datasets.reading.images import open_image
+from data_pipelines.datasets.reading.mask_values import Values, find_solid, list_values
 from data_pipelines.datasets.record import DatasetError
 from guided_jax.episode import UNKNOWN
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from data_pipelines.datasets.images import open_image, read_bytes, read_orientation
+from data_pipelines.datasets.reading.images import open_image, read_bytes, read_orientation
 from data_pipelines.datasets.record import DatasetError
 
 SPLIT_NAME = re.compile(r"[\w-]+")

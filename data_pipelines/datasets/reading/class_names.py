@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_pipelines.datasets.files import read_text
+from data_pipelines.datasets.reading.files import read_text
 from data_pipelines.datasets.record import DatasetError
 from guided_jax.episode import UNKNOWN
 

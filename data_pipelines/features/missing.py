@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from data_pipelines.datasets.record import to_record
 from data_pipelines.datasets.sources import Split
-from data_pipelines.feature_store import FeatureStore
+from data_pipelines.features.store import FeatureStore
 from data_pipelines.tasks import Tasks
 from data_pipelines.views import View, view_image, view_key
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_pipelines.datasets.images import UPRIGHT, open_image, read_orientation
+from data_pipelines.datasets.reading.images import UPRIGHT, open_image, read_orientation
 from data_pipelines.datasets.record import DatasetError
 
 logger = logging.getLogger(__name__)

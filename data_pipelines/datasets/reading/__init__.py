@@ -1,0 +1,1 @@
+"""Files as their authors left them: found, decoded, and understood."""
