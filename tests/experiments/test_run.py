@@ -128,6 +128,8 @@ MISTAKES = [
     ({"train.learning_rat": 1}, "--config.train.learning_rat: no such field"),
     ({"train.steps": "many"}, "train.steps=many: expects an int"),
     ({"weights": "no.npz"}, "weights=no.npz: there is no such file"),
+    ({"weights": "vgg19"}, "weights=vgg19: there is no such file of weights; --config.weights=vgg16 downloads"),
+    ({"weights_preprocessing": "tf", "weights": "vgg16"}, "weights_preprocessing: preprocessing 'tf' is not one of"),
     ({"train.cache_features": "true", "train.freeze": "trunk"}, "features of an untrained trunk"),
 ]
 
@@ -154,6 +156,28 @@ def test_a_workdir_of_another_config_is_refused(done, command, capfd):
     assert run_app(run, command(done, **ALL_POINTS, **{"train.learning_rate": 0.5})) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert "is of another config: train.learning_rate: 0.003 (workdir) != 0.5 (now)" in line
+
+
+DAMAGES = {
+    "empty": lambda folder: (folder / "99").mkdir(),
+    "cut": lambda folder: [path.write_bytes(path.read_bytes()[:99]) for path in (folder / "6/state").rglob("d/*")],
+    "no state": lambda folder: shutil.rmtree(folder / "6" / "state"),
+    "no scores": lambda folder: (folder / "6/metrics/metrics").write_text(""),
+}
+
+
+@pytest.mark.parametrize("mode", ["train_and_eval", "eval"])
+@pytest.mark.parametrize(("name", "harm"), DAMAGES.items(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_one_line(done, command, tmp_path, capfd, name, harm, mode):
+    workdir = shutil.copytree(done, tmp_path / "copy")
+    harm(workdir / "checkpoints")
+    step, before = (99, 6) if name == "empty" else (6, 4)
+    capfd.readouterr()
+    assert run_app(run, command(workdir, f"--mode={mode}", **ALL_POINTS)) == 2
+    *_, line = lines = [each for each in capfd.readouterr().err.splitlines() if "tasks in" not in each]
+    assert line.startswith(f"error: {workdir}/checkpoints/{step}: checkpoint {step} is damaged (")
+    assert line.endswith(f"delete it to go on from {before}")
+    assert len(lines) == 1
 
 
 def test_the_command_itself(command, tmp_path):
