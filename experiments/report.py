@@ -126,6 +126,7 @@ def write_report(asked: ReportOptions) -> list[Section]:
     found = find_all(asked.runs)
     check_writable(asked.out, "--out")
     try:
+        asked.out.mkdir(parents=True, exist_ok=True)
         sections = make_sections(found, FigureFolder(asked.out), asked)
         write_text(asked.out / "report.md", to_markdown(asked.title, sections))
         write_text(asked.out / "report.html", to_html(asked.title, sections, asked.out))

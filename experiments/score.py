@@ -166,6 +166,7 @@ def main(argv: Sequence[str]) -> None:
     result, scores, tasks = score_folder(asked)
     print(table_of(result, f"masks of {asked.folder}"))
     with user_mistakes():
+        asked.out.mkdir(parents=True, exist_ok=True)
         write_scores(asked.out, "", result, scores, tasks)
     print(f"written to {asked.out}: result.json, tasks.jsonl")
 

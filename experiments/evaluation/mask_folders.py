@@ -26,6 +26,7 @@ def claim_folder(folder: Path, evaluation: Mapping[str, Any], flag: str) -> None
     """
     refuse_foreign(folder, evaluation, flag)
     check_writable(folder, flag)
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / MARK, evaluation)
 
 

@@ -128,12 +128,12 @@ def check_name(name: str) -> None:
 
 
 def check_writable(folder: Path, flag: str) -> None:
-    """Makes a folder, and writes and deletes a file in it; raises UserError where that cannot be done."""
+    """Raises UserError where a folder, or the one that it would be made in, cannot be written; leaves nothing there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise UserError(f"{flag}={folder}: {'' if there == folder else f'{there} '}is a file, not a folder")
+        with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"0")
-    except FileExistsError as error:
-        raise UserError(f"{flag}={folder}: is a file, not a folder") from error
     except OSError as error:
         raise UserError(f"{flag}={folder}: cannot be written: {error.strerror}") from error

@@ -7,9 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141
 """Exit codes, as shells have them: 128 + the number of SIGINT, SIGTERM, SIGPIPE."""
+
+
+AGAIN = 0.05
+"""Seconds."""
 
 
 class Terminated(BaseException):
@@ -19,7 +24,7 @@ class Terminated(BaseException):
 def run_quietly(program: Callable[[], int]) -> int:
     """Runs a program; gives its exit code, and a line instead of a traceback where it is stopped from outside."""
     try:
-        with _on_sigterm(_raise):
+        with _on_sigterm(_raise), _raised_again():
             code = program()
             sys.stdout.flush()  # here, and not at the exit, where a broken pipe would be told
             return code
@@ -32,6 +37,24 @@ def run_quietly(program: Callable[[], int]) -> int:
     except BrokenPipeError:  # `guided_jax --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
+
+
+@contextlib.contextmanager
+def _raised_again() -> Iterator[None]:
+    """Within, a signal is sent again where its exception was lost: in a callback of the garbage collector, as JAX's."""
+    before, signals = sys.unraisablehook, {KeyboardInterrupt: signal.SIGINT, Terminated: signal.SIGTERM}
+
+    def hook(lost: Any) -> None:
+        if (number := signals.get(lost.exc_type)) is None:
+            before(lost)
+        else:
+            threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

@@ -322,5 +322,5 @@ def test_damaged_files_of_a_sweep_are_named(tmp_path):
         read_result(Run(variant, 0, Config(), tmp_path))
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "measured.json").write_text("[]")
-    with pytest.raises(UserError, match=r"measured\.json: does not tell what was measured; delete it"):
+    with pytest.raises(UserError, match=r"measured\.json: does not tell what was measured: is no object; delete it"):
         module._measured(tmp_path, variant)

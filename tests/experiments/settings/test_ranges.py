@@ -1,0 +1,86 @@
+"""Every field of a configuration with values that make no sense: refused by a line that names it, or meant so."""
+
+import numpy as np
+import pytest
+
+from experiments.configs.quickstart import get_config
+from experiments.settings.checks import check_config
+from experiments.settings.config import Config
+from experiments.settings.fields import field_types, with_overrides
+
+NEGATIVE, ZERO, HUGE = -1, 0, 10**30
+LONG = "x" * 5000
+TRIED = {
+    int: (NEGATIVE, ZERO, HUGE),
+    float: (-1.0, 0.0, 1e300),
+    str: ("", "nonsense", "-1", "a\0b", LONG),
+    bool: (True, False),
+}
+ALLOWED = {
+    # Texts of the user's own, and folders and class names that only the data can tell.
+    "name": TRIED[str],
+    "data.root": ("nonsense", "-1"),
+    "data.prepared": ("nonsense", "-1"),
+    "data.classes": TRIED[str],
+    "eval.classes": TRIED[str],
+    "eval.save": ("", "nonsense", "-1"),
+    "eval.name": ("", "nonsense", "-1"),
+    # Empty for what the documentation of the field says.
+    **dict.fromkeys(("weights", "weights_preprocessing", "data.lists", "eval.lists"), ("",)),
+    **dict.fromkeys(("train.freeze", "eval.mode", "eval.headline"), ("",)),
+    # Zero: none, all, never, or nothing to do.
+    **dict.fromkeys(("seed", "data.crops", "data.min_area", "data.max_side", "data.workers"), (ZERO,)),
+    **dict.fromkeys(("eval.draws", "eval.min_area", "eval.limit", "eval.during"), (ZERO,)),
+    **dict.fromkeys(("model.feature_width", "model.head_width", "model.support_stride"), (ZERO,)),
+    **dict.fromkeys(("train.steps", "train.corrections", "train.warmup", "train.evaluate_every"), (ZERO,)),
+    "train.keep_best": (ZERO,),
+    **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),
+    **dict.fromkeys(("train.weight_decay", "train.clip_norm"), (0.0,)),
+    **dict.fromkeys(("data.balance", "data.flip", "eval.force_seen"), (True, False)),
+    "train.cache_features": (False,),
+}
+"""All that is accepted."""
+
+CASES = [(name, value) for name, kind in field_types(Config).items() for value in TRIED[kind]]
+
+
+@pytest.mark.parametrize(("name", "value"), CASES, ids=[f"{name}={str(value)[:9]!r}" for name, value in CASES])
+def test_every_field(name, value):
+    config = with_overrides(get_config(), {name: value})
+    if value in ALLOWED.get(name, ()):
+        check_config(config, training=True)
+        return
+    with pytest.raises(ValueError, match=name) as caught:
+        check_config(config, training=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"seed": 2**64}, "seed=18446744073709551616: must be at most 4294967295"),
+        ({"data.workers": -1}, r"data.workers=-1: must be at least 0 \(0: threads of this process\)"),
+        ({"data.max_side": -1}, r"data.max_side=-1: must be at least 0 \(0: never scaled\)"),
+        ({"model.way": 300}, "model.way=300: at least 2 labels.*at most 255"),
+        ({"model.fc6_kernel": -1}, "model.fc6_kernel=-1: must be odd"),
+        ({"model.feature_width": 10**6, "model.fc6_kernel": 99}, "fc6_kernel=99.* parameters would take .* GB"),
+        ({"data.buckets": "9999999x9999999"}, "data.buckets=9999999x9999999.*a batch would take .* GB"),
+        ({"eval.batch_size": 10**9}, "eval.batch_size=1000000000.*a batch would take .* GB"),
+        ({"data.shots": "1-5"}, "data.shots=1-5: data.mode=interactive has one"),
+        ({"data.mode": "views", "data.crops": 0, "eval.mode": "video"}, "data.crops=0: .*a crop for each"),
+        ({"data.points": f"1-{10**20}"}, "data.points: .*at most"),
+        ({"eval.points": f"{10**20}"}, "eval.points: .*at most"),
+        ({"eval.source": "generated:val, generated:test"}, "eval.source: .*one source was expected"),
+        ({"train.momentum": 1.0}, "train.momentum=1.0: must be below 1"),
+        ({"eval.name": "é" * 101}, "eval.name=é.*has 202 bytes; at most 200"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_is_refused_by_name(fields, message):
+    with pytest.raises(ValueError, match=message):
+        check_config(with_overrides(get_config(), fields), training=True)
+
+
+def test_the_greatest_values_are_those_that_can_be_computed_with():
+    assert np.float32(1e38) < np.inf
+    check_config(with_overrides(get_config(), {"seed": 2**32 - 1, "train.steps": 2**31 - 1}), training=True)
