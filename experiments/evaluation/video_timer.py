@@ -59,7 +59,7 @@ class Timer:
 
         def guide(of: slice = slice(None)) -> VideoGuidance:
             images = np.stack(list(read_frames(split, video, video.support, max_side=max_side)))
-            return model.guide(images, annotation[of], way=way)
+            return model.guide(images, annotation[of], way=way, negatives_only=True)
 
         with user_mistakes():
             guidance = guide()

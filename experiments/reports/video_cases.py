@@ -108,7 +108,7 @@ def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable
     max_side = protocol["max_side"]
 
     def segment(video: Video, images: np.ndarray, annotation: np.ndarray, position: int, split: Split) -> np.ndarray:
-        guidance = model.guide(images, annotation[None], way=len(video.objects) + 1)
+        guidance = model.guide(images, annotation[None], way=len(video.objects) + 1, negatives_only=True)
         (labels,) = model.segment(guidance, read_frames(split, video, [position], max_side=max_side))
         return labels[0]
 
