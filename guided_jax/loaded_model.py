@@ -8,6 +8,7 @@ from flax.traverse_util import flatten_dict
 
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.episode import blank_batch
+from guided_jax.inputs import describe
 from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 
@@ -54,12 +55,14 @@ def model_and_params(model: Segmentor | WithParams, params: dict | None) -> tupl
     """The network and its parameters, given as one object or as two.
 
     Raises:
-        ValueError: a network comes without parameters, or they are given twice.
+        ValueError: a network comes without parameters, they are given twice, or the first is no model.
     """
     if isinstance(model, Segmentor):
         if params is None:
             raise ValueError("a Segmentor has no parameters of its own: give (model, params), or what load gives")
         return model, params
+    if not isinstance(model, WithParams):
+        raise ValueError(f"the model is {describe(model)}; it must be what guided_jax.load gives, or (model, params)")
     if params is not None:
         raise ValueError("params are given beside a model that holds its own: give one of them")
     return model.model, model.params

@@ -14,6 +14,7 @@ from flax.traverse_util import unflatten_dict
 
 from guided_jax.backbones.file_formats import file_format
 from guided_jax.backbones.preprocessing import Preprocessing
+from guided_jax.inputs import check_whole, describe
 from guided_jax.loaded_model import LoadedModel, check_shapes
 from guided_jax.segmentor import Segmentor
 from guided_jax.snapshots.files import read_parameters
@@ -36,12 +37,19 @@ def load(path: str | Path, *, best: bool = False, step: int | None = None) -> Lo
         ValueError: there is no such file or folder, it is neither of the two, it holds no such checkpoint, or what it
             holds is not sound; in one line.
     """
-    path = Path(path)
+    try:
+        path = Path(path).expanduser()
+        is_folder, is_there = path.is_dir(), path.exists()
+    except TypeError:
+        raise ValueError(f"the path of a model is {describe(path)}; it must be a str or a Path") from None
+    except (OSError, RuntimeError) as error:  # a folder that may not be looked into, a name too long, no such home
+        raise ValueError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
+    step = step if step is None else check_whole(step, "step")
     if best and step is not None:
         raise ValueError(f"{path}: best and step={step} ask for two checkpoints; give one of them")
-    if path.is_dir():
+    if is_folder:
         return _load_checkpoint(path, best, step)
-    if not path.exists():
+    if not is_there:
         raise ValueError(f"{path}: no such file or folder; a .safetensors or the workdir of a run was expected")
     if file_format(path) == ".pth":
         raise ValueError(

@@ -1,12 +1,16 @@
 """The fields of a model's configuration, and which combinations of their values make a model."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.vgg import STAGES
-from guided_jax.episode import UNKNOWN
+from guided_jax.inputs import MOST_LABELS
+
+LARGEST_LAYER = 2**31
+"""Values of a layer at most, 8 GiB in float32; the largest of VGG-16's own has 103 million."""
 
 
 @dataclass
@@ -91,10 +95,6 @@ CHOICES = {
 """The values of the fields that are choices."""
 
 
-LARGEST_KERNEL, WIDEST = 99, 2**20
-"""Far above what is of use; the arrays of larger ones overflow before they can be refused for their size."""
-
-
 def geometry_of(config: ModelConfig) -> Geometry:
     """Where the cells of the query's grid lie."""
     kernel = config.fc6_kernel if config.feature_width else 1
@@ -143,23 +143,34 @@ def guidance_labels(config: ModelConfig) -> int:
     return 0 if config.inference == "direct" else config.way if config.fusion == "late" else 1
 
 
+def head_width(config: ModelConfig) -> int:
+    """Channels behind the head's first layer."""
+    if config.inference == "parameter-regression":
+        return config.head_width or feature_channels(config)
+    labels = guidance_labels(config)
+    blocks = 1 if config.sharing == "shared" and labels else labels
+    return config.head_width or feature_channels(config) * (1 + blocks)
+
+
 def check_model(config: ModelConfig) -> None:
     """Raises ValueError with the reason where the configuration makes no model."""
+    for field in fields(ModelConfig):
+        value = getattr(config, field.name)
+        if type(value) is not field.type and not (field.type is float and type(value) is int):
+            raise ValueError(f"model.{field.name}={value!r} is not of type {field.type.__name__}")
     for field, allowed in CHOICES.items():
         if (value := getattr(config, field)) not in allowed:
             raise ValueError(f"model.{field}={value!r} is not one of {', '.join(allowed)}")
     if not 0 <= config.dropout < 1:
         raise ValueError(f"model.dropout={config.dropout} is not a rate in [0, 1)")
-    if not 2 <= config.way <= UNKNOWN:
-        raise ValueError(
-            f"model.way={config.way}: at least 2 labels, the negative and one positive, and at most {UNKNOWN}, which "
-            "a byte can tell from unknown"
-        )
-    if not (1 <= config.fc6_kernel <= LARGEST_KERNEL and config.fc6_kernel % 2):
-        raise ValueError(f"model.fc6_kernel={config.fc6_kernel}: must be odd, and from 1 to {LARGEST_KERNEL}")
-    for field in ("feature_width", "head_width"):
-        if (value := getattr(config, field)) > WIDEST:
-            raise ValueError(f"model.{field}={value}: at most {WIDEST} channels")
+    if config.way < 2:
+        raise ValueError(f"model.way={config.way}: at least 2 labels, the negative and one positive")
+    if config.way > MOST_LABELS:
+        raise ValueError(f"model.way={config.way}: at most {MOST_LABELS} labels: they are uint8, and 255 is unknown")
+    if not math.isfinite(config.init_std):
+        raise ValueError(f"model.init_std={config.init_std}: must be a finite number")
+    if config.fc6_kernel < 1:
+        raise ValueError(f"model.fc6_kernel={config.fc6_kernel}: must be odd, 1 or more")
     for field in ("feature_width", "head_width", "support_stride", "init_std"):
         if (value := getattr(config, field)) < 0:
             raise ValueError(f"model.{field}={value}: must not be negative")
@@ -177,6 +188,26 @@ def check_model(config: ModelConfig) -> None:
         raise ValueError(reason)
     if config.support_grid != "same":
         _check_support_grid(config)
+    for names, values in _layers(config).items():
+        if values > LARGEST_LAYER:
+            named = ", ".join(f"model.{name}={getattr(config, name)}" for name in names)
+            raise ValueError(f"{named}: too large, a layer of {values} values; at most {LARGEST_LAYER}")
+
+
+def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
+    """The number of values of the largest layers, by the fields that it follows from."""
+    channels, labels = feature_channels(config), guidance_labels(config)
+    blocks = 1 if config.sharing == "shared" and labels else labels
+    regresses = config.inference == "parameter-regression"
+    width = head_width(config)
+    layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * STAGES[config.backbone][-1][-1] * channels}
+    if config.inference != "distance":
+        inputs = channels * (1 if regresses else 1 + blocks)
+        layers["feature_width", "head_width", "way"] = inputs * width
+    if regresses:
+        outputs = 1 if config.sharing == "shared" else config.way
+        layers["feature_width", "head_width", "way", "inference"] = channels * blocks * outputs * (width + 1)
+    return layers
 
 
 def _conflicts(config: ModelConfig) -> Iterator[str]:

@@ -24,6 +24,7 @@ from guided_jax.episodic import takes_way
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.union import binary_tasks, union_logits
+from guided_jax.inputs import check_annotation, check_labels, check_rgb, check_size, check_way, check_whole, describe
 from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.model_config import check_mode, geometry_of
 from guided_jax.segmentor import Segmentor
@@ -80,7 +81,7 @@ class VideoSegmentor:
         """
         model, params = model_and_params(model, params)
         check_mode(model.config, "video", "mode")
-        if chunk < 1:
+        if (chunk := check_whole(chunk, "chunk")) < 1:
             raise ValueError(f"chunk is {chunk}; at least 1 frame")
         self._model, self._union = model, union
         devices = devices or jax.local_devices()
@@ -98,6 +99,7 @@ class VideoSegmentor:
 
     def check_way(self, way: int) -> None:
         """Raises ValueError with the reason where the model cannot tell so many labels apart."""
+        way = check_way(way)
         if not takes_way(self._model.config, 2 if self._union else way):
             other = "binary tasks" if self._union else f"{way} labels; a union of binary tasks may do"
             raise ValueError(f"the model has one head on {self._model.config.way} labels, and takes no {other}")
@@ -109,6 +111,7 @@ class VideoSegmentor:
         *,
         way: int,
         canvas: tuple[int, int] | None = None,
+        negatives_only: bool = False,
     ) -> VideoGuidance:
         """Guides by annotated frames, under each of their annotations.
 
@@ -117,20 +120,27 @@ class VideoSegmentor:
             annotation: [a, s, h, w]: 0 negative, 1 to way - 1 the objects, 255 where unannotated, dense or sparse.
             way: number of labels, the negative included.
             canvas: height and width; None: the size, rounded up to a multiple of `STEP`.
+            negatives_only: says that annotations of 0 and 255 alone are meant: they show negatives and no object.
+                Without it they are refused, for elsewhere such a map is the mask of an object, which is labelled 1
+                here.
 
         Raises:
-            ValueError: the model takes no such number of labels, or the arrays do not fit each other.
+            ValueError: the model takes no such number of labels, images or annotations are no uint8 arrays, they do
+                not fit each other, or no annotation shows an object (see `negatives_only`).
         """
+        way = check_way(way)
+        images = check_rgb(images, "the annotated frames", "frames")
+        wanted = "[annotations, frames, height, width]"
+        annotation = check_labels(annotation, "the annotation", wanted, lambda shape: len(shape) == 4 and all(shape))
         config, size = self._model.config, images.shape[1:3]
         if annotation.shape[1:] != images.shape[:3]:
             raise ValueError(f"annotations of shape {annotation.shape} do not fit frames of shape {images.shape}")
-        strangers = set(np.unique(annotation).tolist()) - {*range(way), UNKNOWN}
-        if strangers:
-            raise ValueError(f"the annotation has the labels {sorted(strangers)}; with way={way} they are below {way}")
+        check_annotation(annotation, "the annotation", way, negatives_only=negatives_only)
         if min(size) < (least := geometry_of(config).minimum_size):
             raise ValueError(f"frames of {size[0]}x{size[1]} pixels; the model's grid needs sides of {least} or more")
         self.check_way(way)
-        canvas = canvas or tuple(-(-side // STEP) * STEP for side in size)
+        rounded = tuple(-(-side // STEP) * STEP for side in size)
+        canvas = rounded if canvas is None else check_size(canvas, "canvas")
         if min(np.subtract(canvas, size)) < 0:
             raise ValueError(f"a canvas of {canvas} does not hold frames of {size}")
         images = _lay(images, canvas, 0)
@@ -150,11 +160,15 @@ class VideoSegmentor:
 
         Args:
             guidance: of `guide`.
-            frames: at the size of the annotated ones.
+            frames: RGB, 0 to 255, at the size of the annotated ones.
 
         Raises:
-            ValueError: a frame has another size.
+            ValueError: the first argument is no guidance, there are no frames, or one is no RGB image of that size.
         """
+        if not isinstance(guidance, VideoGuidance):
+            raise ValueError(f"the guidance is {describe(guidance)}; it must be what guide gives, before the frames")
+        if not isinstance(frames, Iterable):
+            raise ValueError(f"the frames are {describe(frames)}; they must be RGB images, one after the other")
         under_way: deque[tuple[Array, int]] = deque()
         for images in self._chunks(guidance, frames):
             under_way.append(self._start(guidance, images))
@@ -166,13 +180,7 @@ class VideoSegmentor:
     def _chunks(self, guidance, frames):
         numbered = enumerate(frames)
         while pairs := list(itertools.islice(numbered, self.chunk)):
-            for number, frame in pairs:
-                if frame.shape[:2] != guidance.size:
-                    raise ValueError(
-                        f"frame {number} has {'x'.join(map(str, frame.shape[:2]))} pixels (height x width), the "
-                        f"annotated frames {'x'.join(map(str, guidance.size))}: a video has one size"
-                    )
-            yield np.stack([frame for _, frame in pairs])
+            yield np.stack([_check_frame(frame, number, guidance.size) for number, frame in pairs])
 
     def _start(self, guidance, images):
         """Dispatches a chunk; the last one of a video is filled up with its last frame."""
@@ -185,6 +193,16 @@ class VideoSegmentor:
         labels = self._label(self._params, query, sizes, guidance.tasks, **static)
         labels.copy_to_host_async()
         return labels, len(images)
+
+
+def _check_frame(frame, number: int, size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    frame = check_rgb(frame, f"frame {number}")
+    if frame.shape[:2] != size:
+        raise ValueError(
+            f"frame {number} has {'x'.join(map(str, frame.shape[:2]))} pixels (height x width), the annotated frames "
+            f"{'x'.join(map(str, size))}: a video has one size"
+        )
+    return frame
 
 
 def _fetch(labels, number, size):

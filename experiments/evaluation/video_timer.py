@@ -60,7 +60,7 @@ class Timer:
         def guide(phase: Phase, of: slice = slice(None)) -> VideoGuidance:
             positions = video.support[: phase.annotated]
             images = np.stack(list(read_frames(split, video, positions, max_side=max_side)))
-            return model.guide(images, of_phase(annotation[of], phase), way=phase.way)
+            return model.guide(images, of_phase(annotation[of], phase), way=phase.way, negatives_only=True)
 
         phases = list_phases(video)
         maps, seconds, guide_seconds = [], 0.0, 0.0

@@ -123,7 +123,7 @@ def _segmentor(found: Found, where: Mapping[str, str]) -> tuple[Config, Callable
     def segment(
         video: Video, images: np.ndarray, annotation: np.ndarray, way: int, position: int, split: Split
     ) -> np.ndarray:
-        guidance = model.guide(images, annotation[None], way=way)
+        guidance = model.guide(images, annotation[None], way=way, negatives_only=True)
         (labels,) = model.segment(guidance, read_frames(split, video, [position], max_side=max_side))
         return labels[0]
 

@@ -46,8 +46,8 @@ class Geometry:
                 f"stride {self.stride} does not fit the grid {self.grid!r} of a backbone with {self.stages} stages: "
                 f"choose one of {', '.join(str(s) for s in allowed[self.grid] if s > 1)}"
             )
-        if self.kernel % 2 == 0:
-            raise ValueError(f"fc6's kernel must be odd, not {self.kernel}")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"fc6's kernel must be odd, 1 or more, not {self.kernel}")
 
     @property
     def full_stride(self) -> int:

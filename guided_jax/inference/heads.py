@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from guided_jax.inference.distance import Distance
 from guided_jax.inference.feature_fusion import FeatureFusion
 from guided_jax.inference.parameter_regression import ParameterRegression
-from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels
+from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels, head_width
 
 Head = FeatureFusion | ParameterRegression | Distance
 """A head computes the query's part once by `prepare(features)`; a call with that part and a task gives (scores
@@ -34,10 +34,9 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
         "dtype": jnp.dtype(config.dtype),
     }
     if config.inference == "parameter-regression":
-        return ParameterRegression(width=config.head_width or channels, **common)
-    blocks = 1 if shared and labels else labels
+        return ParameterRegression(width=head_width(config), **common)
     return FeatureFusion(
-        width=config.head_width or channels * (1 + blocks),
+        width=head_width(config),
         similarity=config.metric if config.locality == "both" else None,
         # The reference's fcn32s keeps VGG's own fc7, and with it the dropout of elements.
         dropout_channels=not (config.inference == "direct" and config.feature_width == 4096),

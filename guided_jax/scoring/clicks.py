@@ -15,9 +15,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Shaped, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from guided_jax.episode import UNKNOWN, Click
+from guided_jax.inputs import describe
+from guided_jax.scoring.inputs import as_ious, as_labels, check_limit, check_mask, check_masks, check_share
 
 LIMIT = 20
 """Clicks on an object at most, unless another number is given."""
@@ -27,7 +29,9 @@ TARGETS = (0.80, 0.85, 0.90)
 
 
 def next_click(
-    prediction: Shaped[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], clicks: Sequence[Click] = ()
+    prediction: Bool[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"],
+    target: UInt8[np.ndarray, "h w"],
+    clicks: Sequence[Click] = (),
 ) -> Click | None:
     """Where the simulated user clicks next: label 1 on the object, label 0 off it.
 
@@ -39,7 +43,11 @@ def next_click(
     Returns:
         The click, or None where no wrong pixel is left to click. (RITM's code then makes a negative click at the top
         left pixel, whatever lies there.)
+
+    Raises:
+        ValueError: the masks are not uint8 or bool, or not of one size.
     """
+    prediction, target = as_labels(("prediction", "target"), prediction, target)
     taken = prediction > 0
     wanted = (target > 0) & (target != UNKNOWN)
     missed, wrong = _deepest(wanted & ~taken, clicks), _deepest(taken & (target == 0), clicks)
@@ -63,8 +71,15 @@ def _deepest(region: Bool[np.ndarray, "h w"], clicks: Sequence[Click]) -> tuple[
     return float(depth[row, column]), top + row, left + column
 
 
-def click_iou(prediction: Shaped[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"]) -> float:
-    """Intersection over union of a mask and the object, void pixels left out; 1 where both are empty."""
+def click_iou(
+    prediction: Bool[np.ndarray, "h w"] | UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"]
+) -> float:
+    """Intersection over union of a mask and the object, void pixels left out; 1 where both are empty.
+
+    Raises:
+        ValueError: the masks are not uint8 or bool, or not of one size.
+    """
+    prediction, target = as_labels(("mask", "target"), prediction, target)
     known = target != UNKNOWN
     taken, wanted = (prediction > 0) & known, (target > 0) & known
     union = np.count_nonzero(taken | wanted)
@@ -93,16 +108,22 @@ def simulate_clicks(
     """Clicks until the limit, the IoU `stop_at`, or until no wrong pixel is left.
 
     Args:
-        segment: from the clicks so far to a mask [h, w], zero where negative.
+        segment: from the clicks so far to a mask [h, w], uint8 or bool, zero where negative.
         target: 0 negative, 255 void, anything else the object.
         limit: greatest number of clicks.
         stop_at: IoU in [0, 1] at which the user stops; None: none, for the whole curve of the IoU over clicks.
 
     Raises:
-        ValueError: the target has no object, the limit is below 1, or a mask is of another size.
+        ValueError: the target has no object, the limit is below 1, `stop_at` is no IoU, or a mask is not uint8 or
+            bool, or of another size.
     """
-    if limit < 1:
-        raise ValueError(f"limit is {limit}; it must be 1 or more")
+    limit = check_limit(limit)
+    if stop_at is not None:
+        check_share(stop_at, "stop_at")
+    if not callable(segment):
+        raise ValueError(f"segment is {describe(segment)}; it must be a function from the clicks to a mask")
+    check_mask(target, "target")
+    target = np.asarray(target).astype(np.uint8, copy=False)
     if not np.any((target > 0) & (target != UNKNOWN)):
         raise ValueError("the target has no object to click on: all of it is 0 or 255")
     clicks, ious = [], []
@@ -112,9 +133,8 @@ def simulate_clicks(
         if click is None:
             break
         clicks.append(click)
-        mask = np.asarray(segment(list(clicks)))
-        if mask.shape != target.shape:
-            raise ValueError(f"the mask is {mask.shape}, the target {target.shape}: height and width must agree")
+        mask = segment(list(clicks))
+        check_masks(("mask", "target"), mask, target)
         ious.append(click_iou(mask, target))
         if stop_at is not None and ious[-1] >= stop_at:
             break
@@ -128,14 +148,26 @@ def noc(ious: Sequence[float] | Float[np.ndarray, " n"], target: float, limit: i
         ious: IoU after each click, in [0, 1]; clicking may have stopped early.
         target: IoU to reach, in [0, 1].
         limit: greatest number of clicks.
+
+    Raises:
+        ValueError: an IoU is not in [0, 1], or the limit is below 1.
     """
-    reached = np.flatnonzero(np.asarray(ious, np.float64)[:limit] >= target)
+    check_share(target, "target")
+    limit = check_limit(limit)
+    reached = np.flatnonzero(as_ious(ious)[:limit] >= target)
     return int(reached[0]) + 1 if len(reached) else limit
 
 
 def extend(ious: Sequence[float] | Float[np.ndarray, " n"], limit: int = LIMIT) -> Float[np.ndarray, " limit"]:
-    """The IoU after each of `limit` clicks; after the last click that was made it stays."""
-    ious = np.asarray(ious, np.float64)[:limit]
+    """The IoU after each of `limit` clicks; after the last click that was made it stays.
+
+    Raises:
+        ValueError: there is no IoU or one not in [0, 1], or the limit is below 1.
+    """
+    limit = check_limit(limit)
+    ious = as_ious(ious)[:limit]
+    if not len(ious):
+        raise ValueError("ious is empty; it needs the IoU after at least one click")
     return np.pad(ious, (0, limit - len(ious)), mode="edge")
 
 
@@ -165,8 +197,9 @@ def click_score(ious: Sequence[Sequence[float]], targets: Sequence[float] = TARG
         limit: greatest number of clicks.
 
     Raises:
-        ValueError: there is no object, or one without a click.
+        ValueError: there is no object, one without a click, or a share that is not in [0, 1].
     """
+    ious = [as_ious(each, f"ious of object {i}") for i, each in enumerate(ious)]
     if not len(ious) or not all(len(each) for each in ious):
         raise ValueError("every object needs the IoU after at least one click, and there must be an object")
     numbers = {target: np.array([noc(each, target, limit) for each in ious]) for target in targets}

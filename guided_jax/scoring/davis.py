@@ -22,6 +22,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.inputs import check_size, check_whole, describe
+from guided_jax.scoring.inputs import as_bools, as_labels, check_mask
 
 TOLERANCE = 0.008
 """Distance within which boundaries match, as a share of the diagonal of the frame."""
@@ -31,7 +33,16 @@ BINS = 4
 
 
 def region_similarity(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarray, "h w"]) -> float:
-    """J: intersection over union; 1 where both are empty."""
+    """J: intersection over union; 1 where both are empty.
+
+    Raises:
+        ValueError: the masks are not bool, or not of one size.
+    """
+    prediction, target = as_bools(("prediction", "truth"), prediction, target)
+    return _overlap(prediction, target)
+
+
+def _overlap(prediction: np.ndarray, target: np.ndarray) -> float:
     union = np.count_nonzero(prediction | target)
     return float(np.count_nonzero(prediction & target) / union) if union else 1.0
 
@@ -40,7 +51,12 @@ def find_boundary(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Boundary pixels, one wide: those that differ from their right, lower or lower right neighbour.
 
     David Martin's `seg2bmap` (2003): no pixel differs from the outside of the frame.
+
+    Raises:
+        ValueError: the mask is not bool.
     """
+    check_mask(mask, "mask", ("bool",))
+    mask = np.asarray(mask)
     boundary = np.zeros_like(mask)
     boundary[:, :-1] = mask[:, :-1] ^ mask[:, 1:]
     boundary[:-1] |= mask[:-1] ^ mask[1:]
@@ -49,7 +65,14 @@ def find_boundary(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 
 def boundary_radius(shape: tuple[int, ...], tolerance: float = TOLERANCE) -> int:
-    """Radius in pixels within which boundaries match, of frames of a shape (height, width)."""
+    """Radius in pixels within which boundaries match, of frames of a shape (height, width).
+
+    Raises:
+        ValueError: the shape is none, or the tolerance is negative or no number.
+    """
+    shape = check_size(shape, "the shape of a frame")
+    if not 0 <= tolerance < np.inf:
+        raise ValueError(f"tolerance is {describe(tolerance)}; it must be a share of the diagonal, 0 or more")
     return int(np.ceil(tolerance * np.linalg.norm(shape)))
 
 
@@ -60,7 +83,13 @@ def boundary_accuracy(prediction: Bool[np.ndarray, "h w"], target: Bool[np.ndarr
         prediction: mask of the object.
         target: true mask.
         radius: of `boundary_radius`, in pixels.
+
+    Raises:
+        ValueError: the masks are not bool, or not of one size, or the radius is no whole number from 0 on.
     """
+    prediction, target = as_bools(("prediction", "truth"), prediction, target)
+    if (radius := check_whole(radius, "radius")) < 0:
+        raise ValueError(f"radius is {radius}; it must be 0 or more")
     ours, theirs = find_boundary(prediction), find_boundary(target)
     found, wanted = np.count_nonzero(ours), np.count_nonzero(theirs)
     if not found or not wanted:
@@ -95,10 +124,11 @@ def score_frame(
         objects: number of objects; their ids are 1 and up.
 
     Raises:
-        ValueError: the sizes differ, or the prediction has an id that is no object.
+        ValueError: a map is not uint8 (bool: a single object), the sizes differ, or the prediction has an id that is
+            no object.
     """
-    if prediction.shape != target.shape:
-        raise ValueError(f"the prediction is {prediction.shape}, the truth {target.shape}: height and width must agree")
+    prediction, target = as_labels(("prediction", "truth"), prediction, target)
+    objects = check_whole(objects, "objects")
     if (highest := int(prediction.max(initial=0))) > objects:
         raise ValueError(f"the prediction has the id {highest}; the objects are 1 to {objects}, background is 0")
     radius, scores = boundary_radius(target.shape), np.empty((objects, 2))
@@ -106,12 +136,18 @@ def score_frame(
         ours, theirs = prediction == k + 1, target == k + 1
         box = _box(ours, theirs)
         ours, theirs = ours[box], theirs[box]
-        scores[k] = region_similarity(ours, theirs), boundary_accuracy(ours, theirs, radius)
+        scores[k] = _overlap(ours, theirs), boundary_accuracy(ours, theirs, radius)
     return scores
 
 
 def count_objects(first: UInt8[np.ndarray, "h w"]) -> int:
-    """Number of objects of a video: the highest id of its first frame, void (255) aside."""
+    """Number of objects of a video: the highest id of its first frame, void (255) aside.
+
+    Raises:
+        ValueError: the map is not uint8 (bool: a single object).
+    """
+    check_mask(first, "truth")
+    first = np.asarray(first).astype(np.uint8, copy=False)
     return int(first.max(initial=0, where=first != UNKNOWN))
 
 
@@ -134,7 +170,13 @@ def summarize(values: Float64[np.ndarray, " t"]) -> Statistics:
 
     The bins of the decay are rounded and share their end frames. The official code keeps their indices in a byte, so
     that past 256 frames its decay is undefined; here it goes on.
+
+    Raises:
+        ValueError: there is no frame.
     """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f"the values are {describe(values)}; they must be those of one or more frames [t]")
     ends = np.round(np.linspace(1, len(values), BINS + 1) + 1e-10).astype(int) - 1
     first, last = (values[ends[i] : ends[i + 1] + 1].mean() for i in (0, BINS - 1))
     return Statistics(float(values.mean()), float((values > 0.5).mean()), float(first - last))
@@ -171,8 +213,16 @@ def score_video(
         every_frame: whether the first and the last frame are scored too, as in the interactive track.
 
     Raises:
-        ValueError: no frame to score, no object in the first frame, or a frame that `score_frame` refuses.
+        ValueError: no frame to score, no object in the first frame, a frame that `score_frame` refuses, or no
+            functions from the number of a frame to its map.
     """
+    for what, maps in {"predicted": predicted, "truth": truth}.items():
+        if not callable(maps):
+            raise ValueError(
+                f"{what} is {describe(maps)}; it must be a function from a frame's number to its map; a list goes in "
+                "as its __getitem__"
+            )
+    frames = check_whole(frames, "frames")
     scored = range(frames) if every_frame else range(1, frames - 1)
     if not len(scored):
         raise ValueError(f"a video of {frames} frames has none to score: the first and the last never count")

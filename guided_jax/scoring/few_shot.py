@@ -22,10 +22,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Int, Int32, Integer, UInt8
+from jaxtyping import Array, Int, Int32, Integer
 
 from guided_jax.episode import UNKNOWN
-from guided_jax.scoring.positive_iu import count_positives
+from guided_jax.inputs import check_whole, describe, is_array
+from guided_jax.scoring.inputs import as_classes, as_counts, check_masks
+from guided_jax.scoring.positive_iu import LabelMap, count_positives
 
 OUTCOMES = (
     "true_positive",
@@ -39,8 +41,8 @@ OUTCOMES = (
 
 
 def count_outcomes(
-    prediction: UInt8[np.ndarray | Array, "*b h w"],
-    target: UInt8[np.ndarray | Array, "*b h w"],
+    prediction: LabelMap,
+    target: LabelMap,
     size: Integer[np.ndarray | Array, "*b 2"] | None = None,
 ) -> Int32[np.ndarray | Array, "*b 6"]:
     """Counts the pixels of each outcome of one-way episodes, on the host (numpy) or on the device (jax.numpy).
@@ -53,7 +55,13 @@ def count_outcomes(
 
     Returns:
         Pixels, in the order of `OUTCOMES`.
+
+    Raises:
+        ValueError: the maps are not uint8 or bool, or not of one shape, or the sizes are not theirs.
     """
+    check_masks(("prediction", "target"), prediction, target, axes=None)
+    if size is not None:
+        _check_sizes(size, target.shape[:-2])
     xp = target.__array_namespace__()
     positive, void = prediction > 0, target == UNKNOWN
     wanted, other = (target > 0) & ~void, target == 0
@@ -73,9 +81,16 @@ def count_outcomes(
     return xp.stack([part.sum((-2, -1), dtype=xp.int32) for part in parts], axis=-1)
 
 
+def _check_sizes(size, lead: tuple[int, ...]) -> None:
+    if not is_array(size) or size.dtype.kind not in "iu" or tuple(size.shape) != (*lead, 2):
+        raise ValueError(
+            f"the size is {describe(size)}; it must be whole numbers {(*lead, 2)}: height and width of each image"
+        )
+
+
 def count_labels(
-    prediction: UInt8[np.ndarray | Array, "*b h w"],
-    target: UInt8[np.ndarray | Array, "*b h w"],
+    prediction: LabelMap,
+    target: LabelMap,
     size: Integer[np.ndarray | Array, "*b 2"] | None = None,
 ) -> Int32[np.ndarray | Array, "*b 6"]:
     """`count_positives`, then the other three of `count_outcomes`: the same as the latter where no label is above 1.
@@ -149,13 +164,15 @@ def score_episodes(
             reference has no mean of classes.
 
     Raises:
-        ValueError: an unknown protocol, or an episode of a class outside the fold.
+        ValueError: an unknown protocol, an episode of a class outside the fold, outcomes that are no whole numbers
+            [n, 6], or classes that are not as many.
     """
     if protocol not in ACCUMULATIONS:
         raise ValueError(f"protocol is {protocol!r}; it must be one of {', '.join(ACCUMULATIONS)}")
     rule = ACCUMULATIONS[protocol]
-    outcomes, classes = np.asarray(outcomes, np.int64), np.asarray(classes)
-    labels = sorted(fold) if fold else [int(c) for c in np.unique(classes)]
+    outcomes = as_counts(outcomes, "outcomes", len(OUTCOMES))
+    classes = as_classes(classes, len(outcomes))
+    labels = sorted(check_whole(label, "a class of the fold") for label in fold) or sorted(set(classes.tolist()))
     if strangers := sorted(set(classes.tolist()) - set(labels)):
         raise ValueError(f"episodes of the classes {strangers}, which are not of the fold {labels}")
     foreground, background = _sides(outcomes, rule)

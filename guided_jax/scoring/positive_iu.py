@@ -8,20 +8,26 @@ and takes the mean of the classes (OSLSM's).
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Int, Int32, Shaped, UInt8
+from jaxtyping import Array, Bool, Int, Int32, Shaped, UInt8
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.scoring.inputs import as_classes, as_counts, check_masks
+
+LabelMap = Bool[np.ndarray | Array, "*b h w"] | UInt8[np.ndarray | Array, "*b h w"]
+"""Labels of numpy or JAX; bool where there is a single object."""
 
 
-def count_positives(
-    prediction: UInt8[np.ndarray | Array, "*b h w"], target: UInt8[np.ndarray | Array, "*b h w"]
-) -> Int32[np.ndarray | Array, "*b 3"]:
+def count_positives(prediction: LabelMap, target: LabelMap) -> Int32[np.ndarray | Array, "*b 3"]:
     """Counts true positive, false positive and false negative pixels of each episode, on the host or on the device.
 
     A pixel is a true positive where prediction and target agree on a positive label; predicted
     as another positive it counts on both sides, as in a union of binary tasks. Pixels with
     target 255 (void, padding) are left out.
+
+    Raises:
+        ValueError: the maps are not uint8 or bool, or not of one shape.
     """
+    check_masks(("prediction", "target"), prediction, target, axes=None)
     xp = target.__array_namespace__()
     known = target != UNKNOWN
     agree = prediction == target
@@ -59,8 +65,12 @@ def positive_iu(counts: Int[np.ndarray, "n 3"], classes: Int[np.ndarray, " n"]) 
     Args:
         counts: true positives, false positives and false negatives of each task.
         classes: class id of each task.
+
+    Raises:
+        ValueError: the counts are no whole numbers [n, 3], or the classes are not as many.
     """
-    counts = np.asarray(counts, np.int64)
+    counts = as_counts(counts, "counts", 3)
+    classes = as_classes(classes, len(counts))
     by_class = {int(c): float(iu(counts[classes == c].sum(0))) for c in np.unique(classes)}
     defined = [score for score in by_class.values() if not np.isnan(score)]
     mean = float(np.mean(defined)) if defined else float("nan")

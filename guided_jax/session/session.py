@@ -15,7 +15,7 @@ costs a whole pass of the encoder over that image (and with `inference=direct` t
 from collections.abc import Hashable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from operator import index
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,15 @@ from guided_jax.episode import UNKNOWN, Click
 from guided_jax.episodic import takes_way
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.guidance import Guidance
+from guided_jax.inputs import (
+    check_annotation,
+    check_labels,
+    check_rgb,
+    check_size,
+    check_way,
+    check_whole,
+    describe,
+)
 from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.model_config import check_mode, geometry_of, guides_by_coordinates, query_sees_annotation
 from guided_jax.observed import Observed
@@ -83,16 +92,16 @@ class Session:
                 once; results do not depend on it. Empty: each image on a canvas of its own size.
 
         Raises:
-            ValueError: the head takes no such number of labels, or there are no parameters.
+            ValueError: the head takes no such number of labels, there are no parameters, or a canvas is no size.
         """
         model, params = model_and_params(model, params)
-        self.way = way or model.config.way
-        if self.way < 2 or not takes_way(model.config, self.way):
+        self.way = check_way(way if check_whole(way, "way") else model.config.way)
+        if not takes_way(model.config, self.way):
             raise ValueError(
                 f"way={way}: the head scores {model.config.way} labels at once; only one metric for every label "
                 "(model.sharing=shared or model.inference=distance, late fusion) takes any number from 2 on"
             )
-        self._model, self._canvases = model, tuple(canvases)
+        self._model, self._canvases = model, tuple(check_size(each, "a canvas") for each in canvases)
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
         self._steps = compile_steps(model, self.way)
         self._images: dict[Hashable, _Image] = {}
@@ -113,16 +122,16 @@ class Session:
         """Adds an image and encodes it.
 
         Args:
-            name: of the image; anything hashable.
-            image: RGB, 0 to 255.
+            name: of the image; anything hashable but None.
+            image: RGB, 0 to 255; of numpy or JAX.
 
         Raises:
-            ValueError: the name is taken, this is no RGB image, it is too small for the grid, or no canvas holds it.
+            ValueError: the name is taken or none, this is no RGB image, it is too small for the grid, or no canvas
+                holds it.
         """
-        if name in self._images:
+        if _check_name(name) in self._images:
             raise ValueError(f"the session holds an image {name!r} already; remove it, or give another name")
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"image {name!r} is {image.dtype} {image.shape}; it must be uint8 [height, width, 3], RGB")
+        image = check_rgb(image, f"image {name!r}")
         size = image.shape[:2]
         canvas = self._canvas(name, size)
         pixels = np.zeros((1, *canvas, 3), np.uint8)
@@ -132,22 +141,27 @@ class Session:
 
     def remove(self, name: Hashable) -> None:
         """Forgets an image with its annotation and all that is kept of it on the device."""
+        self._at(name)  # None would clear all images
         self.clear(name)
         del self._images[name]
 
-    def click(self, name: Hashable, row: int, column: int, label: int) -> None:
+    def click(self, name: Hashable, row: SupportsIndex, column: SupportsIndex, label: SupportsIndex) -> None:
         """Adds a click. A later click on the same pixel takes the place of the earlier one.
 
         Args:
             name: of the image.
-            row: in pixels from the top.
-            column: in pixels from the left.
+            row: in pixels from the top, a whole number.
+            column: in pixels from the left, a whole number.
             label: 0 is the negative.
 
         Raises:
-            ValueError: there is no such image or label, or the click lies outside the image.
+            ValueError: there is no such image or label, row, column or label is no int (of Python, numpy or JAX), or
+                the click lies outside the image.
         """
-        image, click = self._at(name), Click(index(row), index(column), index(label))
+        image, given = self._at(name), {"row": row, "column": column, "label": label}
+        click = Click(
+            *(check_whole(value, f"the {part} of a click on image {name!r}") for part, value in given.items())
+        )
         height, width = image.size
         if not (0 <= click.row < height and 0 <= click.column < width):
             raise ValueError(
@@ -172,28 +186,23 @@ class Session:
         self._changed(image)
         return image.clicks.pop()
 
-    def annotate(self, name: Hashable, annotation: UInt8[np.ndarray, "h w"]) -> None:
+    def annotate(self, name: Hashable, annotation: UInt8[np.ndarray, "h w"], *, negatives_only: bool = False) -> None:
         """Annotates an image by a label map, in place of what it has; further clicks add to it.
 
         Args:
             name: of the image.
             annotation: labels at the image's own size; 255 where unannotated.
+            negatives_only: says that a map of 0 and 255 alone is meant: it shows negatives and no object. Without it
+                such a map is refused, for elsewhere it is the mask of an object, which is labelled 1 here.
 
         Raises:
-            ValueError: there is no such image, the size is another, or a label is not the session's.
+            ValueError: there is no such image, the map is no uint8 array, the size is another, a label is not the
+                session's, or the map shows no object (see `negatives_only`).
         """
-        image = self._at(name)
-        if annotation.dtype != np.uint8 or annotation.shape != image.size:
-            raise ValueError(
-                f"the annotation of image {name!r} is {annotation.dtype} {annotation.shape}; it must be uint8 "
-                f"{image.size}, as high and wide as the image"
-            )
-        highest = int(annotation.max(initial=0, where=annotation != UNKNOWN))
-        if highest >= self.way:
-            raise ValueError(
-                f"the annotation of image {name!r} has the label {highest}; the labels are 0 (the negative) to "
-                f"{self.way - 1}, and 255 where unannotated"
-            )
+        image, what = self._at(name), f"the annotation of image {name!r}"
+        wanted = f"{image.size}, as high and wide as the image"
+        annotation = check_labels(annotation, what, wanted, lambda shape: shape == image.size)
+        check_annotation(annotation, what, self.way, negatives_only=negatives_only)
         self.clear(name)
         image.start = annotation.copy() if (annotation != UNKNOWN).any() else None
 
@@ -283,10 +292,20 @@ class Session:
         return min(fitting, key=lambda each: each[0] * each[1], default=size)
 
     def _at(self, name: Hashable) -> _Image:
-        if name not in self._images:
+        if _check_name(name) not in self._images:
             there = ", ".join(map(repr, self._images)) or "none yet"
             raise ValueError(f"the session holds no image {name!r}; there are: {there}")
         return self._images[name]
+
+
+def _check_name(name: Hashable) -> Hashable:
+    try:
+        hash(name)
+    except TypeError:
+        raise ValueError(f"the name of an image is {describe(name)}; it must be hashable, as a str or an int") from None
+    if name is None:
+        raise ValueError("the name of an image is None; undo and clear take it for all images: give another name")
+    return name
 
 
 def _painted(image: _Image) -> UInt8[np.ndarray, "1 h w"]:

@@ -145,6 +145,19 @@ def test_corrections_by_hand():
     assert session.dots == []
 
 
+def test_the_next_correction_is_on_the_worst_frame():
+    """Both frames have two rows: after a first dot on frame 0 it is the other that is worse, until both its rows are
+    right."""
+    targets = [np.zeros((6, 9), np.uint8) for _ in range(3)]
+    targets[0][2, 1:8] = targets[0][5, 3:6] = 1
+    targets[2][1, 3:6] = targets[2][4, 3:8] = 1
+    session, scored = Painter(targets), [0, 1, 2]
+    accuracies, dots = correct(session, targets, scored, 10, partial(session.look, scored))
+    assert [(frame, row, label) for frame, row, _, label in dots] == [(0, 2, 1), (2, 1, 1), (2, 4, 1), (0, 5, 1)]
+    js = [(0.7 + 1 + 0) / 3, (0.7 + 1 + 3 / 8) / 3, (0.7 + 1 + 1) / 3, 1]
+    assert [accuracy.j for accuracy in accuracies] == pytest.approx(js)
+
+
 class Recorder(Session):
     """A session that only keeps what it is given."""
 

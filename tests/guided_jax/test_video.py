@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused():
     video = VideoSegmentor(model, params)
     with pytest.raises(ValueError, match=r"annotations of shape \(1, 1, 21, 26\) do not fit frames of shape \(2, 21,"):
         video.guide(FRAMES[:2], annotate(), way=2)
-    with pytest.raises(ValueError, match=r"has the labels \[2\]; with way=2 they are below 2"):
+    with pytest.raises(ValueError, match=r"the annotation has the label 2; the labels are 0 \(the negative\) to 1"):
         video.guide(FRAMES[:1], annotate(way=3), way=2)
     with pytest.raises(ValueError, match=r"a canvas of \(16, 32\) does not hold frames of \(21, 26\)"):
         video.guide(FRAMES[:1], annotate(), way=2, canvas=(16, 32))

@@ -170,6 +170,23 @@ def test_weights_of_local_guidance(name):
         np.testing.assert_array_equal(weights, expected)
 
 
+def test_a_contested_cell_stands_for_the_label_with_the_most_points():
+    """Of two shots; where labels have as many points, for both; where there are none, for none."""
+    counts = np.array([[[[2, 1, 3, 0]], [[1, 1, 0, 0]]], [[[0, 5, 0, 1]], [[0, 2, 7, 0]]]], np.float32)  # [s, k, n, m]
+    features = np.arange(8, dtype=np.float32).reshape(1, 2, 1, 4, 1)
+    shots = guidance.Guidance(
+        jnp.zeros((1, 2, 2, 1)),
+        jnp.zeros((1, 2, 2)),
+        jnp.ones((1, 2, 2)),
+        jnp.asarray(features),
+        jnp.asarray(counts[None]),
+    )
+    kept = guidance.keep_neighbours(shots)
+    np.testing.assert_array_equal(kept.features[0, :, 0], np.arange(8))
+    expected = [[1, 1, 1, 0, 0, 1, 0, 1], [0, 1, 0, 0, 0, 0, 1, 0]]
+    np.testing.assert_array_equal(kept.of_label[0], np.array(expected, bool))
+
+
 # Shots
 
 

@@ -30,12 +30,27 @@ REFUSED = [
     ({"dropout": 1.0}, r"model\.dropout=1\.0 is not a rate in \[0, 1\)"),
     ({"dropout": -0.1}, r"model\.dropout=-0\.1 is not a rate"),
     ({"way": 1}, r"model\.way=1: at least 2 labels"),
+    ({"way": 256}, r"model\.way=256: at most 255 labels: they are uint8, and 255 is unknown"),
+    ({"dropout": float("nan")}, r"model\.dropout=nan is not a rate"),
+    ({"dropout": float("inf")}, r"model\.dropout=inf is not a rate"),
+    *(({"init_std": float(x)}, rf"model\.init_std={x}: must be a finite number") for x in ("inf", "nan")),
+    *(({"fc6_kernel": x}, rf"model\.fc6_kernel={x}: must be odd, 1 or more") for x in (-1, 0)),
+    ({**TAPS, "feature_width": 0, "fc6_kernel": -1}, r"model\.fc6_kernel=-1: must be odd"),
+    *(({"stride": x}, rf"model\.stride, .*: stride {x} does not fit the grid 'exact'") for x in (0, -32)),
+    ({"fc6_kernel": 100001}, r"model\.feature_width=4096, model\.fc6_kernel=100001: too large, a layer of \d+ values"),
+    ({"feature_width": 10**9}, r"model\.feature_width=1000000000, model\.fc6_kernel=7: too large"),
+    ({"head_width": 10**9}, r"model\.feature_width=4096, model\.head_width=1000000000, model\.way=2: too large"),
+    ({"sharing": "unshared", "way": 255}, r"model\.feature_width=4096, model\.head_width=0, model\.way=255: too large"),
+    (
+        {"sharing": "unshared", "inference": "parameter-regression", "way": 255, "head_width": 512},
+        r"model\.way=255, model\.inference=parameter-regression: too large",
+    ),
     *(({field: -1}, rf"model\.{field}=-1: must not be negative") for field in ("feature_width", "head_width")),
     ({"support_stride": -1}, r"model\.support_stride=-1: must not be negative"),
     ({"init_std": -0.1}, r"model\.init_std=-0\.1: must not be negative"),
     ({"grid": "coarse"}, r"model\.grid, model\.stride, model\.fc6_kernel: grid 'coarse' is not one of exact, dilated"),
     ({"stride": 16}, r"model\.grid, .*: stride 16 does not fit the grid 'exact' .* choose one of 32$"),
-    ({"fc6_kernel": 4}, r"model\.grid, .*: fc6's kernel must be odd, not 4"),
+    ({"fc6_kernel": 4}, r"model\.grid, .*: fc6's kernel must be odd, 1 or more, not 4"),
     ({"feature_width": 0}, r"model\.feature_width=0: the grid 'exact' is made by fc6; .* need model\.grid=taps"),
     ({**TAPS, "stride": 32, "feature_width": 0}, r"feature_width=0: model\.stride=32 lies behind the trunk's last map"),
     ({**TAPS, **DIRECT, "fusion": "stack", "feature_width": 0}, r"feature_width=0: model\.fusion=stack needs features"),
@@ -68,6 +83,11 @@ REFUSED = [
 def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
     with pytest.raises(ValueError, match=message):
         check_model(ModelConfig(**fields))
+
+
+def test_the_most_labels_and_wide_heads_make_a_model():
+    check_model(ModelConfig(way=255))
+    check_model(ModelConfig(sharing="unshared", way=5))
 
 
 @pytest.mark.parametrize("mode", ["semantic", "video"])

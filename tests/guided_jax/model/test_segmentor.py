@@ -1,12 +1,14 @@
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from guided_jax.backbones.vgg import Trunk
 from guided_jax.model_config import ModelConfig, check_model
-from tests.guided_jax.small_models import make_batch, make_model
+from tests.guided_jax.small_models import make_batch, make_model, small_model
 
 GRIDS = [("taps", 8), ("taps", 4), ("taps", 2), ("exact", 8), ("dilated", 4), ("dilated", 2)]
 
@@ -120,3 +122,39 @@ def test_an_image_too_small_for_the_grid_is_refused():
         ValueError, match=r"an image of 8x30 px: model.grid=exact with model.stride=8 needs 9 px a side"
     ):
         model.apply({"params": params}, image, (8, 30), size, method="encode")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"grid": "exact", "stride": 8, "support_grid": "dilated", "support_stride": 4},
+        {"fusion": "stack", "sharing": "unshared"},
+        {"fusion": "mask", "sharing": "unshared"},
+        {"fusion": "stack", "inference": "direct"},
+        {"fusion": "none", "inference": "direct"},
+    ],
+    ids=str,
+)
+def test_every_encoder_sees_the_colours_in_the_order_of_its_weights(fields):
+    """Caffe's are blue, green, red; of query and support, whatever else lies beside or over them."""
+    model, params = small_model(**fields)
+    apart = fields.get("inference") != "direct"
+    batch = make_batch((16, 16), (16, 16), count=1, shots=1 if apart else None)
+    query = np.full_like(batch.query, (200, 100, 50))
+    support = np.full_like(batch.support, (10, 20, 30)) if apart else None
+    annotation = np.ones_like(batch.annotation)  # a positive everywhere: masking hides nothing
+    seen = []
+
+    def watch(call, args, kwargs, context):
+        if isinstance(context.module, Trunk) and context.method_name == "__call__":
+            seen.append(np.asarray(args[0], np.float32)[..., :3])
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(watch):
+        episode = batch._replace(query=query, support=support, annotation=annotation)
+        model.apply({"params": params}, jax.tree.map(jnp.asarray, episode))
+    pixels = np.unique(np.concatenate([each.reshape(-1, 3) for each in seen]), axis=0)
+    mean = np.array([103.939, 116.779, 123.68])
+    expected = [np.array([50, 100, 200]) - mean] + [np.array([30, 20, 10]) - mean] * ("fusion" not in fields or apart)
+    np.testing.assert_allclose(pixels, sorted(map(tuple, expected)), rtol=1e-5)

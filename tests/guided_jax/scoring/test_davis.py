@@ -83,6 +83,7 @@ def test_radius():
     assert boundary_radius((1080, 1920)) == 18
     assert boundary_radius((40, 50)) == 1
     assert boundary_radius((300, 400)) == 4  # exactly 4.0
+    assert boundary_radius((100, 130)) == 2  # 1.31: never rounded down
 
 
 def test_boundary_accuracy_by_hand():

@@ -45,7 +45,7 @@ def paint(clicks, size=SIZE, start=None):
 
 @cache
 def model_of(name, **fields):
-    return make_model(**VARIANTS[name], **fields)
+    return make_model(**{**VARIANTS[name], **fields})
 
 
 @cache
@@ -133,6 +133,18 @@ def test_all_annotated_images_guide_any(name):
     check(session, "a", expected(name, images["a"], shots))
 
 
+@pytest.mark.parametrize("name", ["late", "late-unshared", "late-maximum", "late-learned-mask"])
+def test_three_shots_weigh_as_three(name):
+    """A number that is no power of two: what fills it up says nothing, however shots are merged."""
+    session, shots = make_session(name), []
+    for i, clicks in enumerate(([(3, 5, 1), (9, 9, 0)], [(12, 7, 1)], [(20, 30, 1), (1, 2, 0)])):
+        session.add(i, picture(i))
+        for click in clicks:
+            session.click(i, *click)
+        shots.append((picture(i), paint(clicks)))
+    check(session, 1, expected(name, picture(1), shots))
+
+
 @pytest.mark.parametrize("name", [name for name in TESTED if not takes_another_query(name)])
 def test_local_models_segment_the_annotated_image_alone(name):
     session = make_session(name)
@@ -161,6 +173,28 @@ def test_undo_and_clear_leave_no_trace(name):
     session.clear("a")
     np.testing.assert_array_equal(session.logits("a"), empty)
     assert session.undo() is None and session.undo("a") is None
+
+
+@pytest.mark.parametrize("name", ["late", "stacked-discs"])
+def test_the_last_click_on_a_pixel_takes_the_place_of_the_first(name):
+    session, other = make_session(name), make_session(name)
+    for each, clicks in ((session, [(3, 5, 1), (20, 30, 1), (3, 5, 0)]), (other, [(3, 5, 1), (20, 30, 1)])):
+        each.add("a", picture(0))
+        for click in clicks:
+            each.click("a", *click)
+    logits = expected(name, picture(0), annotation=paint([(20, 30, 1), (3, 5, 0)]))
+    check(session, "a", logits)
+    assert np.abs(other.logits("a") - logits).max() > 1e-3 * np.abs(logits).max()
+
+
+def test_undo_on_one_image_leaves_the_order_of_the_others():
+    session = make_session("late")
+    session.add("a", picture(0))
+    session.add("b", picture(1))
+    for name, row in (("a", 1), ("b", 2), ("a", 3)):
+        session.click(name, row, 0, 1)
+    assert session.undo("a") == Click(3, 0, 1)
+    assert [session.undo() for _ in range(3)] == [Click(2, 0, 1), Click(1, 0, 1), None]
 
 
 def test_undo_follows_the_session_or_one_image():
@@ -222,6 +256,30 @@ def test_more_clicks_than_one_program_takes():
     for click in clicks:
         session.click("a", *click)
     check(session, "a", expected("late", picture(0), annotation=paint(clicks)))
+
+
+def test_the_number_of_clicks_that_a_program_takes_is_doubled():
+    session, programs = Session(*model_of("late"), canvases=(CANVAS,)), []
+    session.add("a", picture(0))
+    for i in range(2 * CAPACITY + 1):
+        session.click("a", i % 29, (7 * i) % 41, i % 2)
+        session.mask("a")
+        programs.append(session.compiled())
+    assert np.flatnonzero(np.diff(programs)).tolist() == [CAPACITY - 1, 2 * CAPACITY - 1]
+    assert programs[-1] == programs[0] + 2
+
+
+def test_of_equal_labels_the_smallest_is_taken():
+    """The same place of the same picture under each label: guidance, and with it the scores, are equal to the bit."""
+    session = Session(*model_of("neighbours", locality="global", support_grid="same", support_stride=0), way=4)
+    for label in (3, 2, 1):
+        session.add(label, picture(0))
+        session.click(label, 14, 20, label)
+    assert set(np.unique(session.logits(1)[1:] - session.logits(1)[1])) == {0.0}
+    assert set(np.unique(session.mask(1))) == {1}
+    session.add(0, picture(0))
+    session.click(0, 14, 20, 0)
+    assert set(np.unique(session.mask(1))) == {0}
 
 
 def test_what_is_refused():
