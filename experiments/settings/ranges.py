@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from data_pipelines.canvas import parse_canvases
+from data_pipelines.datasets.mixture import parse_sources
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.datasets.sources import parse_sources
 from data_pipelines.points import most, parse_counts, parse_points, parse_shots
 from data_pipelines.pools import MODES, TRAINING_MODES
 from data_pipelines.safe_paths import LONGEST
