@@ -36,7 +36,7 @@ ALLOWED = {
     "train.keep_best": (ZERO,),
     **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),
     **dict.fromkeys(("train.weight_decay", "train.clip_norm"), (0.0,)),
-    **dict.fromkeys(("data.balance", "data.flip", "eval.force_seen"), (True, False)),
+    **dict.fromkeys(("data.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)),
     "train.cache_features": (False,),
 }
 """All that is accepted."""
@@ -61,9 +61,9 @@ def test_every_field(name, value):
         ({"seed": 2**64}, "seed=18446744073709551616: must be at most 4294967295"),
         ({"data.workers": -1}, r"data.workers=-1: must be at least 0 \(0: threads of this process\)"),
         ({"data.max_side": -1}, r"data.max_side=-1: must be at least 0 \(0: never scaled\)"),
-        ({"model.way": 300}, "model.way=300: at least 2 labels.*at most 255"),
+        ({"model.way": 300}, "model.way=300: at most 255 labels"),
         ({"model.fc6_kernel": -1}, "model.fc6_kernel=-1: must be odd"),
-        ({"model.feature_width": 10**6, "model.fc6_kernel": 99}, "fc6_kernel=99.* parameters would take .* GB"),
+        ({"model.feature_width": 10**6, "model.fc6_kernel": 99}, "fc6_kernel=99: too large, a layer of 627264000000 values"),
         ({"data.buckets": "9999999x9999999"}, "data.buckets=9999999x9999999.*a batch would take .* GB"),
         ({"eval.batch_size": 10**9}, "eval.batch_size=1000000000.*a batch would take .* GB"),
         ({"data.shots": "1-5"}, "data.shots=1-5: data.mode=interactive has one"),
