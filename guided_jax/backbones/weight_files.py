@@ -4,7 +4,6 @@ import io
 import json
 import re
 import struct
-import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,9 +111,7 @@ def _read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise WeightsError(f"{path}: is a program of TorchScript, not a state dict; {_HOW_TO_SAVE}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, on its own old formats
-            stored = torch.load(path, map_location="cpu", weights_only=True)
+        stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise WeightsError(
