@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_pipelines.datasets.record import DatasetError
+from data_pipelines.disk import write_text
 
 SIZES = "sizes.json"
 
@@ -52,7 +53,7 @@ def note_sizes(directory: Path) -> None:
     sizes = {file.name: file.stat().st_size for file in sorted(directory.iterdir()) if file.is_file()}
     sizes.pop(SIZES, None)
     with contextlib.suppress(OSError):  # without it, damage shows when a record is read
-        (directory / SIZES).write_text(json.dumps(sizes))
+        write_text(directory / SIZES, json.dumps(sizes))
 
 
 def check_build(directory: Path) -> None:
