@@ -6,6 +6,7 @@ Grain imports JAX (only to walk pytrees; no device is touched), so this module a
 import contextlib
 import functools
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -87,8 +88,14 @@ def batches(
         # and needs a large /dev/shm, where containers have 64 MiB and a worker that exceeds it dies of a bus error.
         options = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
         dataset = grain.experimental.WithOptionsIterDataset(dataset, options)
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=max(1, prefetch)))
+        options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=max(1, prefetch))
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_leave_interrupts_to_the_parent)
     return _iterate(dataset)
+
+
+def _leave_interrupts_to_the_parent(*_: int) -> None:
+    """A terminal sends Ctrl-C to all processes; the parent ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _load(episodes: Episodes, batch_size: int, offset: int, local: int, batch: int) -> Episode:

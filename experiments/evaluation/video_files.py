@@ -1,6 +1,7 @@
 """Masks of videos as files: VIDEO/FRAME.png with a palette, as DAVIS has them and its official scorer reads them."""
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def _find(folder: Path, name: str, suffix: str = "") -> Path:
     """A file or folder under the very name, as other programs write it, or else as `write_masks` does."""
     path = folder / f"{name}{suffix}"
     safe = safe_path(folder, name, suffix)
-    return safe if safe.exists() and not path.exists() else path
+    return safe if os.path.exists(safe) and not os.path.exists(path) else path  # not Path's: a name may be too long
 
 
 def read_prediction(folder: Path, video: Video, position: int) -> UInt8[np.ndarray, "h w"]:

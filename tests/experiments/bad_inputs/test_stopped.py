@@ -1,0 +1,193 @@
+"""Processes that are stopped from outside, disks that are full, readers that are gone: no traceback, and it goes on."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import experiment
+from experiments.evaluation import predictions
+from experiments.experiment import run
+from experiments.settings.command_line import guarded, run_app
+from experiments.settings.errors import machine_fault
+from tests.experiments.whole_runs.test_resume import SETTINGS, end, read_state, saved_steps, start
+
+STEPS = 40
+
+
+def begin(words, **options) -> subprocess.Popen:
+    environment = {**os.environ, **SETTINGS}
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def wait_for(found, process) -> None:
+    deadline = time.monotonic() + 120
+    while not found():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_sigterm_writes_a_checkpoint_and_the_run_goes_on_to_the_same_numbers(command, tmp_path):
+    fields = {"train.steps": STEPS, "train.checkpoint_every": 10**6, "train.keep_last": 99}
+    whole, stopped = (command(tmp_path / name, "--mode=train", **fields) for name in ("whole", "stopped"))
+    metrics = tmp_path / "stopped" / "metrics.jsonl"
+    process = start(stopped)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 143, messages
+    assert messages.splitlines()[-1] == "terminated; the same command resumes"
+    assert "Traceback" not in messages
+    (step,) = saved_steps(tmp_path / "stopped")
+    assert 3 <= step < STEPS
+    again = start(stopped)
+    assert run_app(run, whole) == 0  # meanwhile
+    assert f"going on from the checkpoint of step {step}" in end(again)
+    expected, got = (read_state(tmp_path / name, STEPS) for name in ("whole", "stopped"))
+    assert expected.keys() == got.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(got[path], value, err_msg=path)
+
+
+def test_ctrl_c_with_loader_processes_is_a_line(command, tmp_path):
+    words = command(tmp_path / "run", "--mode=train", **{"train.steps": 10**6, "data.workers": 2})
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    process = begin(words, start_new_session=True)
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    assert messages.splitlines()[-1] == "interrupted; the same command resumes"
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1, 2])
+def test_ctrl_c_while_importing_is_a_line(command, tmp_path, seconds):
+    process = begin(command(tmp_path / "run", **{"train.steps": 10**6}))
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in messages and "interrupted" in messages
+
+
+def test_nobody_reads_the_help():
+    process = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m experiments run --config=quickstart --fields | true"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.stderr == ""
+
+
+class Killed(BaseException):
+    """Stands for kill -9 at a certain moment: nothing may handle it."""
+
+
+@pytest.fixture
+def dying(monkeypatch):
+    """Lets a function die when it is called the third time, once."""
+
+    def arrange(module, name):
+        whole, calls = getattr(module, name), []
+
+        def dies(*arguments, **named):
+            calls.append(1)
+            if len(calls) == 3:
+                raise Killed
+            return whole(*arguments, **named)
+
+        monkeypatch.setattr(module, name, dies)
+
+    return arrange
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+
+
+def test_a_run_that_dies_while_saving_masks_goes_on_and_another_one_is_refused(command, tmp_path, dying, capfd):
+    words = command(tmp_path / "run", **{"train.steps": 0, "eval.save": tmp_path / "masks"})
+    dying(predictions, "write_mask")
+    with pytest.raises(Killed):
+        run_app(run, words)
+    assert len(files_of(tmp_path / "masks")) == 2 and not (tmp_path / "run" / "result.json").exists()
+    assert run_app(run, words) == 0
+    saved = files_of(tmp_path / "masks")
+    assert len(saved) == 5 and (tmp_path / "masks" / "index.json").is_file()
+    assert run_app(run, words) == 0  # also when it had ended
+    assert files_of(tmp_path / "masks") == saved
+    other = command(tmp_path / "run", "--mode=eval", **{"train.steps": 0, "eval.save": tmp_path / "masks", "seed": 1})
+    assert run_app(run, other) == 2
+    assert "is there already; give a new folder (it holds masks of another evaluation)" in capfd.readouterr().err
+
+
+def test_masks_that_cannot_be_saved_are_told_before_anything_else(command, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    words = command(tmp_path / "run", **{"eval.save": tmp_path / "file" / "masks"})
+    assert run_app(run, words) == 2
+    assert f"error: eval.save={tmp_path / 'file' / 'masks'}" in capfd.readouterr().err
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/disk/file")
+
+
+def wrapped(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+FAULTS = [
+    (FULL, "/disk/file: cannot be written or read: No space left on device; make room"),
+    (wrapped(ValueError("Error: many\nlines"), FULL), "/disk/file: cannot be written or read: No space left"),
+    (ValueError('x [os_error_code="28"] [No space left on device]'), "cannot be written or read: No space left on dev"),
+    (ExceptionGroup("two", [KeyError("a"), FULL]), "No space left on device"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: cannot be written or read: Permission denied"),
+    (MemoryError("Unable to allocate 9 EiB"), "out of memory: make data.buckets"),
+    (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"), "out of memory: make data.buckets"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), FAULTS, ids=lambda value: type(value).__name__)
+def test_a_fault_of_the_machine_is_one_line(error, message, capsys):
+    def program():
+        raise error
+
+    assert guarded(program) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1 and line.startswith("error: ") and message in line
+
+
+def test_a_fault_of_ours_is_none_of_the_machine():
+    assert machine_fault(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
+    with pytest.raises(KeyError):
+        guarded(lambda: {}["a"])
+
+
+def test_a_full_disk_while_checkpointing_is_one_line_and_the_run_goes_on(command, tmp_path, capfd, monkeypatch):
+    words = command(tmp_path / "run", "--mode=train")
+
+    def full(*_, **__):
+        raise ValueError(f"Error writing: {os.strerror(errno.ENOSPC)}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment.Checkpoints, "save", full)
+        assert run_app(run, words) == 2
+    assert "No space left on device; make room, and the same command goes on" in capfd.readouterr().err
+    assert run_app(run, words) == 0
