@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from guided_jax.session import Session
@@ -99,7 +99,8 @@ def opened() -> Session:
 def test_a_session_is_what_was_taken_and_not_taken_back():
     done = set()
 
-    @settings(max_examples=40, deadline=None, derandomize=True, database=None)
+    # What fails is shown as it is: to make it shorter takes minutes.
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
     @given(some=st.lists(calls, min_size=10, max_size=30))
     def run(some):
         session, plain = opened().fresh(), Plain()

@@ -195,6 +195,11 @@ def test_undo_on_one_image_leaves_the_order_of_the_others():
         session.click(name, row, 0, 1)
     assert session.undo("a") == Click(3, 0, 1)
     assert [session.undo() for _ in range(3)] == [Click(2, 0, 1), Click(1, 0, 1), None]
+    for take_back in (session.clear, lambda name: session.annotate(name, np.zeros(SIZE, np.uint8))):
+        session.click("a", 5, 0, 1)
+        session.click("b", 6, 0, 1)
+        take_back("b")
+        assert session.undo() == Click(5, 0, 1)
 
 
 def test_undo_follows_the_session_or_one_image():
@@ -247,6 +252,13 @@ def test_nothing_compiles_after_the_first_click_of_a_size(caplog):
     session.click("b", 3, 3, 0)
     session.mask("a")
     assert session.compiled() == compiled + 1  # two shots; four would be one more, three no more
+
+
+def test_an_image_lies_on_the_smallest_canvas_that_holds_it():
+    session = Session(*model_of("late"), canvases=((64, 64), CANVAS))
+    for name, size in (("a", SIZE), ("b", (64, 20)), ("c", (3, 3)), ("d", CANVAS)):
+        session.add(name, picture(0, size))
+    assert session.compiled() == 2  # the encoder, on either canvas
 
 
 def test_more_clicks_than_one_program_takes():
