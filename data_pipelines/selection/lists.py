@@ -53,9 +53,10 @@ def read_lists(text: str) -> tuple[Listed, ...]:
             classes; so a folder of all four serves every fold, together with a choice of classes.
 
     Raises:
-        DatasetError: a file is missing, or one of its lines is no task.
+        DatasetError: a file is missing, one of its lines is no task, or there is no task at all. In a folder a list may
+            be empty: of a fold without tasks.
     """
-    listed = []
+    listed, named = [], {part.strip() for part in text.split(",")}
     for file in find_list_files(text):
         before = len(listed)
         for number, line in enumerate(read_text(file).splitlines(), start=1):
@@ -66,8 +67,10 @@ def read_lists(text: str) -> tuple[Listed, ...]:
                 listed.append(Listed(found["image"], int(found["class_id"])))
             elif line.strip():
                 raise DatasetError(f"{file}, line {number}: {line.strip()!r} is not IMAGE__CC, such as 2007_000033__01")
-        if len(listed) == before:
+        if len(listed) == before and str(file) in named:
             raise DatasetError(f"{file} is empty; it needs lines IMAGE__CC, such as 2007_000033__01")
+    if not listed:
+        raise DatasetError(f"{text}: all of its lists are empty; they need lines IMAGE__CC, such as 2007_000033__01")
     return tuple(dict.fromkeys(listed))
 
 

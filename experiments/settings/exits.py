@@ -13,7 +13,7 @@ INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141
 """Exit codes, as shells have them: 128 + the number of SIGINT, SIGTERM, SIGPIPE."""
 
 
-AGAIN = 0.05
+AGAIN, PATIENCE = 0.05, 10.0
 """Seconds."""
 
 
@@ -39,6 +39,14 @@ def run_quietly(program: Callable[[], int]) -> int:
         return NOBODY_READS
 
 
+def end_soon(code: int) -> None:
+    """Ends this process in any case, after some seconds for what it has to put away: a loader's process that does not
+    answer would be waited for at the exit, for ever."""
+    timer = threading.Timer(PATIENCE, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
 @contextlib.contextmanager
 def _raised_again() -> Iterator[None]:
     """Within, a signal is sent again where its exception was lost: in a callback of the garbage collector, as JAX's."""
@@ -54,7 +62,8 @@ def _raised_again() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.unraisablehook = before
+        if sys.unraisablehook is hook:  # else another one was put before it, which has to stay (`learning.damage`)
+            sys.unraisablehook = before
 
 
 @contextlib.contextmanager

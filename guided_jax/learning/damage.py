@@ -25,12 +25,14 @@ def reading(directory: Path, step: int) -> Iterator[None]:
     Raises:
         DamagedCheckpoint: whatever was raised within.
     """
+    folder = directory / str(step)
     try:
+        if folder.is_dir() and not any(folder.iterdir()):  # Orbax would warn besides, in words of its own
+            raise ValueError("its folder is empty")
         with _no_late_answers():
             yield
     except Exception as error:  # each library has its own kinds, and they all mean this
-        folder = directory / str(step)
-        reason = "its folder is empty" if folder.is_dir() and not any(folder.iterdir()) else _reason(error)
+        reason = _reason(error)
         earlier = [each for each in steps_in(directory) if each < step]
         then = f"to go on from {max(earlier)}" if earlier else "to start anew (there is no earlier one)"
         raise DamagedCheckpoint(f"{folder}: checkpoint {step} is damaged ({reason}): delete it {then}") from error

@@ -129,7 +129,7 @@ MISTAKES = [
     ({"train.steps": "many"}, "train.steps=many: expects an int"),
     ({"weights": "no.npz"}, "weights=no.npz: there is no such file"),
     ({"weights": "vgg19"}, "weights=vgg19: there is no such file of weights; --config.weights=vgg16 downloads"),
-    ({"weights_preprocessing": "tf", "weights": "vgg16"}, "weights_preprocessing: preprocessing 'tf' is not one of"),
+    ({"weights_preprocessing": "tf", "weights": "vgg16"}, "weights_preprocessing='tf' is not one of caffe"),
     ({"train.cache_features": "true", "train.freeze": "trunk"}, "features of an untrained trunk"),
 ]
 

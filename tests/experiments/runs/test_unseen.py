@@ -130,8 +130,8 @@ def test_published_episodes_take_tasks_by_image(config):
         ({"classes": "fold:9"}, "eval.classes: classes: 'fold:9' is no fold"),
         ({"protocol": "osl"}, "eval.protocol='osl' is not one of all, oslsm, panet, hsnet, pfenet"),
         ({"protocol": "oslsm", "mode": "interactive"}, "eval.protocol=oslsm is of semantic mode, not of interactive"),
-        ({"mode": "views"}, "mode=views is for training alone; set eval.mode to one of interactive, semantic, video"),
-        ({"draws": -1}, "eval.draws=-1 must be 0"),
+        ({"mode": "views"}, "eval.mode='views' is not one of interactive, semantic, video"),
+        ({"draws": -1}, "eval.draws=-1: must be at least 0"),
         ({"lists": "nowhere.txt"}, "eval.lists: nowhere.txt is missing"),
     ],
 )
