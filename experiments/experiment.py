@@ -14,6 +14,7 @@ import numpy as np
 from data_pipelines.compose import CachedFeatures
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.tasks import count_tasks
 from data_pipelines.views import View
 from experiments.evaluation.predictions import draw_folder, mask_writer, write_index
 from experiments.evaluation.task_rows import write_scores
@@ -167,6 +168,9 @@ def open_experiment(config: Config, parallel: str, *, training: bool) -> tuple[E
     """
     eval_source = open_evaluation(config)
     train_sources = open_sources(config, "data") if training else []
+    for opened in [eval_source, *train_sources]:
+        number, images = count_tasks(opened.tasks), len(np.unique(opened.tasks.record))
+        logger.info("%s: %d tasks in %d images", opened.split.name, number, images)
     model, params = initial_parameters(config)
     features = open_features(config, model, params, train_sources, eval_source)
     stream = training_stream(config, train_sources, features) if training else None
