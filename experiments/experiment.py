@@ -14,6 +14,7 @@ import numpy as np
 from data_pipelines.compose import CachedFeatures
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
+from data_pipelines.tasks import count_tasks
 from data_pipelines.views import View
 from experiments.evaluation.predictions import claim_predictions, draw_folder, mask_writer, write_index
 from experiments.evaluation.task_rows import write_scores
@@ -175,7 +176,11 @@ def open_data(config: Config, *, training: bool) -> tuple[list[OpenSource], Open
     if config.weights:
         locate(config.weights)  # first: a download may fail, and data sets can take hours to build
     eval_source = open_evaluation(config)
-    return (open_sources(config, "data") if training else []), eval_source
+    train_sources = open_sources(config, "data") if training else []
+    for opened in [eval_source, *train_sources]:
+        number, images = count_tasks(opened.tasks), len(np.unique(opened.tasks.record))
+        logger.info("%s: %d tasks in %d images", opened.split.name, number, images)
+    return train_sources, eval_source
 
 
 def open_experiment(

@@ -120,7 +120,6 @@ def open_sources(config: Config, section: str) -> list[OpenSource]:
                 f"{field}: {split.name} has an image with a side of {least} px; the grid {config.model.grid!r} of "
                 f"stride {config.model.stride} needs {needed} px: leave it out, or use model.grid=taps"
             )
-        logger.info("%s: %d tasks in %d images", split.name, count_tasks(tasks), len(np.unique(tasks.record)))
         opened.append(each)
     return opened
 
