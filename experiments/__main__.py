@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from experiments.settings.exits import run_quietly
+from experiments.settings.exits import end_soon, run_quietly
 
 COMMANDS = (
     "run",
@@ -86,7 +86,7 @@ def _what_is_wrong(words: Sequence[str]) -> str:
 
 def console() -> None:
     """The installed command."""
-    sys.exit(run_quietly(lambda: dispatch(sys.argv)))
+    sys.exit(end_soon(run_quietly(lambda: dispatch(sys.argv))))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from io import TextIOBase
@@ -31,6 +32,10 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
             if find_fault(values, LINE) is None:
                 lines.append(values)
     return lines
+
+
+CLOSING_SECONDS = 10.0
+"""That the events of an interrupted run may take to be written; `metrics.jsonl` holds the same numbers."""
 
 
 class MetricWriter:
@@ -85,8 +90,14 @@ class MetricWriter:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
-        self.close()
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.close()
+            return
+        # A signal can come while tensorboardX puts an event into its queue; closing it would then wait for ever.
+        closing = threading.Thread(target=self.close, daemon=True)
+        closing.start()
+        closing.join(CLOSING_SECONDS)
 
 
 class Progress:

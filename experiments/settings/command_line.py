@@ -26,7 +26,7 @@ from experiments.settings.command_flags import (
 from experiments.settings.config import Config
 from experiments.settings.config_files import list_configs, load_config
 from experiments.settings.errors import UserError, machine_fault
-from experiments.settings.exits import INTERRUPTED, TERMINATED, end_soon, run_quietly
+from experiments.settings.exits import run_quietly
 from experiments.settings.fields import describe_fields
 from experiments.settings.help_texts import Command
 from experiments.settings.hosts import join_hosts
@@ -58,10 +58,7 @@ def start(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | Non
     """
     show_messages()
     absl_logging.use_absl_handler()  # so that --verbosity=0 shows what is done, and the default only warnings
-    code = guarded(lambda: main(sys.argv if argv is None else argv))
-    if argv is None and code in (INTERRUPTED, TERMINATED):
-        end_soon(code)
-    return code
+    return guarded(lambda: main(sys.argv if argv is None else argv))
 
 
 def run_app(

@@ -39,12 +39,14 @@ def run_quietly(program: Callable[[], int]) -> int:
         return NOBODY_READS
 
 
-def end_soon(code: int) -> None:
-    """Ends this process in any case, after some seconds for what it has to put away: a loader's process that does not
-    answer would be waited for at the exit, for ever."""
-    timer = threading.Timer(PATIENCE, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
+def end_soon(code: int) -> int:
+    """Gives the exit code of this process; where it was stopped it ends in any case after some seconds, for at its exit it
+    would wait for threads and processes that may not answer."""
+    if code in (INTERRUPTED, TERMINATED):
+        timer = threading.Timer(PATIENCE, os._exit, (code,))
+        timer.daemon = True
+        timer.start()
+    return code
 
 
 @contextlib.contextmanager
