@@ -40,7 +40,7 @@ def run_quietly(program: Callable[[], int]) -> int:
 
 
 def end_soon(code: int) -> int:
-    """Gives the exit code of this process; where it was stopped it ends in any case after some seconds, for at its exit it
+    """Gives the exit code of this process. Where it was stopped it ends in any case after some seconds: at its exit it
     would wait for threads and processes that may not answer."""
     if code in (INTERRUPTED, TERMINATED):
         timer = threading.Timer(PATIENCE, os._exit, (code,))
