@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 
 from data_pipelines.datasets.sources import Split
 from data_pipelines.videos import Video, annotate_video, read_frames
-from experiments.settings.errors import user_mistakes
 from experiments.settings.config import Config
+from experiments.settings.errors import user_mistakes
 from guided_jax.video import VideoGuidance, VideoSegmentor
 
 TIMED_CHUNKS = 3
