@@ -162,11 +162,19 @@ def test_every_encoder_sees_the_colours_in_the_order_of_its_weights(fields):
     np.testing.assert_allclose(pixels, sorted(map(tuple, expected)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("fields", [{}, {"fusion": "stack", "sharing": "unshared"}], ids=["late", "early"])
-def test_every_dropout_of_every_episode_has_a_key_of_its_own(fields, monkeypatch):
+@pytest.mark.parametrize(
+    ("fields", "shots", "dropouts"),
+    [
+        ({}, 2, 4),  # a query, two shots and a head
+        ({}, None, 2),  # query and shot are one
+        ({"fusion": "stack", "sharing": "unshared"}, 2, 4),
+        ({"fusion": "stack", "sharing": "unshared"}, None, 3),  # an encoder each
+    ],
+)
+def test_every_dropout_of_every_episode_has_a_key_of_its_own(fields, shots, dropouts, monkeypatch):
     """Of queries, shots and heads: the same key would drop the same places of each."""
     model, params = small_model(**fields)
-    batch = make_batch((16, 16), (16, 16), count=2, shots=2)
+    batch = make_batch((16, 16), (16, 16), count=2, shots=shots)
     seen = []
 
     def watch(values, keys, rate, *, channels):
@@ -176,5 +184,5 @@ def test_every_dropout_of_every_episode_has_a_key_of_its_own(fields, monkeypatch
     for module in (vgg, feature_fusion):
         monkeypatch.setattr(module, "dropout", watch)
     model.apply({"params": params}, jax.tree.map(jnp.asarray, batch), jax.random.split(jax.random.key(0), 2))
-    assert len(seen) == 2 * (1 + 2 + 1)  # a query, two shots and a head each
+    assert len(seen) == 2 * dropouts
     assert len(set(seen)) == len(seen)
