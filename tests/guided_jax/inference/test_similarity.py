@@ -124,3 +124,7 @@ def test_scores_are_similarities_times_the_temperature(locality, factor):
     scores, weights = head.apply(params, query, task, None)
     assert weights is None
     np.testing.assert_allclose(scores, 10 * parts[locality], rtol=1e-5)
+    if locality == "both":  # prototypes first
+        apart = {"params": {"log_temperature": jnp.log(jnp.array([2.0, 3.0]))}}
+        expected = 2 * parts["global"] + 3 * parts["local"]
+        np.testing.assert_allclose(head.apply(apart, query, task, None)[0], expected, rtol=1e-5)

@@ -15,6 +15,7 @@ from guided_jax.model_config import (
     feature_channels,
     geometry_of,
     guides_early,
+    head_width,
     support_geometry_of,
 )
 from guided_jax.segmentor import Segmentor
@@ -83,6 +84,24 @@ REFUSED = [
 def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
     with pytest.raises(ValueError, match=message):
         check_model(ModelConfig(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "width"),
+    [
+        ({}, 2 * 4096),
+        ({"way": 5}, 2 * 4096),
+        ({"sharing": "unshared", "way": 3}, 4 * 4096),
+        ({"fusion": "stack", "sharing": "unshared"}, 2 * 4096),
+        ({**DIRECT, "fusion": "none"}, 4096),
+        ({"inference": "parameter-regression"}, 4096),
+        ({"inference": "parameter-regression", "head_width": 7}, 7),
+        ({"head_width": 7}, 7),
+    ],
+    ids=str,
+)
+def test_width_of_the_head(fields, width):
+    assert head_width(ModelConfig(**fields)) == width
 
 
 def test_the_most_labels_and_wide_heads_make_a_model():

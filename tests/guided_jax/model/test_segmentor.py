@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from guided_jax.backbones import vgg
 from guided_jax.backbones.vgg import Trunk
+from guided_jax.inference import feature_fusion
 from guided_jax.model_config import ModelConfig, check_model
 from tests.guided_jax.small_models import make_batch, make_model, small_model
 
@@ -158,3 +160,29 @@ def test_every_encoder_sees_the_colours_in_the_order_of_its_weights(fields):
     mean = np.array([103.939, 116.779, 123.68])
     expected = [np.array([50, 100, 200]) - mean] + [np.array([30, 20, 10]) - mean] * ("fusion" not in fields or apart)
     np.testing.assert_allclose(pixels, sorted(map(tuple, expected)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shots", "dropouts"),
+    [
+        ({}, 2, 4),  # a query, two shots and a head
+        ({}, None, 2),  # query and shot are one
+        ({"fusion": "stack", "sharing": "unshared"}, 2, 4),
+        ({"fusion": "stack", "sharing": "unshared"}, None, 3),  # an encoder each
+    ],
+)
+def test_every_dropout_of_every_episode_has_a_key_of_its_own(fields, shots, dropouts, monkeypatch):
+    """Of queries, shots and heads: the same key would drop the same places of each."""
+    model, params = small_model(**fields)
+    batch = make_batch((16, 16), (16, 16), count=2, shots=shots)
+    seen = []
+
+    def watch(values, keys, rate, *, channels):
+        seen.extend(map(tuple, np.asarray(jax.random.key_data(keys)).tolist()))
+        return values
+
+    for module in (vgg, feature_fusion):
+        monkeypatch.setattr(module, "dropout", watch)
+    model.apply({"params": params}, jax.tree.map(jnp.asarray, batch), jax.random.split(jax.random.key(0), 2))
+    assert len(seen) == 2 * dropouts
+    assert len(set(seen)) == len(seen)
