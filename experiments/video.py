@@ -15,6 +15,7 @@ from absl import flags
 
 from data_pipelines.datasets.mixture import Source, parse_sources
 from data_pipelines.points import name_count, parse_counts
+from experiments.evaluation.mask_folders import MARK
 from experiments.evaluation.scoring_command import (
     FIELDS,
     define_run,
@@ -129,6 +130,8 @@ def main(argv: Sequence[str]) -> None:
         points = "-".join(name_count(count) for count in choice.points)
         named = [f"{choice.shots}-shot", points, choice.multi, f"step-{trained.step}"]
     show_and_write(describe(result, what, choice), workdir, ["video", result["protocol"]["data"], *named], result)
+    if choice.save:
+        (choice.save / MARK).unlink(missing_ok=True)  # a whole folder is as DAVIS's scorer expects it
 
 
 def describe(result: dict[str, Any], what: str, choice: Choice) -> str:
