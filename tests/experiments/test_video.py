@@ -149,7 +149,7 @@ def test_the_command(run, capsys):
 def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path, multi):
     masks = tmp_path / "masks"
     (result,) = run(f"--multi={multi}", f"--save={masks}", "--chunk=4").values()
-    assert sorted(path.name for path in masks.iterdir()) == [".masks.json", "bear", "dogs"]  # what they are of
+    assert sorted(path.name for path in masks.iterdir()) == ["bear", "dogs"]
     files = sorted((masks / "dogs").iterdir())
     assert [file.name for file in files] == [f"{i:05d}.png" for i in range(6)]
     seen = set()
