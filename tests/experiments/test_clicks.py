@@ -1,6 +1,7 @@
 """Clicks on a data set from the command line: numbers by hand, the same twice, and what is refused."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -11,10 +12,13 @@ from experiments.runs.load import load_model
 from experiments.settings.command_line import guarded
 from experiments.settings.errors import UserError
 from guided_jax.backbones.preprocessing import TORCHVISION
+from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
-from guided_jax.scoring.clicks import click_iou, noc
+from guided_jax.scoring.clicks import click_iou, noc, simulate_clicks
+from guided_jax.session import Session
+from tests.experiments.small_data import write_pair
 from tests.experiments.tiny_run import make_run
 
 SOURCE = "--source=generated:val[-3:]:instance"
@@ -22,8 +26,9 @@ SOURCE = "--source=generated:val[-3:]:instance"
 
 @pytest.fixture(scope="module")
 def workdir(prepared, tmp_path_factory):
-    """A run of random weights."""
-    return make_run(tmp_path_factory.mktemp("clicks") / "run", prepared)
+    """A run of random weights whose masks hold both labels (an untrained head would be all negative)."""
+    fields = {"model.sharing": "shared", "model.inference": "distance"}
+    return make_run(tmp_path_factory.mktemp("clicks") / "run", prepared, **fields)
 
 
 def ask(workdir, *words):
@@ -31,7 +36,7 @@ def ask(workdir, *words):
 
 
 def test_the_command(workdir, tmp_path, capsys):
-    ask(workdir, f"--save={tmp_path / 'masks'}", "--targets=20,90")
+    ask(workdir, f"--save={tmp_path / 'masks'}", "--targets=10,90")
     shown = capsys.readouterr().out
     (path,) = workdir.glob("clicks-*.json")
     assert path.name == "clicks-generated-val-3-instance.json" and f"written to {path}" in shown
@@ -41,11 +46,18 @@ def test_the_command(workdir, tmp_path, capsys):
     assert protocol["objects"] == len(objects) == 3 and protocol["clicks"] == 4 and protocol["step"] == 0
     for key in ("click_rule", "threshold", "void", "aids", "noc", "data_version", "seed"):
         assert protocol[key] != ""
-    for percent in ("20", "90"):
+    for percent in ("10", "90"):
         numbers = [noc(each["ious"], int(percent) / 100, 4) for each in objects]
         assert [each["noc"][percent] for each in objects] == numbers
         assert result["scores"]["noc"][percent] == pytest.approx(np.mean(numbers))
         assert result["scores"]["at_limit"][percent] == sum(number == 4 for number in numbers)
+    # The two targets are not alike, neither in the file nor in the table, and the last IoU is not the best.
+    assert result["scores"]["noc"]["10"] < result["scores"]["noc"]["90"] == 4
+    assert result["scores"]["at_limit"]["10"] < result["scores"]["at_limit"]["90"] == 3
+    rows = [line.split() for line in shown.splitlines()]
+    assert [f"{np.mean([each['noc'][p] for each in objects]):.2f}" for p in ("10", "90")] == rows[2][-2:]
+    assert [str(sum(each["noc"][p] == 4 for each in objects)) for p in ("10", "90")] == rows[3][-2:]
+    assert any(each["ious"][-1] < max(each["ious"]) for each in objects)
     last = [each["ious"][-1] for each in objects]
     assert result["scores"]["mean_iou"][3] == pytest.approx(np.mean(last))
     assert all(each["clicks"][0][2] == 1 for each in objects)  # the object's centre, on an empty mask
@@ -56,21 +68,55 @@ def test_the_command(workdir, tmp_path, capsys):
         assert mask.shape == (96, 96) and set(np.unique(mask)) <= {0, 1}
         row, column, _ = each["clicks"][0]
         assert 0 <= row < 96 and 0 <= column < 96
-        if each["ious"][-1] == 0:
-            assert not mask.any() or click_iou(mask, np.zeros_like(mask)) == 0
+        assert mask.any() and 0 < each["ious"][-1] < 1
     assert result["masks"] == str(tmp_path / "masks")
 
     # The same command gives the same numbers, in the same file; another protocol has a file of its own.
-    ask(workdir, "--targets=20,90")
+    ask(workdir, "--targets=10,90")
     again = json.loads(path.read_text())
     assert {key: again[key] for key in ("protocol", "scores", "objects")} == {
         key: result[key] for key in ("protocol", "scores", "objects")
     }
     assert len(list(workdir.glob("clicks-*.json"))) == 1
-    ask(workdir, "--targets=20,90", "--clicks=2")
+    ask(workdir, "--targets=10,90", "--clicks=2")
     (other,) = set(workdir.glob("clicks-*.json")) - {path}
     assert json.loads(path.read_text()) == again
     assert [each["ious"] for each in json.loads(other.read_text())["objects"]] == [e["ious"][:2] for e in objects]
+
+
+def test_objects_of_one_image_are_each_clicked_on_as_alone_and_void_is_left_out(workdir, tmp_path):
+    """Two objects, and void that looks like the first of them."""
+    labels = np.zeros((40, 48), np.uint8)
+    labels[8:24, 4:20], labels[8:24, 28:44], labels[27:] = 1, 2, 1
+    write_pair([tmp_path / "mine" / "images"], 0, labels, np.random.default_rng(0))
+    labels[27:] = UNKNOWN
+    (tmp_path / "mine" / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "mine" / "masks" / "0.png"), labels)
+    data = [f"--config.data.{name}" for name in (f"root={tmp_path}", f"prepared={tmp_path / 'p'}", "buckets=48x48")]
+    run = shutil.copytree(workdir, tmp_path / "run")
+    for path in run.glob("clicks-*"):
+        path.unlink()
+    masks = tmp_path / "saved"
+    main(["clicks", f"--workdir={run}", "--source=folder@mine:all:instance", "--clicks=4", f"--save={masks}", *data])
+    (path,) = run.glob("clicks-*.json")
+    objects = json.loads(path.read_text())["objects"]
+    assert [each["object"] for each in objects] == ["1", "2"]
+    image = cv2.imread(str(tmp_path / "mine" / "images" / "0.png"))[..., ::-1]
+    for each in objects:
+        session = Session(load_model(run))
+        session.add("alone", np.ascontiguousarray(image))
+
+        def segment(clicks, session=session):
+            session.click("alone", *clicks[-1])
+            return session.mask("alone")
+
+        target = np.where(labels == UNKNOWN, UNKNOWN, labels == int(each["object"])).astype(np.uint8)
+        alone = simulate_clicks(segment, target, limit=4)
+        assert each["clicks"] == [list(click) for click in alone.clicks]
+        assert each["ious"] == pytest.approx(alone.ious)
+        mask = cv2.imread(str(masks / "0" / f"{each['object']}.png"), cv2.IMREAD_UNCHANGED)
+        assert click_iou(mask, target) == pytest.approx(each["ious"][-1]) and 0 < each["ious"][-1] < 1
+        assert mask[target == UNKNOWN].any()  # else void would not matter
 
 
 @pytest.mark.parametrize(
