@@ -1,6 +1,7 @@
 """The generated data set, built once, and the shipped quickstart shrunk to seconds."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -38,9 +39,9 @@ def prepared(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def run_at_random() -> Callable[[list[str]], None]:
-    """Runs a command line without training, on a network that answers at random (an untrained one is all negative)."""
+@contextlib.contextmanager
+def random_start() -> Iterator[None]:
+    """Inside, runs begin with a network that answers at random (an untrained one is all negative, and scores nothing)."""
 
     def start(config):
         model, params = initial_parameters(config)
@@ -48,9 +49,17 @@ def run_at_random() -> Callable[[list[str]], None]:
         params["head"]["score"]["kernel"] = jax.random.normal(jax.random.key(5), kernel.shape)
         return model, params
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "initial_parameters", start)
+        yield
+
+
+@pytest.fixture(scope="session")
+def run_at_random() -> Callable[[list[str]], None]:
+    """Runs a command line without training, on a network that answers at random."""
+
     def run_line(words: list[str]) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(experiment, "initial_parameters", start)
+        with random_start():
             assert run_app(experiment.run, [*words, "--config.train.steps=0"]) == 0
 
     return run_line
