@@ -167,12 +167,19 @@ def test_every_view_comes_up_on_either_side(stills):
 
 
 def test_shots_are_different_views(stills):
-    stream = make_stream(stills, shots="3")
+    stream, tasks = make_stream(stills, shots="3"), list_tasks(stills, "class")
+    numbers = set()
     for i in range(6):
-        episode = stream[i]
-        assert episode.support.shape[0] == 3
-        pictures = {each.tobytes() for each in (*episode.support, episode.query)}
-        assert len(pictures) >= 2
+        episode, task = stream[i], get_task(tasks, stream.choose(i).row)
+        record = to_record(stills.records[task.record])
+        views = [View(crop=number) for number in range(4)]  # the whole and its three crops
+        holds = [(view_labels(task_target(record, task), record, view) == 1).any() for view in views]
+        shown = [view_image(record, view if held else View()) for view, held in zip(views, holds, strict=True)]
+        height, width = episode.query_size
+        pictures = [each[:height, :width].tobytes() for each in (*episode.support, episode.query)]
+        assert sorted(pictures) == sorted(each.tobytes() for each in shown)
+        numbers.add(len(set(pictures)))
+    assert 4 in numbers
 
 
 def test_a_crop_that_misses_the_task_gives_way_to_the_whole(stills):

@@ -18,11 +18,12 @@ from guided_jax.session import Session
 from tests.experiments.tiny_run import make_run
 
 HEIGHT, WIDTH, FRAMES = 24, 40, 5
+VOID = np.s_[20:]
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Two objects that move to the right; the last frame has no mask."""
+    """Two objects that move to the right, over void that looks like the first; the last frame has no mask."""
     root, rng = tmp_path_factory.mktemp("clip"), np.random.default_rng(0)
     for kind in ("frames", "masks"):
         (root / kind / "cars").mkdir(parents=True)
@@ -30,8 +31,10 @@ def clip(tmp_path_factory):
         labels = np.zeros((HEIGHT, WIDTH), np.uint8)
         labels[2:10, 2 + 3 * frame : 12 + 3 * frame] = 1
         labels[14:20, 4 + 4 * frame : 14 + 4 * frame] = 2
+        labels[VOID] = 1
         image = np.array([[30, 30, 30], [200, 40, 40], [40, 40, 200]])[labels] + rng.integers(0, 9, (HEIGHT, WIDTH, 3))
         cv2.imwrite(str(root / "frames" / "cars" / f"{frame}.png"), image.astype(np.uint8))
+        labels[VOID] = UNKNOWN
         if frame < FRAMES - 1:
             cv2.imwrite(str(root / "masks" / "cars" / f"{frame}.png"), labels)
     return root
@@ -39,7 +42,9 @@ def clip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workdir(prepared, tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("video") / "run", prepared)
+    """A run of random weights whose masks hold both labels (an untrained head would be all negative)."""
+    fields = {"model.sharing": "shared", "model.inference": "distance"}
+    return make_run(tmp_path_factory.mktemp("video") / "run", prepared, **fields)
 
 
 def ask(workdir, clip, *words):
@@ -62,10 +67,13 @@ def test_the_command(workdir, clip, capsys, monkeypatch):
     assert [(each["video"], each["object"], each["frames"]) for each in objects] == [("cars", 1, 4), ("cars", 2, 4)]
     for i, each in enumerate(grid):
         assert each["j"] == pytest.approx(np.mean([row["grid"][i]["j"] for row in objects]))
-        assert 0 <= each["pos_iu"] <= 1 and set(each["deviation"]) == {"pos_iu", "j"}
+        assert 0 < each["pos_iu"] < 1 and 0 < each["j"] < 1 and set(each["deviation"]) == {"pos_iu", "j"}
     assert [each["dots"] for each in result["scores"]["corrections"]] == [1, 2, 3]
     for row in objects:
         assert row["corrections"][0]["dot"][0] == 0 and row["corrections"][0]["dot"][3] == 1
+        for frame, y, x, label in (each["dot"] for each in row["corrections"]):
+            mask = cv2.imread(str(clip / "masks" / "cars" / f"{frame}.png"), cv2.IMREAD_UNCHANGED)
+            assert mask[y, x] != UNKNOWN and label == (mask[y, x] == row["object"])
     assert result["scores"]["corrections"][0]["j"] == pytest.approx(
         np.mean([r["corrections"][0]["j"] for r in objects])
     )
@@ -169,6 +177,25 @@ class Recorder(Session):
 
     def annotate(self, frame, annotation):
         self.annotations[frame] = annotation
+
+
+def test_random_dots_are_drawn_anew_for_each_frame_object_draw_seed_and_video():
+    """All frames have the same mask: whatever the dots did not depend on would leave them alike."""
+    targets = [np.kron(np.eye(2, dtype=np.uint8), np.ones((9, 9), np.uint8))] * 3
+    asked = AnnotatorOptions(Path(), "", (3,), (4,), budget=0, draws=1, corrections=0, videos=(), every=1)
+    session = Recorder()
+
+    def draw(name="clip", label=1, seed=7, number=0):
+        video = Video(name, (0, 1, 2), ("",) * 3, 18, 18, (1,), (0,), 1, (0,), (1,))
+        look = lambda: (Accuracy((0, 0, 0), 0.0), session.looked.append(dict(session.annotations)))  # noqa: E731
+        assert len(list(annotate_at_random(session, video, label, targets, seed, number, asked, look))) == 1
+        return session.looked[-1]
+
+    first, again = draw(), draw()
+    assert all((again[frame] == dots).all() for frame, dots in first.items()) and len(first) == 3
+    others = [draw("other"), draw(label=2), draw(seed=8), draw(number=1)]
+    seen = [first[frame] for frame in range(3)] + [each[0] for each in others]
+    assert len({dots.tobytes() for dots in seen}) == len(seen)
 
 
 def test_random_dots_are_nested_in_frames_and_points():

@@ -8,6 +8,7 @@ from experiments import quickstart as module
 from experiments.configs.quickstart import get_config
 from experiments.runs.load import load_model
 from experiments.settings.errors import UserError
+from tests.experiments.conftest import random_start
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def small():
 @pytest.fixture(scope="module")
 def done(small, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart")
-    return workdir, module.quickstart(workdir, steps=2)
+    with random_start():
+        return workdir, module.quickstart(workdir, steps=2)
 
 
 def test_results_and_pictures_of_both_networks(done):
@@ -39,10 +41,12 @@ def test_results_and_pictures_of_both_networks(done):
     assert json.loads((workdir / "result.json").read_text()) == summary
     scores = {name: result["scores"]["5"]["pos_iu"] for name, result in summary["results"].items()}
     assert scores.keys() == {"guided", "unguided"}
-    assert summary["gap"] == scores["guided"] - scores["unguided"]
+    assert summary["gap"] == scores["guided"] - scores["unguided"] != 0
     unguided = summary["results"]["unguided"]["scores"]
     assert unguided["1"]["pos_iu"] == unguided["5"]["pos_iu"] == unguided["dense"]["pos_iu"]
     protocol = summary["results"]["guided"]["protocol"]
+    guided = summary["results"]["guided"]["scores"]
+    assert len({guided[points]["pos_iu"] for points in ("1", "5", "dense")}) == 3
     assert protocol["step"] == 2
     assert protocol["tasks"] == summary["results"]["unguided"]["protocol"]["tasks"] > 20
     for file in ("picture.png", "curve.png"):

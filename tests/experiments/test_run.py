@@ -44,6 +44,16 @@ def result_of(workdir) -> dict:
     return json.loads((workdir / "result.json").read_text())
 
 
+def save_checkpoint(workdir, step: int, score: float | None) -> None:
+    """Adds one to a run, with the parameters of the newest and a score of its own, where it has one."""
+    trained = load_model(workdir)
+    kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=1)
+    state = create_state(trained.params, make_optimizer(trained.config.train), "")
+    metrics = None if score is None else {"pos_iu": score}
+    kept.save(state._replace(step=np.array(step, np.int32)), {**trained.about, "step": step}, metrics)
+    kept.close()
+
+
 def test_result_names_its_protocol(done):
     result = result_of(done)
     assert result["name"] == "quickstart"
@@ -101,11 +111,13 @@ def test_the_command_again_only_repeats_the_result(done, command):
 
 def test_a_trained_model_is_scored_on_other_tasks(done, command, tmp_path):
     workdir = shutil.copytree(done, tmp_path / "copy")
+    save_checkpoint(workdir, 7, None)  # newer than the best
     fields = {"eval.source": "generated:val[:5]:instance", "eval.limit": 7, "eval.points": "2", "eval.headline": ""}
     words = ["--mode=eval", "--parallel=jit"]
     assert run_app(run, command(workdir, *words, **fields, **{"eval.checkpoint": "best"})) == 0
     protocol = result_of(workdir)["protocol"]
     assert (protocol["data"], protocol["tasks"], protocol["step"]) == ("generated:val[:5]", 7, 6)
+    assert 0 < result_of(workdir)["scores"]["2"]["pos_iu"] < 1
     assert (workdir / "config.json").read_text() == (done / "config.json").read_text()
 
 
@@ -277,13 +289,8 @@ def test_report_is_what_was_scored(untrained):
 def best_then_newest(prepared, tmp_path_factory):
     """A run whose best checkpoint is of step 1, and its newest of step 2."""
     workdir = make_run(tmp_path_factory.mktemp("runs") / "two", prepared)
-    trained = load_model(workdir)
-    kept = Checkpoints(workdir / "checkpoints", keep_last=1, keep_best=1)
     for step, score in ((1, 0.9), (2, 0.1)):
-        state = create_state(trained.params, make_optimizer(trained.config.train), "")
-        about = {"preprocessing": trained.model.preprocessing.to_dict()}
-        kept.save(state._replace(step=np.array(step, np.int32)), about, {"pos_iu": score})
-    kept.close()
+        save_checkpoint(workdir, step, score)
     return workdir
 
 

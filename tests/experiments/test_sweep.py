@@ -15,7 +15,7 @@ from experiments.sweep import main, parse_sweep
 from experiments.sweeping.plan import Run, Variant, read_result
 from experiments.sweeping.tables import make_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
-from tests.experiments.conftest import SHRUNK
+from tests.experiments.conftest import SHRUNK, random_start
 
 BASE = """
 from experiments.settings.fields import with_overrides
@@ -297,13 +297,15 @@ def test_the_list(experiment, fake, ask, tmp_path, capsys):
 def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module, "measure_click", lambda *_: CLICK)
     words = ["x", f"--config={experiment(SWEEP[:1])}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
-    assert guarded(lambda: main(words)) == 0
+    with random_start():
+        assert guarded(lambda: main(words)) == 0
     folder = tmp_path / "runs" / "plain" / "seed-1337"
     result = json.loads((folder / "result.json").read_text())
     table = json.loads((tmp_path / "runs" / "table.json").read_text())
     assert {name: each["mean"] for name, each in table["variants"][0]["scores"].items()} == {
         name: each["pos_iu"] for name, each in result["scores"].items()
     }
+    assert len({each["pos_iu"] for each in result["scores"].values()}) == len(POINTS)
     assert table["variants"][0]["parameters"]["total"] == table["variants"][0]["parameters"]["learning"] > 1000
     assert table["variants"][0]["training_seconds"]["mean"] == read_metrics(folder)[0]["seconds"]
     assert (tmp_path / "runs" / "curve.png").stat().st_size > 1000

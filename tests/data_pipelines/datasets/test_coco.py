@@ -61,6 +61,7 @@ def coco(tmp_path, write_image) -> Path:
         annotation(13, 1, 18, APART),
         annotation(15, 1, 1, uncompressed(block(slice(15, 20), slice(0, 8)))),
         annotation(16, 1, 1, uncompressed(block(slice(0, 4), slice(0, 30))), crowd=1),
+        annotation(17, 1, 1, uncompressed(block(slice(16, 20), slice(20, 30))), crowd=1),
         annotation(21, 2, 1, compressed(block(slice(3, 9), slice(3, 9))), crowd=1),
     ]
     for entry in images:
