@@ -41,7 +41,7 @@ def prepared(tmp_path_factory) -> Path:
 
 @contextlib.contextmanager
 def random_start() -> Iterator[None]:
-    """Inside, runs begin with a network that answers at random (an untrained one is all negative, and scores nothing)."""
+    """Inside, runs begin with a network that answers at random (an untrained one is all negative and scores 0)."""
 
     def start(config):
         model, params = initial_parameters(config)

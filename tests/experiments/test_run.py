@@ -12,8 +12,9 @@ import pytest
 
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
+from experiments import experiment as module
 from experiments.evaluation.tasks import report
-from experiments.experiment import make_scorer, open_data, open_experiment, run
+from experiments.experiment import initial_parameters, make_scorer, open_data, open_experiment, run
 from experiments.run import load_scored, run_and_draw
 from experiments.runs.data import evaluation_episodes
 from experiments.runs.load import load_model
@@ -119,6 +120,29 @@ def test_a_trained_model_is_scored_on_other_tasks(done, command, tmp_path):
     assert (protocol["data"], protocol["tasks"], protocol["step"]) == ("generated:val[:5]", 7, 6)
     assert 0 < result_of(workdir)["scores"]["2"]["pos_iu"] < 1
     assert (workdir / "config.json").read_text() == (done / "config.json").read_text()
+
+
+def test_what_is_configured_reaches_the_update(command, tmp_path, monkeypatch):
+    """A seed that did not reach it would understate how far the runs of a sweep lie apart."""
+
+    class Built(Exception):
+        pass
+
+    def build(step, mode, devices):
+        raise Built(mode, {name: value for name, value in step.keywords.items() if name not in ("model", "optimizer")})
+
+    monkeypatch.setattr(module, "parallel_train_step", build)
+    fields = {"seed": 77, "train.accumulation": 2, "train.batch_size": 8, "train.corrections": 3}
+    with pytest.raises(Built) as found:
+        run(parse(command(tmp_path, **fields)).config, tmp_path, parallel="jit")
+    assert found.value.args == ("jit", {"seed": 77, "accumulation": 2, "corrections": 3})
+
+
+def test_another_seed_begins_with_other_parameters(command, tmp_path):
+    starts = [initial_parameters(parse(command(tmp_path, seed=seed)).config)[1] for seed in (1, 1, 2)]
+    first, again, other = (each["head"]["fc7"]["kernel"] for each in starts)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
 
 
 def test_training_alone_then_the_scores_and_no_updates_at_all(command, tmp_path):
