@@ -8,12 +8,27 @@ import cv2
 import numpy as np
 import pytest
 
+from data_pipelines.datasets.sources import Split
 from data_pipelines.videos import Video
-from experiments.evaluation.annotators import Accuracy, AnnotatorOptions, annotate_at_random, correct, measure
+from experiments.evaluation import annotators
+from experiments.evaluation.annotators import (
+    Accuracy,
+    AnnotatorOptions,
+    ObjectResult,
+    Times,
+    annotate_at_random,
+    correct,
+    measure,
+)
+from experiments.evaluation.interactive_videos import report
 from experiments.interactive_video import main
+from experiments.runs.load import Trained
 from experiments.settings.command_line import guarded
+from experiments.settings.config import Config
 from experiments.settings.errors import UserError
+from guided_jax.backbones.preprocessing import TORCHVISION
 from guided_jax.episode import UNKNOWN
+from guided_jax.segmentor import Segmentor
 from guided_jax.session import Session
 from tests.experiments.tiny_run import make_run
 
@@ -52,15 +67,25 @@ def ask(workdir, clip, *words):
 
 
 def test_the_command(workdir, clip, capsys, monkeypatch):
-    encoded = []
+    encoded, corrected = [], []
     add = Session.add
     monkeypatch.setattr(Session, "add", lambda self, name, image: encoded.append(name) or add(self, name, image))
+
+    def note(session, targets, *rest):
+        corrected.append(np.stack(targets))
+        return correct(session, targets, *rest)
+
+    monkeypatch.setattr(annotators, "correct", note)
     words = ["--frames=2,1", "--points=1,4", "--budget=4", "--draws=2"]
     ask(workdir, clip, *words)
     shown = capsys.readouterr().out
     assert encoded == [0, *range(FRAMES)]  # a blank one to compile, and each frame once for two objects
+    for label, targets in enumerate(corrected, start=1):
+        truth = cv2.imread(str(clip / "masks" / "cars" / "1.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(targets[1], np.where(truth == UNKNOWN, UNKNOWN, truth == label))
+        assert (targets[:, 20:] == UNKNOWN).all() and (targets[-1] == UNKNOWN).all()
     (path,) = workdir.glob("interactive-video-*.json")
-    assert f"written to {path}" in shown and "1 videos, 2 objects" in shown
+    assert len(corrected) == 2 and f"written to {path}" in shown and "1 videos, 2 objects" in shown
     result = json.loads(path.read_text())
     grid, objects = result["scores"]["grid"], result["objects"]
     assert [(each["frames"], each["points"]) for each in grid] == [(1, 1), (1, 4), (2, 1)]  # 2 x 4 is beyond the budget
@@ -74,9 +99,9 @@ def test_the_command(workdir, clip, capsys, monkeypatch):
         for frame, y, x, label in (each["dot"] for each in row["corrections"]):
             mask = cv2.imread(str(clip / "masks" / "cars" / f"{frame}.png"), cv2.IMREAD_UNCHANGED)
             assert mask[y, x] != UNKNOWN and label == (mask[y, x] == row["object"])
-    assert result["scores"]["corrections"][0]["j"] == pytest.approx(
-        np.mean([r["corrections"][0]["j"] for r in objects])
-    )
+    js = np.array([[each["j"] for each in row["corrections"]] for row in objects])
+    assert [each["j"] for each in result["scores"]["corrections"]] == pytest.approx(js.mean(0))
+    assert len(set(js.mean(0))) == 3
     assert {"encode_ms_per_frame", "update_ms", "frame_ms"} <= set(result["times"])
     assert {"random", "correction_rule", "scored", "accumulation", "labels"} <= set(result["protocol"])
 
@@ -116,6 +141,21 @@ def test_measure_by_hand():
     accuracy = measure(masks, [target, np.zeros_like(target)])
     assert accuracy.counts == (1, 1, 1)  # void is left out
     assert accuracy.j == pytest.approx((1 / 4 + 1) / 2)  # void is background, and nothing where nothing is: 1
+
+
+def test_the_curve_of_corrections_by_hand():
+    """The second object needs no third dot: its last accuracy stays, though it is not its best."""
+    curves = [[0.1, 0.5, 0.3], [0.9, 0.7]]
+    results = [
+        ObjectResult("cars", label, 1, {(1, 1): [Accuracy((1, 1, 1), 0.5)]}, [Accuracy((1, 1, 2), j) for j in js], dots)
+        for label, (js, dots) in enumerate(zip(curves, ([(0, 0, 0, 1)] * 3, [(0, 0, 0, 1)] * 2), strict=True), start=1)
+    ]
+    asked = AnnotatorOptions(Path(), "", (1,), (1,), budget=0, draws=1, corrections=3, videos=(), every=1)
+    trained = Trained(Config(), Segmentor(Config().model, TORCHVISION), {}, {"step": 0})
+    split, times = Split("clip", [], (), Path(), "1"), Times([1.0], [1.0], [1.0])
+    scores = report(trained, Config(), split, asked, results, times)["scores"]
+    assert [each["j"] for each in scores["corrections"]] == pytest.approx([0.5, 0.6, 0.5])
+    assert [each["pos_iu"] for each in scores["corrections"]] == pytest.approx([1 / 4] * 3)
 
 
 class Painter(Session):

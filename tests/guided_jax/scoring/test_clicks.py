@@ -174,4 +174,5 @@ def test_stopping_at_the_target_does_not_change_its_noc():
 
 def test_extension():
     assert extend([0.2, 0.7], 4).tolist() == [0.2, 0.7, 0.7, 0.7]
+    assert extend([0.7, 0.9, 0.2], 5).tolist() == [0.7, 0.9, 0.2, 0.2, 0.2]  # the last, not the best
     assert extend([0.2, 0.7, 0.8], 2).tolist() == [0.2, 0.7]
