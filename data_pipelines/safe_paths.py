@@ -44,6 +44,18 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
+def expand_home(path: str | Path) -> Path:
+    """A path with the home of the user, or of the named one, in the place of its `~`.
+
+    Raises:
+        DatasetError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DatasetError(f"{path}: there is no such user, whose home ~ stands for") from error
+
+
 def join(folder: Path, name: str) -> Path:
     """`folder / name` to be read, for a name from data; links in the folder, to another disk say, are followed.
 

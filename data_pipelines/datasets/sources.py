@@ -18,6 +18,7 @@ from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.built import Records, check_build, damaged, note_sizes, open_split
 from data_pipelines.datasets.mixture import DATASETS, NEED_PATH, Source, quote_path
 from data_pipelines.datasets.record import DatasetError
+from data_pipelines.safe_paths import expand_home
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +58,10 @@ def open_source(source: Source, root: Path, data_dir: Path, *, skip_broken: bool
         DatasetError: files, split, slice or unit do not exist; what was built is damaged.
     """
     split, bracket, cut = source.split.partition("[")
-    raw = (root / Path(source.path).expanduser()).resolve() if source.path else Path()
+    raw = (root / expand_home(source.path)).resolve() if source.path else Path()
     module = importlib.import_module(f"data_pipelines.datasets.{DATASETS[source.dataset].module}")
     builder_class = getattr(module, DATASETS[source.dataset].builder)
-    home = Path(data_dir).expanduser().resolve() / source.dataset
+    home = expand_home(data_dir).resolve() / source.dataset
     # The unit says how a folder's labels are read; elsewhere it does not change what is built.
     unit = source.unit if source.dataset in NEED_PATH and source.unit == "class" else ""
     asked = {"unit": unit, "options": dict(source.options), "skip_broken": skip_broken}

@@ -11,6 +11,7 @@ import numpy as np
 from data_pipelines.datasets.reading.files import is_hidden, read_text
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
+from data_pipelines.safe_paths import expand_home
 from data_pipelines.tasks import Tasks, select_tasks
 
 LINE = re.compile(r"(?P<image>\S.*)__(?P<class_id>\d{1,3})")
@@ -30,10 +31,10 @@ def find_list_files(text: str) -> list[Path]:
     """The files of a comma-separated list of files and folders; of a folder all its `*.txt`, by name.
 
     Raises:
-        DatasetError: one of them is missing or empty.
+        DatasetError: one of them is missing or empty, or of no user's home.
     """
     files = []
-    for path in (Path(part.strip()).expanduser() for part in text.split(",")):
+    for path in (expand_home(part.strip()) for part in text.split(",")):
         if not path.exists():
             raise DatasetError(f"{path} is missing; give a list of tasks (lines IMAGE__CC), or a folder of such lists")
         found = [path]

@@ -234,16 +234,21 @@ def refuse_other_config(path: Path, config: Config, mode: str) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     now = to_dict(config)
-    free = FREE + (FREE_IN_EVAL if mode == "eval" else ())
-    if config.train.schedule == "constant":  # any other depends on where it ends
-        free += ("train.steps",)
-    bound = [name for name in differing(before, now) if not _matches(name, free)]
+    bound = bound_fields(before, now, mode)
     if bound:
         lines = [line for line in differences(before, now) if line.partition(": ")[0] in bound]
         way_out = "give another --workdir, or delete this one"
         if all(_matches(name, FREE_IN_EVAL) for name in bound):
             way_out = "give another --workdir, or --mode=eval to score what is trained there"
         raise UserError(f"--workdir={path}: is of another config: {'; '.join(lines)}; {way_out}")
+
+
+def bound_fields(before: dict[str, Any], now: dict[str, Any], mode: str) -> list[str]:
+    """The fields in which two configs, as dictionaries, differ and which a run, or its evaluation, must not change."""
+    free = FREE + (FREE_IN_EVAL if mode == "eval" else ())
+    if now["train"]["schedule"] == "constant":  # any other depends on where it ends
+        free += ("train.steps",)
+    return [name for name in differing(before, now) if not _matches(name, free)]
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

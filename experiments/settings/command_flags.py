@@ -8,6 +8,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
+from data_pipelines.datasets.record import DatasetError
+from data_pipelines.safe_paths import expand_home
 from experiments.settings.config import Config
 from experiments.settings.config_files import list_configs
 from experiments.settings.errors import UserError
@@ -147,9 +149,9 @@ def expand(path: str) -> str:
         ValueError: there is no such user.
     """
     try:
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError as error:
-        raise ValueError(f"{path}: there is no such user, whose home ~ stands for") from error
+        return str(expand_home(path)) if path.startswith("~") else path
+    except DatasetError as error:
+        raise ValueError(str(error)) from error
 
 
 PATHS = ("weights", "data.root", "data.prepared", "eval.save")

@@ -7,13 +7,13 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from data_pipelines.points import name_count, parse_counts
-from experiments.runs.workdir import refuse_other_config
+from experiments.runs.workdir import bound_fields, refuse_other_config
 from experiments.settings.checks import LONGEST_NAME, check_config
 from experiments.settings.command_flags import override
 from experiments.settings.config import Config
 from experiments.settings.config_files import call_module, load_config, load_module
 from experiments.settings.errors import UserError
-from experiments.settings.fields import FieldError, differences, nearest, to_dict, with_overrides
+from experiments.settings.fields import FieldError, differences, nearest, read_stored, to_dict, with_overrides
 from experiments.settings.json_files import read_json
 from experiments.settings.shapes import EACH, SCORE, find_fault
 
@@ -188,6 +188,13 @@ def read_result(run: Run) -> dict[str, Any] | None:
     if fault := find_fault(result, RESULT_SHAPE):
         raise UserError(f"{file}: a result lacks what its kind has: {fault}; delete it, and it is made again")
     protocol, evaluation = result["protocol"], run.config.eval
+    if (config := result["about"].get("config")) is not None:
+        try:
+            scored = to_dict(read_stored(config, str(file)))
+        except FieldError as error:
+            raise UserError(f"{error}; delete it, and it is made again") from error
+        if bound_fields(scored, to_dict(run.config), "train_and_eval"):
+            return None
     there = (protocol["step"], protocol["source"], protocol["mode"], protocol["limit"], list(result["scores"]))
     points = [name_count(count) for count in parse_counts(evaluation.points)]
     mode = evaluation.mode or run.config.data.mode

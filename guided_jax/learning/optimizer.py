@@ -29,7 +29,7 @@ def split_frozen(params: dict, freeze: str) -> tuple[FlatParams, FlatParams]:
     for rule in filter(None, (part.strip() for part in freeze.split(","))):
         try:
             matched = {path for path in flat if re.match(rule, path)}
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError, ValueError) as error:  # repeated or nested beyond measure
             raise ValueError(f"train.freeze: {rule!r} is not a regular expression: {error}") from error
         if not matched:
             raise ValueError(f"train.freeze: {rule!r} matches no parameter; there are {', '.join(sorted(flat))}")

@@ -61,10 +61,20 @@ def test_batch_size_order_and_limit_change_no_episode(stills, clips, mode, unit,
         assert_same(episode, other[row])
     some = _real(make(split, unit, mode, limit=3, **options))
     assert len(some) == 3
+    assert some.keys() == _real(make(split, unit, mode, limit=3, batch_size=5, **options)).keys()
     for row, episode in some.items():
         assert_same(episode, one[row])
     seeded = _real(make(split, unit, mode, seed=1, **options))
     assert any(not np.array_equal(seeded[row].annotation, episode.annotation) for row, episode in one.items())
+
+
+def test_a_limit_takes_tasks_from_all_over_by_the_seed_alone(stills):
+    """Not the first ones, which are of few images and classes; whatever the number, the draw, the shots."""
+    chosen = {seed: set(_real(make(stills, limit=4, seed=seed))) for seed in range(12)}
+    assert set().union(*chosen.values()) == set(range(19))
+    assert len({tuple(sorted(each)) for each in chosen.values()}) > 10
+    assert set(_real(make(stills, limit=4, seed=0, draw=2, counts=(3,)))) == chosen[0]
+    assert chosen[0] < set(_real(make(stills, limit=7, seed=0)))
 
 
 def test_draws_pose_the_same_tasks_with_other_support_and_points(stills, assert_same):

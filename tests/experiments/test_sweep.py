@@ -10,7 +10,7 @@ from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import to_dict
+from experiments.settings.fields import to_dict, with_overrides
 from experiments.sweep import main, parse_sweep
 from experiments.sweeping.plan import Run, Variant, read_result
 from experiments.sweeping.tables import make_table, to_markdown
@@ -206,11 +206,62 @@ def test_a_result_of_another_evaluation_is_no_result(ask, fake):
     run_all(asked)
     file = asked.chosen[0].folder / "result.json"
     result = json.loads(file.read_text())
-    for change in ({"step": 0}, {"limit": 3}, {"source": "voc:val:class"}):
+    for change in ({"step": 0}, {"limit": 3}, {"source": "voc:val:class"}, {"mode": "semantic"}):
         file.write_text(json.dumps({**result, "protocol": {**result["protocol"], **change}}))
+        assert read_result(asked.chosen[0]) is None
+    for points in (("1", "5"), ("1", "5", "20"), ("5", "1", "dense"), (*POINTS, "20")):
+        file.write_text(json.dumps({**result, "scores": {name: {"pos_iu": 0.5} for name in points}}))
         assert read_result(asked.chosen[0]) is None
     run_all(asked)
     assert ran == ["plain/seed-1337"] * 2 and read_result(asked.chosen[0]) == result
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "same"),
+    [
+        ("eval.classes", "dog", False),
+        ("eval.min_area", 9, False),
+        ("data.max_side", 40, False),
+        ("seed", 1338, False),
+        ("eval.checkpoint", "best", False),
+        ("eval.batch_size", 2, True),
+    ],
+)
+def test_a_result_of_another_configuration_is_no_result(ask, fake, field, value, same):
+    """As `--mode=eval` on one of the runs leaves it, whose protocol may look alike."""
+    asked = ask("--seeds=1", "--only=plain")
+    run_all(asked)
+    (run,) = asked.chosen
+    file = run.folder / "result.json"
+    result = json.loads(file.read_text())
+    about = {**result["about"], "config": to_dict(with_overrides(run.config, {field: value}))}
+    file.write_text(json.dumps({**result, "about": about}))
+    assert (read_result(run) is not None) == same
+
+
+@pytest.mark.parametrize(
+    ("fields", "stale"),
+    [
+        ({"model.feature_width": 9}, True),
+        ({"train.freeze": "trunk"}, True),
+        ({"data.buckets": "64x96"}, True),
+        ({"train.learning_rate": 0.25}, False),
+    ],
+)
+def test_a_click_is_measured_again_where_what_was_measured_has_changed(ask, fake, tmp_path, monkeypatch, fields, stale):
+    measured = []
+    monkeypatch.setattr(module, "measure_click", lambda *of: measured.append(of[1:]) or CLICK)
+    run_all(ask("--seeds=2", sweep=[("plain", {})]))
+    run_all(ask("--seeds=2", sweep=[("plain", {})]))
+    assert measured == [(96, 96)]
+    for folder in (tmp_path / "runs" / "plain").glob("seed-*"):
+        shutil.rmtree(folder)  # or the changed configuration would be refused
+    asked = ask("--seeds=1", sweep=[("plain", fields)])
+    shown = make_table(asked.runs, {"plain": module._measured(asked.workdir, asked.runs[0].variant) or {}})
+    assert (shown["variants"][0]["click"] is None) == stale
+    run_all(asked)
+    assert len(measured) == 1 + stale
+    assert json.loads((tmp_path / "runs" / "table.json").read_text())["variants"][0]["click"] == CLICK
 
 
 def test_a_changed_configuration_is_refused_before_any_run(ask, fake):

@@ -72,6 +72,11 @@ def test_paths_with_commas_are_quoted_and_stay_quoted_in_names(root):
     assert parse_sources(f"{split.name}, voc:val")[0].path == "mine, and: yours"
 
 
+def test_the_home_of_nobody(root):
+    with pytest.raises(DatasetError, match="~nobody_/mine: there is no such user"):
+        open_text("folder@~nobody_/mine:all", root)
+
+
 def test_folders_of_the_same_name_never_meet(root, tmp_path):
     shutil.copytree(root / "mine", root / "other" / "mine")
     (root / "other" / "mine" / "images" / "0.jpg").unlink()

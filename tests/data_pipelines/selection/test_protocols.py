@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.selection.protocols import PROTOCOLS, plan_episodes
+from data_pipelines.selection.protocols import PROTOCOLS, Protocol, plan_episodes
 from data_pipelines.tasks import Tasks, select_tasks
 
 NAMED = [name for name in PROTOCOLS if name != "all"]
@@ -79,6 +79,97 @@ def test_the_streams_of_the_published_code():
         name = stream.choice(["a", "b", "c", "d"], 1, replace=False)[0]
         drawn += [name] if name != "a" else []
     assert ["abcd"[row] for row in plan_episodes("hsnet", one, 2).support[0]] == drawn
+
+
+def test_the_constants_of_the_published_code():
+    """Episodes, draws, seed, and whether support repeats: of PANet's config.py, HSNet's and PFENet's test.py, ..."""
+    assert {name: each[:4] for name, each in PROTOCOLS.items()} == {
+        "all": (0, 1, None, False),
+        "oslsm": (1000, 1, 1385, False),
+        "panet": (1000, 5, 1234, False),
+        "hsnet": (1000, 1, 0, True),
+        "pfenet": (5000, 1, 321, False),
+    }
+    assert Protocol._fields[:4] == ("episodes", "draws", "seed", "repeats")
+
+
+LISTED = "bc dba cda b acd ba dac cb da bdc a cdb"
+"""Twelve images in the order of a list, each by its classes in the order of their lines."""
+
+
+@pytest.fixture
+def listed():
+    pairs = [(row, 1 + "abcd".index(letter)) for row, word in enumerate(LISTED.split()) for letter in sorted(word)]
+    return Tasks(*np.array(pairs, np.int32).T, *np.zeros((6, len(pairs)), np.int32))
+
+
+def spell(tasks, plan):
+    """Episodes as `class: query < support ...`, images counted from 0."""
+    rows = zip(plan.query.tolist(), plan.support.tolist(), strict=True)
+    return [
+        f"{tasks.class_id[query]}: {tasks.record[query]} < {' '.join(str(tasks.record[row]) for row in support)}"
+        for query, support in rows
+    ]
+
+
+def panet(images_of, shots, run):
+    """`voc_fewshot` after `set_seed(seed + run)`: the way of the query, then of each episode a class, then its images.
+
+    `fewShot` takes the first of the images for the support, and the last for the query.
+    """
+    stream = random.Random(1234 + run)
+    labels = sorted(images_of)
+    stream.choices(population=range(1), k=1)
+    for _ in range(50):
+        way = stream.sample(range(len(labels)), k=1)[0]
+        images = images_of[labels[way]]
+        drawn = [images[i] for i in stream.sample(range(len(images)), k=shots + 1)]
+        yield f"{labels[way]}: {drawn[-1]} < {' '.join(map(str, drawn[:-1]))}"
+
+
+def hsnet(images_of, shots, run):
+    """`sample_episode` of line i: names drawn until there are enough that are not the query's."""
+    stream = np.random.RandomState(run)
+    lines = sorted((image, label) for label, images in images_of.items() for image in images)
+    for i in range(50):
+        query, label = lines[i % len(lines)]
+        support = []
+        while len(support) < shots:
+            name = stream.choice([f"2007_{image}" for image in images_of[label]], 1, replace=False)[0]
+            support += [name] if name != f"2007_{query}" else []
+        yield f"{label}: {query} < {' '.join(name.removeprefix('2007_') for name in support)}"
+
+
+@pytest.mark.parametrize("published", [panet, hsnet])
+@pytest.mark.parametrize(("shots", "draw"), [(1, 0), (3, 0), (3, 2)])
+def test_fifty_episodes_as_the_published_code_draws_them(listed, published, shots, draw):
+    """Written down from their rules, with streams like the global ones that they draw from."""
+    images_of = {
+        label: listed.record[listed.class_id == label].tolist() for label in np.unique(listed.class_id).tolist()
+    }
+    plan = plan_episodes(published.__name__, listed, shots, draw)
+    assert spell(listed, plan)[:50] == list(published(images_of, shots, draw))
+
+
+GOLDEN = {
+    "oslsm": "egl cah laj bha haf gla alb cie iej efc kbc elg fic ief beg lba fjl hca jbg jgh jhl lbj ahe dbh glb "
+    "gbi cgf blj lci ghl fbd ifc ige hba hgj gel kie bjd ecg chg cbe ahg ckb fbk dlh bgj lea jdf lab jah",
+    "panet": "jbl bik cke ebk cig bci cgf fig bgi beg jge fjb igb gcj jcb icb dba egc ebg kce glc egf gei ibg hfj "
+    "bel afl ikf ejc cik ecj ljb ecb bcg aeg gla baf eic fhj dhb gke lfh acl abh jca ikc efk flj ehj iej",
+    "hsnet": "alb alj beg bad bje cgi cea clg djh ebc eaa ecj fbc flj gfe gha gej hbb hca ibb igg jfd jga jgb kbf "
+    "lab lch lge abj agc beg bal bcg cib cal cej dlb ekf ehl ejl fci fbl gie gaj gbi hbb hag ikf igj jda",
+    "pfenet": "ahe bjh cle dhl eca fha gjh hab ief jie kef lec aej bfe cgj dfl ega fbc gjh hdl igb jlh kgf lig agl "
+    "bjg ceg daj efg fab glc hjl igk jah kcb ljh agj bad cag dhf eic fkc gbe hjl ige jge kcb lce abl bfc",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_fifty_episodes_are_what_they_were(listed, name):
+    """Whatever Python's and numpy's streams become: queries and supports, images as letters."""
+    plan = plan_episodes(name, listed, 2)
+    rows = np.stack([plan.query, *plan.support.T], 1)[:50]
+    letters = np.array(list("abcdefghijkl"))[listed.record[rows]]
+    assert " ".join("".join(row) for row in letters.tolist()) == GOLDEN[name]
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -193,6 +193,55 @@ def test_other_protocols_are_other_sections(tmp_path):
     assert sections[1].protocol["void"] == "counts" and "void" not in sections[0].protocol
 
 
+OTHERWISE = {
+    "data": "things:test",
+    "data_version": "2",
+    "mode": "semantic",
+    "classes": ["a"],
+    "chosen_classes": "a",
+    "left_out_classes": ["b"],
+    "lists": {"files": "x", "hash": "1", "lines": 2},
+    "episodes": "hsnet: some",
+    "tasks": 5,
+    "tasks_of_data": 9,
+    "limit": 3,
+    "max_side": 40,
+    "min_area": 7,
+    "void": "counts",
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_is_scored_otherwise_is_not_compared(tmp_path, name):
+    """Neither in one section nor as two seeds of one thing."""
+    write(tmp_path / "a", evaluation(seed=1), config=Config(seed=1))
+    write(tmp_path / "b", evaluation(**{"seed": 2, name: OTHERWISE[name]}), config=Config(seed=2))
+    series = join_seeds(find_all([tmp_path / "a", tmp_path / "b"]))
+    assert [len(each.found) for each in series] == [1, 1]
+    assert [len(each) for each in split_by_protocol(series)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["source", "points", "accumulation", "forced", "seen_in_training", "step", "draws", "shots"]
+)
+def test_what_may_stand_side_by_side_is_no_seed_of_the_other(tmp_path, name):
+    write(tmp_path / "a", evaluation(seed=1), config=Config(seed=1))
+    write(tmp_path / "b", evaluation(**{"seed": 2, name: 77}), config=Config(seed=2))
+    series = join_seeds(find_all([tmp_path / "a", tmp_path / "b"]))
+    assert [len(each.found) for each in series] == [1, 1]
+    assert [len(each) for each in split_by_protocol(series)] == [2]
+
+
+def test_a_seed_that_comes_twice_makes_no_mean(tmp_path):
+    """Two runs under one seed are one run, or differ in what results do not tell: neither is a deviation over seeds."""
+    for name, seed in {"a": 1, "b": 2, "c": 2}.items():
+        write(tmp_path / name, evaluation(seed=seed), config=Config(seed=seed))
+    series = join_seeds(find_all([tmp_path / name for name in "abc"]))
+    assert [len(each.found) for each in series] == [1, 1, 1]
+    (group,) = split_by_protocol(series)
+    assert [each.label for each in group] == ["guided, a", "guided, b", "guided, c"]
+
+
 def test_accuracy_over_shots(tmp_path):
     shots = {1: 0.2, 5: 0.3, 2: 0.25}
     for number, iu in shots.items():

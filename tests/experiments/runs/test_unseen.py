@@ -7,11 +7,11 @@ import pytest
 from data_pipelines.datasets.record import DatasetError
 from experiments.experiment import run
 from experiments.run import run_and_draw
-from experiments.runs.data import evaluation_episodes, open_sources, task_classes
-from experiments.runs.unseen import check_unseen, seen_classes
+from experiments.runs.data import count_draws, evaluation_episodes, open_sources, task_classes
+from experiments.runs.unseen import check_evaluation, check_unseen, seen_classes
 from experiments.settings.checks import check_config
 from experiments.settings.command_line import parse, run_app
-from experiments.settings.config import Config
+from experiments.settings.config import Config, EvalConfig
 from experiments.settings.errors import UserError
 from tests.experiments.conftest import random_start
 
@@ -110,6 +110,9 @@ def test_lists_choose_tasks(config, tmp_path, caplog):
     episodes = evaluation_episodes(config, opened, None, limit=0, devices=1)
     assert [episodes.task(i).image_id for i in range(4)] == ["horse/1", "dog/0", "horse/0", "dog/4"]
     assert opened.lines == 6
+    config.eval.protocol = "hsnet"  # its tasks in the order of the list, too
+    (planned,) = open_sources(config, "eval")
+    assert planned.tasks.record.tolist() == opened.tasks.record.tolist()
     assert "has 4 of the 6 tasks that eval.lists asks for" in caplog.text
     listing.write_text("elsewhere__01\n")
     with pytest.raises(DatasetError, match=r"eval.lists: folder@mine:all has none of the tasks; it has 21 others"):
@@ -123,6 +126,14 @@ def test_published_episodes_take_tasks_by_image(config):
     assert episodes.tasks_total == 1000
     expected = [f"dog/{i}" for i in range(5)] + [f"horse/{i}" for i in range(4)]
     assert [episodes.task(i).image_id for i in range(18)] == expected * 2
+    again = evaluation_episodes(config, opened, None, limit=0, devices=1, draw=1)
+    assert any(not np.array_equal(again[i].support, episodes[i].support) for i in range(9))
+
+
+@pytest.mark.parametrize(("protocol", "draws"), [("all", 1), ("oslsm", 1), ("panet", 5), ("hsnet", 1), ("pfenet", 1)])
+def test_how_often_a_protocol_draws(protocol, draws):
+    assert count_draws(EvalConfig(protocol=protocol)) == draws
+    assert count_draws(EvalConfig(protocol=protocol, draws=3)) == 3
 
 
 @pytest.mark.parametrize(
@@ -157,6 +168,19 @@ def test_a_fold_that_was_learnt_is_refused_or_marked(trained, reason, caplog):
     assert not caplog.records
     assert check_unseen(trained, ["sofa", "tvmonitor"], True) == (["tvmonitor"] if trained else None)
     assert reason in caplog.text
+
+
+def test_all_classes_but_a_fold_promise_nothing(config):
+    """`not fold:2` names no classes that must be new: a model may have been trained on some of them."""
+    config.eval.classes = "not fold:2"
+    (opened,) = open_sources(config, "eval")
+    assert task_classes(opened) == ["airplane", "bus", "sheep"]
+    assert check_evaluation(config, opened, ["bus", "dog"]) == ["bus"]
+    assert check_evaluation(config, opened, None) is None
+    config.eval.classes = "fold:2"
+    (opened,) = open_sources(config, "eval")
+    with pytest.raises(ValueError, match="the model was trained on dog; train with"):
+        check_evaluation(config, opened, ["bus", "dog"])
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,9 +16,32 @@ from data_pipelines import disk
 from experiments.runs.workdir import code_version, open_workdir, record_start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import to_dict
+from experiments.settings.fields import field_types, to_dict
 
 DATA = {"generated-train": "abc"}
+
+MAY_CHANGE = {
+    *("train.steps", "train.accumulation", "train.log_every", "train.evaluate_every", "train.checkpoint_every"),
+    *("train.keep_last", "train.keep_best", "data.root", "data.prepared", "data.workers"),
+    *("eval.batch_size", "eval.save", "eval.name"),
+}
+"""All that changes no number of a run whose learning rate is constant."""
+
+OF_THE_DATA = {
+    *("root", "prepared", "train", "classes", "lists", "balance", "mode", "crops", "shots", "points", "min_area"),
+    *("buckets", "max_side", "flip", "workers", "skip_broken"),
+}
+OF_THE_EVALUATION = {
+    *("source", "classes", "lists", "protocol", "draws", "force_seen", "mode", "shots", "min_area", "points"),
+    *("headline", "batch_size", "limit", "during", "checkpoint", "save", "name"),
+}
+MAY_CHANGE_IN_EVAL = {
+    *MAY_CHANGE,
+    "seed",
+    *(f"data.{name}" for name in OF_THE_DATA),
+    *(f"eval.{name}" for name in OF_THE_EVALUATION),
+}
+"""A trained model can be scored on anything."""
 
 
 def start(path, config, mode="train_and_eval", data=DATA) -> bool:
@@ -103,6 +127,34 @@ def test_fields_that_may_change(tmp_path, name, value):
     start(tmp_path, Config())
     assert start(tmp_path, changed(name, value))
     assert json.loads((tmp_path / "config.json").read_text()) == to_dict(changed(name, value))
+
+
+@pytest.fixture(scope="module")
+def bound(tmp_path_factory):
+    """A workdir of the default config."""
+    path = tmp_path_factory.mktemp("bound")
+    start(path, Config())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mode", "free"), [("train", MAY_CHANGE), ("train_and_eval", MAY_CHANGE), ("eval", MAY_CHANGE_IN_EVAL)]
+)
+@pytest.mark.parametrize(("name", "kind"), field_types(Config).items())
+def test_every_other_field_binds_a_run(bound, mode, free, name, kind):
+    """A field that comes later does, too, until it is listed above."""
+    config, (*groups, field) = Config(), name.split(".")
+    value = getattr(getattr(config, groups[0]) if groups else config, field)
+    other = changed(name, {bool: lambda: not value, str: lambda: value + "x"}.get(kind, lambda: value + kind(1))())
+    if name in free:
+        with open_workdir(bound, other, mode) as resumed:
+            assert resumed
+        return
+    with (
+        pytest.raises(UserError, match=rf"of another config: {re.escape(name)}: .* \(workdir\) != .* \(now\); give"),
+        open_workdir(bound, other, mode),
+    ):
+        pass
 
 
 def test_steps_are_bound_where_the_schedule_ends_with_them(tmp_path):

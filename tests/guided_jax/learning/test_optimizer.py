@@ -123,6 +123,8 @@ def test_freeze_rules(params, rules, frozen):
         ),
         ("trunk,tail", "train.freeze: 'tail' matches no parameter"),
         ("(", r"train.freeze: '\(' is not a regular expression"),
+        ("a{99999999999999999999}", r"train.freeze: 'a\{9+\}' is not a regular expression"),
+        ("(" * 9999, r"train.freeze: '\(+' is not a regular expression"),
         (".*", "train.freeze='.*' freezes every parameter: nothing is left to learn"),
     ],
 )
