@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +45,7 @@ from guided_jax.backbones.pretrained import load_into, read_weights
 from guided_jax.backbones.weight_downloads import locate
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.learning.damage import DamagedCheckpoint
 from guided_jax.learning.loop import NonFiniteLoss, Stopped, train
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel_train_step, prefetch, replicate
@@ -114,9 +115,12 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 seen = check_evaluation(config, experiment.eval_source, trained)
             state = create_state(params, make_optimizer(config.train), config.train.freeze)
             start = record_start(workdir, config, mode=mode, parallel=parallel, data=data) if first else {}
-        with together(), user_mistakes():
+        with together(), user_mistakes(), _way_past_damage():
             kept = Checkpoints(
-                workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best
+                workdir / "checkpoints",
+                keep_last=config.train.keep_last,
+                keep_best=config.train.keep_best,
+                skip_damaged=config.train.skip_damaged,
             )
             stack.callback(kept.close)
             step = kept.best() if scores_best(config, mode) else kept.newest()
@@ -160,6 +164,16 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 write_index(Path(config.eval.save), config, result, draws)
             write_scores(workdir, config.eval.name, result, [scores, *more], draws)
         return result
+
+
+@contextlib.contextmanager
+def _way_past_damage() -> Iterator[None]:
+    """Around what opens the checkpoints of a run: says by which field a damaged one is passed over, too."""
+    try:
+        yield
+    except DamagedCheckpoint as error:
+        way = "" if error.other is None else ", or pass it over: --config.train.skip_damaged=True"
+        raise ValueError(f"{error}{way}") from error
 
 
 def scores_best(config: Config, mode: str) -> bool:
