@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.compose import CachedFeatures
+from data_pipelines.counted import counted
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.tasks import count_tasks
@@ -26,7 +27,7 @@ from experiments.runs.data import (
     evaluation_episodes,
     host_batches,
     open_evaluation,
-    open_sources,
+    open_training,
     training_stream,
     training_views,
 )
@@ -190,10 +191,10 @@ def open_data(config: Config, *, training: bool) -> tuple[list[OpenSource], Open
     if config.weights:
         locate(config.weights)  # first: a download may fail, and data sets can take hours to build
     eval_source = open_evaluation(config)
-    train_sources = open_sources(config, "data") if training else []
+    train_sources = open_training(config) if training else []
     for opened in [eval_source, *train_sources]:
-        number, images = count_tasks(opened.tasks), len(np.unique(opened.tasks.record))
-        logger.info("%s: %d tasks in %d images", opened.split.name, number, images)
+        number = counted(count_tasks(opened.tasks), "task")
+        logger.info("%s: %s in %s", opened.split.name, number, counted(len(np.unique(opened.tasks.record)), "image"))
     return train_sources, eval_source
 
 
