@@ -3,6 +3,7 @@
 With `stored_checkpoint` the only file that knows Orbax.
 """
 
+import contextlib
 import json
 import logging
 import math
@@ -61,10 +62,12 @@ class Checkpoints:
                 be passed over.
         """
         self._manager = None
+        self._quiet = contextlib.ExitStack()
         directory = self._directory = Path(directory).absolute()
         if jax.process_index() > 0 or (read_only and not directory.is_dir()):
             return
         directory.mkdir(parents=True, exist_ok=True)
+        self._quiet.enter_context(quiet_orbax())
         alone = {0} if jax.process_count() > 1 else None
         self._processes = ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone)
         if skip_damaged:
@@ -78,8 +81,7 @@ class Checkpoints:
             multiprocessing_options=self._processes,
         )
         try:
-            with quiet_orbax():
-                self._manager = ocp.CheckpointManager(directory, options=options)
+            self._manager = ocp.CheckpointManager(directory, options=options)
         except Exception as error:  # Orbax reads the scores of all, and does not say of which it failed
             self._scores()
             raise ValueError(f"{directory}: cannot be opened: {plain(str(error))}") from error
@@ -207,6 +209,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits, and lets go of the directory."""
-        if self._manager:
-            self.wait()
-            self._manager.close()
+        with self._quiet:
+            if self._manager:
+                self.wait()
+                self._manager.close()

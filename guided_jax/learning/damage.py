@@ -70,10 +70,11 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet_orbax() -> Iterator[None]:
-    """Within, Orbax does not warn of what is missing in a checkpoint: it is told as damage where it matters."""
+    """Within, Orbax does not log what it raises besides, with its tracebacks, nor warn of what is told as damage."""
 
     def is_wanted(record: logging.LogRecord) -> bool:
-        return "Metadata file does not exist" not in record.getMessage()
+        failed = "orbax" in record.pathname and record.levelno >= logging.ERROR
+        return not failed and "Metadata file does not exist" not in record.getMessage()
 
     logger = logging.getLogger("absl")
     logger.addFilter(is_wanted)

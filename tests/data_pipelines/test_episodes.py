@@ -203,7 +203,7 @@ def test_errors(still_source, clip_source):
         make_stream(clip_source, mode="semantic")
     with pytest.raises(DatasetError, match="stills/train holds stills, and video mode needs clips"):
         make_stream(still_source, mode="video")
-    with pytest.raises(DatasetError, match=r"stills/train: image 'still00' of 56x40 pixels .* add one .* data\.max_side"):
+    with pytest.raises(DatasetError, match=r"train: image 'still00' of 56x40 pixels .* add one .* data\.max_side"):
         make_stream(still_source, canvases=parse_canvases("40x64"))
     with pytest.raises(DatasetError, match="semantic mode: a canvas for every image of 56x56 pixels"):
         make_stream(still_source, mode="semantic", canvases=parse_canvases("40x64,64x40"))
