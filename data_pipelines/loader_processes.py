@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from data_pipelines.datasets.record import DatasetError
@@ -63,7 +64,7 @@ def watched(batches: Iterator[Any]) -> Iterator[Any]:
     # Not waited for: where a process was killed it never comes back.
     thread = threading.Thread(target=load, daemon=True)
     thread.start()
-    workers: set[multiprocessing.Process] = set()
+    workers: set[BaseProcess] = set()
     try:
         while True:
             workers |= set(multiprocessing.active_children()) - before
@@ -84,7 +85,7 @@ def watched(batches: Iterator[Any]) -> Iterator[Any]:
             batches.close()
 
 
-def _refuse_killed(workers: set[multiprocessing.Process]) -> None:
+def _refuse_killed(workers: set[BaseProcess]) -> None:
     for each in workers:
         if each.exitcode not in (None, *ENDED):
             raise DatasetError(
