@@ -46,8 +46,8 @@ def choose_canvas(height: int, width: int, canvases: Sequence[Canvas], *, name: 
     if not fitting:
         raise DatasetError(
             f"{name} of {height}x{width} pixels (height x width) fits none of the buckets "
-            f"{','.join(map(name_canvas, canvases))}: add one that is large enough, or set max_side to scale images "
-            "down"
+            f"{','.join(map(name_canvas, canvases))} (data.buckets): add one that is large enough, or set "
+            "data.max_side to scale images down"
         )
     return min(fitting, key=lambda canvas: canvas[0] * canvas[1])
 

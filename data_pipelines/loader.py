@@ -6,7 +6,6 @@ Grain imports JAX (only to walk pytrees; no device is touched), so this module a
 import contextlib
 import functools
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -15,6 +14,7 @@ import grain
 import numpy as np
 from absl import flags
 
+from data_pipelines.loader_processes import begin_worker, watched
 from guided_jax.episode import Episode
 
 
@@ -89,13 +89,9 @@ def batches(
         options = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
         dataset = grain.experimental.WithOptionsIterDataset(dataset, options)
         options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=max(1, prefetch))
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_leave_interrupts_to_the_parent)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=begin_worker)
+        return watched(_iterate(dataset))
     return _iterate(dataset)
-
-
-def _leave_interrupts_to_the_parent(*_: int) -> None:
-    """A terminal sends Ctrl-C to all processes; the parent ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _load(episodes: Episodes, batch_size: int, offset: int, local: int, batch: int) -> Episode:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from data_pipelines.canvas import Canvas, choose_canvas, scaled_size
+from data_pipelines.counted import counted
 from data_pipelines.datasets.record import DatasetError, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import Partners, group_by_class, group_by_object, images_in_group
@@ -87,11 +88,11 @@ def _partners(split: Split, tasks: Tasks, mode: str) -> Partners | None:
 def _with_support(split: Split, tasks: Tasks, partners: Partners, mode: str) -> Int32[np.ndarray, " m"]:
     posed = images_in_group(partners) > 1
     if not posed.all():
-        lone = f"{len(np.unique(partners.group[~posed]))} objects seen in a single frame"
+        lone = f"{counted(len(np.unique(partners.group[~posed])), 'object')} seen in a single frame"
         if mode == "semantic":
             names = [split.class_names[number - 1] for number in np.unique(tasks.class_id[~posed]).tolist()]
-            lone = f"{len(names)} classes with a single image ({', '.join(names)})"
-        logger.info("%s: %s have no support and are left out", split.name, lone)
+            lone = f"{counted(len(names), 'class', 'classes')} with a single image ({', '.join(names)})"
+        logger.info("%s: without support, and left out: %s", split.name, lone)
     if not posed.any():
         raise DatasetError(f"{split.name}: no task has support in another image, which {mode} mode needs")
     return np.flatnonzero(posed).astype(np.int32)

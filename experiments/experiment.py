@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.compose import CachedFeatures
+from data_pipelines.counted import counted
 from data_pipelines.episodes import EpisodeStream
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.tasks import count_tasks
@@ -26,7 +27,7 @@ from experiments.runs.data import (
     evaluation_episodes,
     host_batches,
     open_evaluation,
-    open_sources,
+    open_training,
     training_stream,
     training_views,
 )
@@ -45,6 +46,7 @@ from guided_jax.backbones.pretrained import load_into, read_weights
 from guided_jax.backbones.weight_downloads import locate
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
+from guided_jax.learning.damage import DamagedCheckpoint
 from guided_jax.learning.loop import NonFiniteLoss, Stopped, train
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel_train_step, prefetch, replicate
@@ -114,9 +116,12 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 seen = check_evaluation(config, experiment.eval_source, trained)
             state = create_state(params, make_optimizer(config.train), config.train.freeze)
             start = record_start(workdir, config, mode=mode, parallel=parallel, data=data) if first else {}
-        with together(), user_mistakes():
+        with together(), user_mistakes(), _way_past_damage():
             kept = Checkpoints(
-                workdir / "checkpoints", keep_last=config.train.keep_last, keep_best=config.train.keep_best
+                workdir / "checkpoints",
+                keep_last=config.train.keep_last,
+                keep_best=config.train.keep_best,
+                skip_damaged=config.train.skip_damaged,
             )
             stack.callback(kept.close)
             step = kept.best() if scores_best(config, mode) else kept.newest()
@@ -162,6 +167,16 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
         return result
 
 
+@contextlib.contextmanager
+def _way_past_damage() -> Iterator[None]:
+    """Around what opens the checkpoints of a run: says by which field a damaged one is passed over, too."""
+    try:
+        yield
+    except DamagedCheckpoint as error:
+        way = "" if error.other is None else ", or pass it over: --config.train.skip_damaged=True"
+        raise ValueError(f"{error}{way}") from error
+
+
 def scores_best(config: Config, mode: str) -> bool:
     """Whether a run scores its best checkpoint, and not what was trained last."""
     return mode == "eval" and config.eval.checkpoint == "best"
@@ -176,10 +191,10 @@ def open_data(config: Config, *, training: bool) -> tuple[list[OpenSource], Open
     if config.weights:
         locate(config.weights)  # first: a download may fail, and data sets can take hours to build
     eval_source = open_evaluation(config)
-    train_sources = open_sources(config, "data") if training else []
+    train_sources = open_training(config) if training else []
     for opened in [eval_source, *train_sources]:
-        number, images = count_tasks(opened.tasks), len(np.unique(opened.tasks.record))
-        logger.info("%s: %d tasks in %d images", opened.split.name, number, images)
+        number = counted(count_tasks(opened.tasks), "task")
+        logger.info("%s: %s in %s", opened.split.name, number, counted(len(np.unique(opened.tasks.record)), "image"))
     return train_sources, eval_source
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_pipelines.tasks import count_tasks
 from experiments.experiment import initial_parameters, open_features
-from experiments.runs.data import OpenSource, open_evaluation, open_sources
+from experiments.runs.data import OpenSource, open_evaluation, open_training
 from experiments.settings.checks import check_config
 from experiments.settings.command_flags import define_config, override, own_flags, read_flags
 from experiments.settings.command_line import start
@@ -45,7 +45,7 @@ def prepare(config: Config) -> list[str]:
     check_config(config, training=False)
     # First: a download may fail, and data sets can take hours to build.
     model_and_params = initial_parameters(config) if config.train.cache_features else None
-    eval_source, train_sources = open_evaluation(config), open_sources(config, "data")
+    eval_source, train_sources = open_evaluation(config), open_training(config)
     lines = [_describe("data.train", each) for each in train_sources] + [_describe("eval.source", eval_source)]
     if model_and_params:
         store = open_features(config, *model_and_params, train_sources, eval_source).store

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_pipelines.counted import counted
 from data_pipelines.datasets.builder import Lazy, RecordBuilder
 from data_pipelines.datasets.reading.class_names import find_names_file, read_class_names
 from data_pipelines.datasets.reading.files import check_same_size, is_hidden, natural_key, require, spread
@@ -90,7 +91,7 @@ class ImageFolder(RecordBuilder):
         names = self._names_file()
         if names is not None:
             listed = read_class_names(names, coding.labels or (1,))
-            logger.info("%s: names of %d classes, first %s", names, len(listed), listed[0])
+            logger.info("%s: names of %s, first %s", names, counted(len(listed), "class", "classes"), listed[0])
             return listed
         if len(coding.labels) < 2:
             return []

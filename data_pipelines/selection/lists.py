@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from data_pipelines.counted import counted
 from data_pipelines.datasets.reading.files import is_hidden, read_text
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split
@@ -57,7 +58,7 @@ def read_lists(text: str) -> tuple[Listed, ...]:
         DatasetError: a file is missing, one of its lines is no task, or there is no task at all. In a folder a list may
             be empty: of a fold without tasks.
     """
-    listed, named = [], {part.strip() for part in text.split(",")}
+    listed, named = [], {Path(part.strip()).expanduser() for part in text.split(",")}
     for file in find_list_files(text):
         before = len(listed)
         for number, line in enumerate(read_text(file).splitlines(), start=1):
@@ -68,7 +69,7 @@ def read_lists(text: str) -> tuple[Listed, ...]:
                 listed.append(Listed(found["image"], int(found["class_id"])))
             elif line.strip():
                 raise DatasetError(f"{file}, line {number}: {line.strip()!r} is not IMAGE__CC, such as 2007_000033__01")
-        if len(listed) == before and str(file) in named:
+        if len(listed) == before and file in named:
             raise DatasetError(f"{file} is empty; it needs lines IMAGE__CC, such as 2007_000033__01")
     if not listed:
         raise DatasetError(f"{text}: all of its lists are empty; they need lines IMAGE__CC, such as 2007_000033__01")
@@ -80,7 +81,8 @@ def check_listed_classes(listed: Iterable[Listed], splits: Iterable[Split]) -> N
     most, name = max(((len(split.class_names), split.name) for split in splits), default=(0, ""))
     wrong = next((line for line in listed if line.class_id > most), None)
     if most and wrong is not None:
-        raise DatasetError(f"'{wrong}' is of class {wrong.class_id}, and {name} has {most} classes, counted from 1")
+        there = counted(most, "class", "classes")
+        raise DatasetError(f"'{wrong}' is of class {wrong.class_id}, and {name} has {there}, counted from 1")
 
 
 def hash_lists(text: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipelines.canvas import parse_canvases
 from data_pipelines.compose import CachedFeatures
+from data_pipelines.counted import counted
 from data_pipelines.datasets.mixture import Source, parse_sources
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.datasets.sources import Split, open_source
@@ -46,6 +47,7 @@ class OpenSource(NamedTuple):
         tasks: its tasks.
         lines: how many lines of the lists are of the chosen classes; 0 without lists.
         left_out: names of classes with too few images to have support.
+        remarks: what the user should know of the tasks; `tell` tells it.
     """
 
     source: Source
@@ -53,15 +55,36 @@ class OpenSource(NamedTuple):
     tasks: Tasks
     lines: int = 0
     left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def open_evaluation(config: Config) -> OpenSource:
-    """Opens the source of the evaluation.
+    """Opens the source of the evaluation, and tells its remarks.
 
     Raises:
         DatasetError: as `open_sources`, or there are several.
     """
-    return the_only(open_sources(config, "eval"), f"eval.source={config.eval.source!r}")
+    opened = the_only(open_sources(config, "eval"), f"eval.source={config.eval.source!r}")
+    tell([opened])
+    return opened
+
+
+def open_training(config: Config) -> list[OpenSource]:
+    """Opens the sources of the training, and tells their remarks.
+
+    Raises:
+        DatasetError: as `open_sources`.
+    """
+    opened = open_sources(config, "data")
+    tell(opened)
+    return opened
+
+
+def tell(opened: Sequence[OpenSource]) -> None:
+    """Warns of what the user should know; where a run opens its sources again, for pictures, nothing is told twice."""
+    for each in opened:
+        for remark in each.remarks:
+            logger.warning("%s", remark)
 
 
 def the_only(sources: Sequence[Any], given: str) -> Any:
@@ -138,11 +161,12 @@ def _choose(opened: OpenSource, section: str, choice: ClassChoice, listed: Seque
     if not found:
         raise DatasetError(
             f"{section}.{'lists' if lines or listed else 'classes'}: {split.name} has none of the tasks; it has "
-            f"{count_tasks(opened.tasks)} others"
+            f"{counted(count_tasks(opened.tasks), 'other')}"
         )
+    remarks = ()
     if found < lines:
-        logger.warning("%s has %d of the %d tasks that %s.lists asks for", split.name, found, lines, section)
-    return opened._replace(tasks=tasks, lines=lines)
+        remarks = (f"{split.name} has {found} of the {counted(lines, 'task')} that {section}.lists asks for",)
+    return opened._replace(tasks=tasks, lines=lines, remarks=remarks)
 
 
 def _balance(opened: OpenSource, seed: int) -> OpenSource:
@@ -150,7 +174,8 @@ def _balance(opened: OpenSource, seed: int) -> OpenSource:
         raise DatasetError(f"data.balance: {opened.split.name} has no classes to balance; leave it out")
     tasks = balance_classes(opened.tasks, seed)
     classes = len(np.unique(tasks.class_id))
-    logger.info("%s: %d tasks of each of %d classes", opened.split.name, count_tasks(tasks) // classes, classes)
+    each = counted(count_tasks(tasks) // classes, "task")
+    logger.info("%s: %s of each of %s", opened.split.name, each, counted(classes, "class", "classes"))
     return opened._replace(tasks=tasks)
 
 
@@ -169,7 +194,7 @@ def _with_support(opened: OpenSource, evaluation: EvalConfig, choice: ClassChoic
         )
         if len(short) == len(asked) or (choice.words and not choice.excluded):
             raise DatasetError(f"{problem}; lower eval.shots, or leave these classes out of eval.classes")
-        logger.warning("%s; they are left out", problem)
+        opened = opened._replace(remarks=(*opened.remarks, f"{problem}; they are left out"))
     tasks = select_classes(opened.tasks, frozenset(images) - frozenset(short))
     if protocol.episodes and not evaluation.lists:
         tasks = sort_by_image(opened.split, tasks)

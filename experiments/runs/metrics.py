@@ -4,15 +4,17 @@ import contextlib
 import json
 import math
 import os
+import platform
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from io import TextIOBase
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
+from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 from experiments.settings.json_files import write_json_lines
@@ -34,8 +36,8 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
     return lines
 
 
-CLOSING_SECONDS = 10.0
-"""That the events of an interrupted run may take to be written; `metrics.jsonl` holds the same numbers."""
+FLUSH_SECONDS = 30.0
+"""Between two times that events are written out."""
 
 
 class MetricWriter:
@@ -61,13 +63,7 @@ class MetricWriter:
             write_json_lines(path, kept)
             before = kept[-1]["seconds"] if kept else 0.0
         self._start = time.monotonic() - before
-        self._events = SummaryWriter(
-            str(Path(workdir) / "tensorboard"),
-            purge_step=resume_step + 1,
-            flush_secs=30,
-            # tensorboardX names files by the second, and would overwrite one of a start in the same second.
-            filename_suffix=f".{os.getpid()}.{time.monotonic_ns()}",
-        )
+        self._events = _Events(Path(workdir) / "tensorboard", resume_step + 1)
 
     def write(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
         """Keeps the values of a step, each a number under its name."""
@@ -78,26 +74,50 @@ class MetricWriter:
         line = {"step": step, "seconds": round(time.monotonic() - self._start, 3)}
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**line, **{name: finite.get(name) for name in numbers}}) + "\n")
-        for name, value in finite.items():
-            self._events.add_scalar(name, value, step)
+        self._events.write(step, finite)
 
     def close(self) -> None:
         """Writes out the events."""
         if self._events is not None:
-            self._events.close()
-            self._events = None
+            events, self._events = self._events, None
+            events.close()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
-        if kind is None:
+        with contextlib.suppress(*[] if kind is None else [OSError]):  # the disk is full: what was raised says so
             self.close()
-            return
-        # A signal can come while tensorboardX puts an event into its queue; closing it would then wait for ever.
-        closing = threading.Thread(target=self.close, daemon=True)
-        closing.start()
-        closing.join(CLOSING_SECONDS)
+
+
+class _Events:
+    """A file of TensorBoard events, written at once: `SummaryWriter` has a thread and a queue of ten, which on a full
+    disk dies with a traceback, and then the run would wait for it for ever."""
+
+    def __init__(self, folder: Path, first_step: int):
+        folder.mkdir(exist_ok=True)
+        # As tensorboardX names them, by the second; it would overwrite one of a start in the same second.
+        name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{os.getpid()}.{time.monotonic_ns()}"
+        self._records, self._flushed = RecordWriter(str(folder / name)), 0.0
+        version = "brain.Event:2"
+        self._write(Event(wall_time=time.time(), file_version=version))
+        self._write(Event(wall_time=time.time(), step=first_step, file_version=version))
+        # What a killed run wrote from this step on is not shown.
+        start = SessionLog(status=SessionLog.START)
+        self._write(Event(wall_time=time.time(), step=first_step, session_log=start))
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._write(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._records.flush()
+            self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        self._records.close()
+
+    def _write(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())
 
 
 class Progress:

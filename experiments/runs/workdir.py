@@ -47,6 +47,7 @@ FREE = (
     "train.checkpoint_every",
     "train.keep_last",
     "train.keep_best",
+    "train.skip_damaged",
     "eval.save",
     "eval.name",
 )

@@ -128,9 +128,9 @@ def parse(argv: Sequence[str], command: Command = RUN) -> Invocation:
         None,
         "`DIR` for checkpoints, metrics and results, as runs/first; the same command again goes on with what is there.",
     )
-    flags.DEFINE_enum(
-        "mode", "train_and_eval", MODES, "Trains, scores a checkpoint, or does both in turn.", flag_values=values
-    )
+    if command is RUN:  # a benchmark has no modes
+        text = "Trains, scores a checkpoint, or does both in turn."
+        flags.DEFINE_enum("mode", MODES[-1], MODES, text, flag_values=values)
     define_parallel(values)
     flags.DEFINE_bool(
         "distributed",
@@ -149,7 +149,8 @@ def parse(argv: Sequence[str], command: Command = RUN) -> Invocation:
     config = override(config, overrides, list(values))
     if values.fields:
         raise Answered(describe_fields(config))
-    return Invocation(config, workdir_of(values), values.mode, values.parallel, values.distributed)
+    mode = values.mode if command is RUN else MODES[-1]
+    return Invocation(config, workdir_of(values), mode, values.parallel, values.distributed)
 
 
 def show_messages() -> None:

@@ -101,7 +101,7 @@ def _one_line(argument: str, file: str) -> Iterator[None]:
         raise UserError(f"--config={argument}: {error}") from error
     except SyntaxError as error:  # of the file itself, or of one that it imports
         raise UserError(f"--config={argument}: {error.msg} ({error.filename}, line {error.lineno})") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         where = f" ({file}, line {lines[-1]})" if lines else ""
         raise UserError(f"--config={argument}: {type(error).__name__}: {error}{where}") from error

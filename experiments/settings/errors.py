@@ -22,7 +22,8 @@ def user_mistakes() -> Iterator[None]:
         raise UserError(machine_fault(error) or str(error)) from error
 
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ESTALE)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK = (*FULL, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ESTALE)
 """Faults of a disk or its rights, not of the code."""
 
 
@@ -40,8 +41,8 @@ def machine_fault(error: BaseException) -> str | None:
         if isinstance(each, OSError) and each.errno in DISK:
             return _of_disk(each.errno, each.filename)
         text = str(each)
-        if found := next((number for number in (errno.ENOSPC, errno.EDQUOT) if os.strerror(number) in text), None):
-            path = re.search(r"(/[^\s'\"\]]+)", text)
+        if found := next((number for number in FULL if os.strerror(number) in text), None):
+            path = re.search(r"(/[^\s'\"\];,]+)", text)
             return _of_disk(found, path[1] if path else None)
         if isinstance(each, MemoryError) or "RESOURCE_EXHAUSTED" in text:
             return (
@@ -55,5 +56,5 @@ def machine_fault(error: BaseException) -> str | None:
 
 def _of_disk(number: int, path: str | bytes | None) -> str:
     where = f"{os.fsdecode(path)}: " if path else ""
-    full = "; make room, and the same command goes on" if number in (errno.ENOSPC, errno.EDQUOT) else ""
+    full = "; make room, and the same command goes on" if number in FULL else ""
     return f"{where}cannot be written or read: {os.strerror(number)}{full}"

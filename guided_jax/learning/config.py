@@ -29,6 +29,8 @@ class TrainConfig:
         checkpoint_every: number of updates between checkpoints.
         keep_last: number of the newest checkpoints that are kept.
         keep_best: number of checkpoints that are kept besides, those of the best positive IU.
+        skip_damaged: go on from the newest sound checkpoint where a newer one is damaged; the damaged ones are listed
+            and moved to `damaged` in the workdir. Else a damaged one is an error.
     """
 
     steps: int = 100_000
@@ -49,6 +51,7 @@ class TrainConfig:
     checkpoint_every: int = 4_000
     keep_last: int = 2
     keep_best: int = 1
+    skip_damaged: bool = False
 
 
 MOST = {

@@ -10,6 +10,7 @@ NoC@t: the number of the first click after which the IoU is at least t, or the l
 objects. Objects "at the limit" (the field's ">=20") have NoC = limit: those that fail and those that take every click.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -63,12 +64,15 @@ def _deepest(region: Bool[np.ndarray, "h w"], clicks: Sequence[Click]) -> tuple[
     # A ring of one pixel about the box of the region holds a nearest pixel outside it.
     inside = np.pad(region[top : top + height, left : left + width].view(np.uint8), 1)
     depth = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    # Squares of distances are whole numbers. OpenCV's last bit follows the alignment of the memory: of equally deep
+    # pixels chance would choose.
+    depth = np.rint(np.square(depth, dtype=np.float64))
     for click in clicks:
         row, column = click.row - top, click.column - left
         if 0 <= row < height and 0 <= column < width:
             depth[row, column] = 0
     row, column = divmod(int(depth.argmax()), width)
-    return float(depth[row, column]), top + row, left + column
+    return math.sqrt(depth[row, column]), top + row, left + column
 
 
 def click_iou(

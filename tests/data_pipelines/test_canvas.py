@@ -39,8 +39,8 @@ def test_smallest_area_that_fits():
 
 def test_no_canvas_fits():
     message = (
-        r"image 'cat' of 600x300 pixels \(height x width\) fits none of the buckets 512x512,384x640: "
-        "add one that is large enough, or set max_side to scale images down"
+        r"image 'cat' of 600x300 pixels \(height x width\) fits none of the buckets 512x512,384x640 \(data\.buckets\): "
+        r"add one that is large enough, or set data\.max_side to scale images down"
     )
     with pytest.raises(DatasetError, match=message):
         choose_canvas(600, 300, parse_canvases("512x512,384x640"), name="image 'cat'")

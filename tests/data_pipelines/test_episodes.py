@@ -119,7 +119,7 @@ def test_semantic_support_shows_the_class_in_other_images(still_source, stills, 
 def test_classes_of_one_image_are_left_out_and_counted(still_source, caplog):
     with caplog.at_level("INFO", logger="data_pipelines"):
         make_stream(still_source, mode="semantic")
-    assert "stills/train: 1 classes with a single image (rare) have no support and are left out" in caplog.text
+    assert "stills/train: without support, and left out: 1 class with a single image (rare)" in caplog.text
 
 
 def test_mixed_shots_and_points(still_source):
@@ -204,7 +204,7 @@ def test_errors(still_source, clip_source):
         make_stream(clip_source, mode="semantic")
     with pytest.raises(DatasetError, match="stills/train holds stills, and video mode needs clips"):
         make_stream(still_source, mode="video")
-    with pytest.raises(DatasetError, match=r"stills/train: image 'still00' of 56x40 pixels .* add one .* max_side"):
+    with pytest.raises(DatasetError, match=r"train: image 'still00' of 56x40 pixels .* add one .* data\.max_side"):
         make_stream(still_source, canvases=parse_canvases("40x64"))
     with pytest.raises(DatasetError, match="semantic mode: a canvas for every image of 56x56 pixels"):
         make_stream(still_source, mode="semantic", canvases=parse_canvases("40x64,64x40"))

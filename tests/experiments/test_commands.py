@@ -94,6 +94,15 @@ def test_fields_are_refused_where_a_command_takes_none(capsys):
         assert "--config.seed: no such flag" in capsys.readouterr().err
 
 
+def test_only_a_run_has_modes(capsys):
+    for name, has_it in {"run": True, "benchmarks.training": False}.items():
+        module = importlib.import_module(f"experiments.{name}")
+        assert run(module, "--help") == 0
+        assert ("--mode" in capsys.readouterr().out) is has_it
+    assert run(importlib.import_module("experiments.benchmarks.training"), "--config=quickstart", "--mode=eval") == 2
+    assert "--mode: no such flag" in capsys.readouterr().err
+
+
 def test_values_in_words_of_their_own_are_no_words_of_the_command():
     words = ["x", "--out=o", "--config.data.root", "DATA", "RUN", "--config.data.prepared=P", "OTHER"]
     asked = importlib.import_module("experiments.report").parse(words)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data_pipelines.counted import counted
 from data_pipelines.datasets.record import DatasetError
 from data_pipelines.selection.lists import Listed, check_listed_classes, read_lists
 from tests.data_pipelines.bad_inputs.originals import make_sbd, make_voc, open_text, records_of
@@ -81,6 +82,16 @@ def test_a_list_of_tasks_is_refused_by_name(tmp_path, content, message):
         read_lists(str(tmp_path / "tasks.txt"))
 
 
+@pytest.mark.parametrize("form", ["{0}/tasks.txt", "~/tasks.txt", "{0}/./tasks.txt", "~/more.txt, ~/tasks.txt"])
+def test_an_empty_list_that_is_named_is_refused_however_it_is_named(tmp_path, monkeypatch, form):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "tasks.txt").write_text("")
+    (tmp_path / "more.txt").write_text(f"{ONE}__01\n")
+    with pytest.raises(DatasetError, match=r"tasks\.txt is empty; it needs lines IMAGE__CC"):
+        read_lists(form.format(tmp_path))
+    assert read_lists(f"{tmp_path}") == (Listed(ONE, 1),)  # of a folder one may be empty
+
+
 def test_a_byte_order_mark_loses_no_task(tmp_path):
     (tmp_path / "tasks.txt").write_bytes(b"\xef\xbb\xbf2007_000001__01\r\n2007_000002__20\r\n")
     assert read_lists(str(tmp_path / "tasks.txt")) == (Listed(ONE, 1), Listed(TWO, 20))
@@ -94,3 +105,9 @@ def test_a_task_of_no_class_is_refused(tmp_path, number):
     check_listed_classes([Listed(ONE, number)], [])
     with pytest.raises(DatasetError, match=f"'{ONE}__{number}' is of class {number}, and voc:train has 20 classes"):
         check_listed_classes([Listed(ONE, 20), Listed(ONE, number)], [split])
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 classes"), (1, "1 class"), (2, "2 classes")])
+def test_a_number_with_its_noun(number, words):
+    assert counted(number, "class", "classes") == words
+    assert counted(number, "task") == words.replace("classes", "tasks").replace("class", "task")

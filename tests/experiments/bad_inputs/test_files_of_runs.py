@@ -140,7 +140,24 @@ SWEEPS = [
     "yield 3, {}",
     "yield 'a', {3: 4}",
     "yield 'a' * 300, {}",
+    "return {'a': {}}",
+    "return 'ab'",
+    "return iter([('a', {})])",
+    "yield 'a', {}, 3",
+    "yield None",
+    "yield '../a', {}",
+    "yield 'a', {}; yield 'a', {}",
 ]
+FIELDS_OF_SWEEPS = {
+    "no variant": ("return []", r"own\.py: no variant to run"),
+    "no field": ("yield 'a', {'': 1}", "variant a: no field is called"),
+    "a group": ("yield 'a', {'train': 1}", "variant a: no field is called train"),
+    "none": ("yield 'a', {'train.steps': None}", "variant a: train.steps=None is not of type int"),
+    "a list": ("yield 'a', {'train.steps': [1]}", r"variant a: train.steps=\[1\] is not of type int"),
+    "nan": ("yield 'a', {'train.momentum': float('nan')}", "train.momentum=nan is not a finite number"),
+    "it raises": ("yield 'a', {}; 1 / 0", r"ZeroDivisionError: division by zero \(.*own\.py, line 3\)"),
+    "it ends the program": ("raise SystemExit('no GPU')", r"SystemExit: no GPU \(.*own\.py, line 3\)"),
+}
 
 
 @pytest.mark.parametrize("body", SWEEPS)
@@ -150,6 +167,16 @@ def test_a_sweep_of_a_user_that_gives_something_else(tmp_path, body):
     file.write_text(f"{text}{body}\n")
     with pytest.raises(UserError, match=r"own\.py: (get_sweep|a variant is called)"):
         read_variants([str(file)], [], [])
+
+
+@pytest.mark.parametrize(("body", "message"), FIELDS_OF_SWEEPS.values(), ids=FIELDS_OF_SWEEPS)
+def test_a_sweep_of_a_user_with_fields_that_are_none(tmp_path, body, message):
+    file = tmp_path / "own.py"
+    text = "from experiments.settings.config import Config\ndef get_config(): return Config()\ndef get_sweep(): "
+    file.write_text(f"{text}{body}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        read_variants([str(file)], [], [])
+    assert "\n" not in str(caught.value)
 
 
 def test_the_seed_of_the_episodes_is_no_other_protocol():

@@ -1,6 +1,7 @@
 """Processes that are stopped from outside, disks that are full, readers that are gone: no traceback, and it goes on."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from experiments import experiment
 from experiments.evaluation import predictions
 from experiments.experiment import run
+from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded, run_app
 from experiments.settings.errors import machine_fault
 from tests.experiments.whole_runs.test_resume import SETTINGS, end, read_state, saved_steps, start
@@ -191,3 +193,30 @@ def test_a_full_disk_while_checkpointing_is_one_line_and_the_run_goes_on(command
         assert run_app(run, words) == 2
     assert "No space left on device; make room, and the same command goes on" in capfd.readouterr().err
     assert run_app(run, words) == 0
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_when_asked_to_the_same_numbers(command, tmp_path, capfd, caplog):
+    fields = {"train.steps": 6, "train.keep_last": 9, "train.keep_best": 0}
+    whole, damaged = (command(tmp_path / name, **fields) for name in ("whole", "damaged"))
+    for words in (whole, damaged):
+        assert run_app(run, words) == 0
+    newest = tmp_path / "damaged" / "checkpoints" / "6"
+    (newest / "checksums" / "metadata").write_text("{")
+    (tmp_path / "damaged" / "result.json").unlink()
+    capfd.readouterr()
+    assert run_app(run, damaged) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "checkpoint 6 is damaged (" in line
+    assert line.endswith("delete it to go on from 4, or pass it over: --config.train.skip_damaged=True")
+    assert run_app(run, [*damaged, "--config.train.skip_damaged=True"]) == 0
+    (said,) = [record.message for record in caplog.records if record.name == "guided_jax.learning.checkpoints"]
+    assert said.startswith(f"passed over as damaged, and moved to {tmp_path / 'damaged' / 'damaged'}: checkpoint 6 (")
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "damaged")]
+    assert results[0]["scores"] == results[1]["scores"]
+    expected, got = (read_state(tmp_path / name, 6) for name in ("whole", "damaged"))
+    assert expected.keys() == got.keys()
+    for path, value in expected.items():
+        np.testing.assert_array_equal(got[path], value, err_msg=path)
+    names = ("whole", "damaged")
+    losses = [[line["loss"] for line in read_metrics(tmp_path / name) if "loss" in line] for name in names]
+    assert losses[0] == losses[1] and len(losses[0]) == 6

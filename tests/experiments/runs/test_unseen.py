@@ -7,7 +7,7 @@ import pytest
 from data_pipelines.datasets.record import DatasetError
 from experiments.experiment import run
 from experiments.run import run_and_draw
-from experiments.runs.data import count_draws, evaluation_episodes, open_sources, task_classes
+from experiments.runs.data import count_draws, evaluation_episodes, open_evaluation, open_sources, task_classes
 from experiments.runs.unseen import check_evaluation, check_unseen, seen_classes
 from experiments.settings.checks import check_config
 from experiments.settings.command_line import parse, run_app
@@ -94,10 +94,12 @@ def test_a_source_without_classes_beside_a_choice(config):
 
 def test_classes_with_too_few_images_are_told(config, caplog):
     config.eval.classes, config.eval.shots = "not dog", 4
-    (opened,) = open_sources(config, "eval")
+    opened = open_evaluation(config)
     assert task_classes(opened) == ["sheep"]
     assert opened.left_out == ("airplane", "bus", "horse", "sofa")
     assert "fewer of airplane (2), bus (4), horse (4), sofa (1); they are left out" in caplog.text
+    caplog.clear()
+    assert open_sources(config, "eval")[0].left_out and not caplog.text  # again, for pictures
     config.eval.protocol = "hsnet"  # may draw an image twice
     assert task_classes(open_sources(config, "eval")[0]) == ["airplane", "bus", "horse", "sheep"]
 
@@ -106,7 +108,7 @@ def test_lists_choose_tasks(config, tmp_path, caplog):
     listing = tmp_path / "list.txt"
     listing.write_text("horse/1__04\ndog/0__03\nhorse/0__04\ndog/4__03\ndog/9__03\nbus/1__03\nbus/1__02\n")
     config.eval.lists, config.eval.classes = str(listing), "dog, horse"
-    (opened,) = open_sources(config, "eval")
+    opened = open_evaluation(config)
     episodes = evaluation_episodes(config, opened, None, limit=0, devices=1)
     assert [episodes.task(i).image_id for i in range(4)] == ["horse/1", "dog/0", "horse/0", "dog/4"]
     assert opened.lines == 6
@@ -114,6 +116,8 @@ def test_lists_choose_tasks(config, tmp_path, caplog):
     (planned,) = open_sources(config, "eval")
     assert planned.tasks.record.tolist() == opened.tasks.record.tolist()
     assert "has 4 of the 6 tasks that eval.lists asks for" in caplog.text
+    caplog.clear()
+    assert open_sources(config, "eval")[0].lines == 6 and not caplog.text  # again, for pictures
     listing.write_text("elsewhere__01\n")
     with pytest.raises(DatasetError, match=r"eval.lists: folder@mine:all has none of the tasks; it has 21 others"):
         open_sources(config, "eval")

@@ -38,6 +38,7 @@ ALLOWED = {
     **dict.fromkeys(("train.weight_decay", "train.clip_norm"), (0.0,)),
     **dict.fromkeys(("data.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)),
     "train.cache_features": (False,),
+    "train.skip_damaged": (True, False),
 }
 """All that is accepted."""
 

@@ -13,6 +13,7 @@ import pytest
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.checksums import digest, digests, first_changed, first_not_finite
 from guided_jax.learning.damage import DamagedCheckpoint
+from guided_jax.learning.stored_checkpoint import StoredCheckpoint
 from tests.guided_jax.learning.test_checkpoints import ABOUT, assert_same_bits, make_state, open_checkpoints
 
 
@@ -64,6 +65,23 @@ def change_sum(folder):
     file.write_text(json.dumps({**sums, "learning/head/bias": "0" * 64}))
 
 
+def lose_checksums(folder):
+    shutil.rmtree(folder / "300" / "checksums")
+
+
+def be_of_an_older_version(folder):
+    lose_checksums(folder)
+    file = folder / "300" / "_CHECKPOINT_METADATA"
+    written = json.loads(file.read_text())
+    del written["item_handlers"]["checksums"]
+    file.write_text(json.dumps(written))
+
+
+def lose_metadata_too(folder):
+    lose_checksums(folder)
+    (folder / "300" / "_CHECKPOINT_METADATA").unlink()
+
+
 DAMAGES = {
     "empty folder": (become_empty, "its folder is empty"),
     "cut": (cut_arrays, "Error reading"),
@@ -77,6 +95,9 @@ DAMAGES = {
     "about says something else": (change_about, "what it says of itself is not what was written"),
     "scores are no JSON": (lambda folder: (folder / "300/metrics/metrics").write_text("{"), "metrics/metrics: Expect"),
     "another array": (change_sum, "learning/head/bias is not what was written: its checksum differs"),
+    "no checksums": (lose_checksums, "checksums is missing"),
+    "no checksums, and nothing says so": (lose_metadata_too, "_CHECKPOINT_METADATA"),
+    "checksums are a list": (lambda folder: (folder / "300/checksums/metadata").write_text("[]"), "holds no fields"),
     "checksums are no JSON": (lambda folder: (folder / "300/checksums/metadata").write_text("{"), "Expecting"),
 }
 
@@ -96,10 +117,11 @@ def test_damage_is_one_line_that_says_what_to_do(copy, harm, reason, reads):
     assert "\n" not in text and len(text) < 600
 
 
-def test_an_empty_newer_folder_is_the_newest_and_damaged(copy):
+def test_an_empty_newer_folder_is_the_newest_and_damaged(copy, capfd):
     (copy / "999").mkdir()
     kept = open_checkpoints(copy)
-    assert kept.newest() == 999
+    assert kept.newest() == 999 and kept.best() == 300
+    assert "Metadata" not in capfd.readouterr().err
     with pytest.raises(DamagedCheckpoint, match=r"999 is damaged \(its folder is empty\): delete it to go on from 300"):
         kept.restore(999, make_state(0))
     assert_same_bits(kept.restore(300, make_state(0)), make_state(300, seed=300))
@@ -109,7 +131,7 @@ def test_an_empty_newer_folder_is_the_newest_and_damaged(copy):
 def test_the_only_one(copy):
     shutil.rmtree(copy / "200")
     become_empty(copy)
-    with pytest.raises(DamagedCheckpoint, match=r"delete it to start anew \(there is no earlier one\)$"):
+    with pytest.raises(DamagedCheckpoint, match=r"delete it to start anew \(there is no other one\)$"):
         open_checkpoints(copy).about(300)
 
 
@@ -137,14 +159,102 @@ def test_no_flipped_bit_loads_as_other_parameters(copy):
     assert 0 < refused < 40
 
 
-def test_one_without_checksums_is_read(copy):
+def test_one_without_checksums_is_read(copy, caplog):
     """As older versions wrote them."""
-    shutil.rmtree(copy / "300" / "checksums")
+    be_of_an_older_version(copy)
     kept = open_checkpoints(copy)
     assert kept.about(300) == ABOUT
     state = make_state(300, seed=300)
     assert_same_bits(kept.restore(300, make_state(0)), state)
+    assert [(record.levelname, "without checksums" in record.message) for record in caplog.records] == [("WARNING", 1)]
     assert_same_bits(kept.parameters(300), {**state.frozen, **state.learning})
+    kept.close()
+
+
+def change_score(folder):
+    (folder / "300/metrics/metrics").write_text('{"pos_iu": 0.9}')
+
+
+SCORES = {
+    "another score": (change_score, "its scores are not what was written"),
+    "no score": (lambda folder: (folder / "300/metrics/metrics").write_text("{}"), "its scores are not"),
+    "a list": (lambda folder: (folder / "300/metrics/metrics").write_text("[]"), "metrics/metrics: holds no fields"),
+    "no metrics": (lambda folder: shutil.rmtree(folder / "300/metrics"), "its scores are not what was written"),
+}
+
+
+@pytest.mark.parametrize(("harm", "reason"), SCORES.values(), ids=SCORES)
+def test_no_best_one_is_chosen_by_a_damaged_score(copy, harm, reason):
+    """A writer does not open them, for by the scores it deletes; a reader does not choose."""
+    harm(copy)
+    for choose in (
+        lambda: Checkpoints(copy, keep_last=2, keep_best=1),
+        lambda: Checkpoints(copy, keep_last=2, keep_best=1, read_only=True).best(),
+    ):
+        with pytest.raises(DamagedCheckpoint, match="300 is damaged") as caught:
+            choose()
+        assert caught.value.reason.startswith(reason) and caught.value.other == 200
+
+
+def test_scores_whose_checksum_an_older_version_did_not_write(copy):
+    for step in ("200", "300"):
+        file = copy / step / "checksums" / "metadata"
+        sums = json.loads(file.read_text())
+        del sums["scores"]
+        file.write_text(json.dumps(sums))
+    change_score(copy)
+    kept = open_checkpoints(copy)
+    assert kept.best() == 300
+    kept.close()
+
+
+@pytest.mark.parametrize("harm", [harm for harm, _ in {**DAMAGES, **SCORES}.values()], ids=[*DAMAGES, *SCORES])
+def test_damaged_ones_are_passed_over_when_asked(copy, harm, caplog):
+    harm(copy)
+    harmed = {path.relative_to(copy / "300"): path.read_bytes() for path in (copy / "300").rglob("*") if path.is_file()}
+    kept = Checkpoints(copy, keep_last=2, keep_best=1, skip_damaged=True)
+    assert kept.steps() == [200] and kept.newest() == kept.best() == 200
+    assert_same_bits(kept.restore(200, make_state(0)), make_state(200, seed=200))
+    (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    aside = copy.with_name("damaged")
+    assert line.startswith(f"passed over as damaged, and moved to {aside}: checkpoint 300 (") and "\n" not in line
+    assert harmed == {
+        path.relative_to(aside / "300"): path.read_bytes() for path in (aside / "300").rglob("*") if path.is_file()
+    }
+    kept.save(make_state(300, seed=300), ABOUT, {"pos_iu": 0.3})  # its place is free
+    kept.wait()
+    harm(copy)
+    kept.close()
+    again = Checkpoints(copy, keep_last=2, keep_best=1, skip_damaged=True)
+    assert again.steps() == [200]
+    assert sorted(path.name for path in aside.iterdir()) == ["300", "300-2"]
+    again.close()
+
+
+def test_where_none_is_sound_none_is_passed_over(copy):
+    become_empty(copy)
+    shutil.rmtree(copy / "200" / "state")
+    with pytest.raises(DamagedCheckpoint, match=r"300 is damaged \(its folder is empty, and no other is sound\)"):
+        Checkpoints(copy, keep_last=2, keep_best=1, skip_damaged=True)
+    assert sorted(path.name for path in copy.iterdir()) == ["200", "300"]
+
+
+def test_sound_ones_stay(sound, copy, caplog):
+    kept = Checkpoints(copy, keep_last=2, keep_best=1, skip_damaged=True)
+    assert kept.steps() == [200, 300] and not caplog.records and not copy.with_name("damaged").exists()
+    kept.close()
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), ValueError("PERMISSION_DENIED: x")])
+def test_what_may_not_be_read_is_not_called_damaged(copy, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    kept = open_checkpoints(copy)
+    monkeypatch.setattr(StoredCheckpoint, "shapes", refuse)
+    for read in (lambda: kept.restore(300, make_state(0)), lambda: kept.parameters(300)):
+        with pytest.raises(PermissionError):
+            read()
     kept.close()
 
 

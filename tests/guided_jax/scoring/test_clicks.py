@@ -1,5 +1,7 @@
+import cv2
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from guided_jax.episode import UNKNOWN, Click
 from guided_jax.scoring.clicks import click_iou, click_score, extend, next_click, noc, simulate_clicks
@@ -176,3 +178,21 @@ def test_extension():
     assert extend([0.2, 0.7], 4).tolist() == [0.2, 0.7, 0.7, 0.7]
     assert extend([0.7, 0.9, 0.2], 5).tolist() == [0.7, 0.9, 0.2, 0.2, 0.2]  # the last, not the best
     assert extend([0.2, 0.7, 0.8], 2).tolist() == [0.2, 0.7]
+
+
+def test_equally_deep_pixels_are_not_chosen_by_chance(monkeypatch):
+    """OpenCV's distances of the same map differ in their last bit, with the alignment of the memory."""
+    rng, rows, columns = np.random.default_rng(0), *np.mgrid[:98, :98]
+    exact = cv2.distanceTransform
+
+    def in_the_last_bit(*arguments):
+        depth = exact(*arguments)
+        return np.nextafter(depth, np.where(rng.random(depth.shape) < 0.5, 0, np.inf).astype(np.float32))
+
+    monkeypatch.setattr(cv2, "distanceTransform", in_the_last_bit)
+    for _ in range(40):
+        (row, column), (high, wide) = rng.uniform(30, 60, 2), rng.uniform(50, 400, 2)
+        target = ((rows - row) ** 2 / high + (columns - column) ** 2 / wide < 1).astype(np.uint8)
+        depth = np.rint(scipy.ndimage.distance_transform_edt(np.pad(target, 1))[1:-1, 1:-1] ** 2)
+        click = next_click(np.zeros_like(target), target, ())
+        assert (click.row, click.column) == np.unravel_index(depth.argmax(), target.shape)

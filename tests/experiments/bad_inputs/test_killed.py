@@ -1,0 +1,148 @@
+"""kill -9 of real processes where masks are saved, in a sweep, and of loaders: the same command gives the same."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.experiments.bad_inputs.test_stopped import begin, files_of, wait_for
+from tests.experiments.conftest import SHRUNK
+from tests.experiments.small_data import write_videos
+from tests.experiments.tiny_run import make_run
+
+SWEEP = """
+from experiments.configs.quickstart import get_config as base_config
+from experiments.settings.fields import with_overrides
+
+def get_config():
+    return with_overrides(base_config(), {fields})
+
+def get_sweep():
+    yield "plain", {{}}
+    yield "fast", {{"train.learning_rate": 1e-2}}
+"""
+
+
+def kill_once(found, words) -> None:
+    process = begin(words)
+    wait_for(found, process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL  # it had not ended before
+
+
+def end(process) -> str:
+    _, messages = process.communicate(timeout=240)
+    assert process.returncode == 0 and "Traceback" not in messages, messages
+    return messages
+
+
+def numbers(value):
+    """A result without its times and paths."""
+    if isinstance(value, dict):
+        unlike = ("ms", "seconds", "speed", "times", "about", "frames_per_second", "environment", "click", "masks")
+        return {name: numbers(each) for name, each in value.items() if not name.endswith(unlike)}
+    return [numbers(each) for each in value] if isinstance(value, list) else value
+
+
+def result_in(folder: Path, pattern: str):
+    (path,) = folder.glob(pattern)
+    return numbers(json.loads(path.read_text()))
+
+
+def test_a_sweep(prepared, tmp_path):
+    fields = {**SHRUNK, "data.prepared": str(prepared), "train.steps": 60}
+    (tmp_path / "own.py").write_text(SWEEP.format(fields=fields))
+    words = {
+        name: ["sweep", f"--config={tmp_path / 'own.py'}", "--seeds=1", f"--workdir={tmp_path / name}"]
+        for name in ("whole", "killed")
+    }
+    second = tmp_path / "killed" / "fast" / "seed-1337"
+    whole = begin(words["whole"])
+    kill_once(lambda: (second / "checkpoints" / "2").is_dir(), words["killed"])
+    done = tmp_path / "killed" / "plain" / "seed-1337" / "result.json"
+    before = done.stat().st_mtime_ns
+    assert not (second / "result.json").exists()
+    assert "going on from the checkpoint of step" in end(begin(words["killed"]))
+    assert done.stat().st_mtime_ns == before  # what was done is not done again
+    end(whole)
+    tables = [result_in(tmp_path / name, "table.json") for name in ("whole", "killed")]
+    assert tables[0] == tables[1] and not tables[0]["missing"]
+    assert [row["name"] for row in tables[0]["variants"]] == ["plain", "fast"]
+
+
+def kill_and_repeat(words, tmp_path, prepared, pattern) -> tuple[dict, dict[str, bytes]]:
+    """A command that saves masks, and the same killed at its first mask and repeated: the result of both, the masks."""
+    runs = {name: make_run(tmp_path / name / "run", prepared) for name in ("whole", "killed")}
+    lines = {name: [*words, f"--workdir={run}", f"--save={run.parent / 'masks'}"] for name, run in runs.items()}
+    masks = tmp_path / "killed" / "masks"
+    whole = begin(lines["whole"])
+    kill_once(lambda: any(masks.rglob("*.png")), lines["killed"])
+    assert not list(runs["killed"].glob(pattern))
+    end(begin(lines["killed"]))
+    end(whole)
+    results = [result_in(run, pattern) for run in runs.values()]
+    assert results[0] == results[1]
+    assert files_of(masks) == files_of(tmp_path / "whole" / "masks")
+    return results[0], files_of(masks)
+
+
+def test_clicks_that_are_saved(prepared, tmp_path):
+    words = ["clicks", "--source=generated:val[:20]:instance", "--clicks=3"]
+    result, masks = kill_and_repeat(words, tmp_path, prepared, "clicks*.json")
+    assert len(masks) == len(result["objects"]) == 69
+
+
+def test_videos_that_are_saved(prepared, tmp_path):
+    root = write_videos(tmp_path / "mine")
+    words = ["video", f"--source=frames@{root}:all", "--points=1,5,dense", "--draws=3", "--multi=union"]
+    result, masks = kill_and_repeat(words, tmp_path, prepared, "video*.json")
+    assert len(masks) == 7 * (4 + 5) and len(result["rows"]) == 7 * 3  # dense is drawn once
+
+
+def children(process) -> list[int]:
+    texts = [file.read_text() for file in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    loaders = map(int, " ".join(texts).split())
+    return [each for each in loaders if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the processes as Linux lists them")
+@pytest.mark.parametrize("who", ["a loader", "the parent"])
+def test_processes_that_load(command, tmp_path, who):
+    """One that is killed is told, and not waited for; none is left behind."""
+    process = begin(command(tmp_path / "run", "--mode=train", **{"train.steps": 10**6, "data.workers": 2}))
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 3, process)
+    loaders = children(process)
+    assert len(loaders) == 2
+    if who == "the parent":
+        process.kill()
+    else:
+        os.kill(loaders[0], signal.SIGKILL)
+    _, messages = process.communicate(timeout=120)
+    if who == "a loader":
+        assert process.returncode == 2 and "Traceback" not in messages
+        assert "error: a process that loads episodes was killed or died (exit code -9)" in messages
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{each}").exists() for each in loaders):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("most", [600, 9_000])
+def test_a_disk_that_takes_no_more(command, tmp_path, most):
+    """No file may have more bytes, which the system itself refuses: in one line, and with room the command goes on."""
+    resource = pytest.importorskip("resource")
+    words = command(tmp_path / "run", **{"eval.save": tmp_path / "masks"})
+    process = begin(words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 2 and "Traceback" not in messages, messages
+    assert "File too large; make room, and the same command goes on" in messages.splitlines()[-1]
+    whole = begin(command(tmp_path / "whole", **{"eval.save": tmp_path / "others"}))
+    end(begin(words))
+    end(whole)
+    scores = [json.loads((tmp_path / name / "result.json").read_text())["scores"] for name in ("run", "whole")]
+    assert scores[0] == scores[1] and files_of(tmp_path / "masks") == files_of(tmp_path / "others")
