@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from pathlib import Path
 
 import jax
@@ -14,6 +15,8 @@ jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
 # tests start inherit them.
 jax.config.update("jax_disable_most_optimizations", True)
 COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; the tests' processes inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["XLA_FLAGS"] = f"{COMPILE_FAST} {os.environ.get('XLA_FLAGS', '')}"
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

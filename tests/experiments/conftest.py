@@ -12,6 +12,7 @@ from data_pipelines.datasets.sources import open_source
 from experiments import experiment
 from experiments.experiment import initial_parameters
 from experiments.settings.command_line import run_app
+from tests.experiments.processes import STARTED
 
 SHRUNK = {
     "data.train": "generated:val[:20]:instance",
@@ -29,6 +30,17 @@ SHRUNK = {
     "eval.limit": 5,
     "eval.during": 5,
 }
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """A test that fails leaves no training behind that would run on beside the others."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    STARTED.clear()
 
 
 @pytest.fixture(scope="session")

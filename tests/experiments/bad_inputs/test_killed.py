@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments.bad_inputs.test_stopped import begin, files_of, wait_for
+from tests.experiments.bad_inputs.test_stopped import files_of, wait_for
 from tests.experiments.conftest import SHRUNK
+from tests.experiments.processes import begin, end
 from tests.experiments.small_data import write_videos
 from tests.experiments.tiny_run import make_run
 
@@ -32,12 +33,6 @@ def kill_once(found, words) -> None:
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL  # it had not ended before
-
-
-def end(process) -> str:
-    _, messages = process.communicate(timeout=240)
-    assert process.returncode == 0 and "Traceback" not in messages, messages
-    return messages
 
 
 def numbers(value):

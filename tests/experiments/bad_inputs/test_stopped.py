@@ -18,21 +18,10 @@ from experiments.experiment import run
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded, run_app
 from experiments.settings.errors import machine_fault
-from tests.experiments.whole_runs.test_resume import SETTINGS, end, read_state, saved_steps, start
+from tests.experiments.processes import begin, end
+from tests.experiments.whole_runs.test_resume import read_state, saved_steps, start
 
 STEPS = 40
-
-
-def begin(words, **options) -> subprocess.Popen:
-    environment = {**os.environ, **SETTINGS}
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments", *words],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 def wait_for(found, process) -> None:

@@ -1,10 +1,8 @@
 """kill -9 in the middle, the same command again: to the bit what an uninterrupted run gives."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 
 import jax
@@ -15,26 +13,13 @@ import pytest
 from experiments.experiment import run
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import run_app
+from tests.experiments.processes import begin, end
 
 STEPS = 60
-# Numbers to the bit need this process's compiler settings and devices in the others.
-SETTINGS = {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 def start(words) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.run", *words[1:]],
-        env={**os.environ, **SETTINGS},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def end(process) -> str:
-    _, messages = process.communicate(timeout=120)
-    assert process.returncode == 0, messages
-    return messages
+    return begin(["run", *words[1:]], stdout=subprocess.DEVNULL)
 
 
 def saved_steps(workdir) -> list[int]:
