@@ -11,10 +11,16 @@ STARTED: list[subprocess.Popen] = []
 """By the test that runs; its fixture kills what is left of them."""
 
 
-def begin(words, *, stdout=subprocess.PIPE, **options) -> subprocess.Popen:
-    """Starts `experiments WORDS`."""
+# In the process itself: between fork and exec JAX forbids any Python.
+LIMITED = "import os, resource, sys; most = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)); "
+LIMITED += "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+
+
+def begin(words, *, stdout=subprocess.PIPE, largest_file: int = 0, **options) -> subprocess.Popen:
+    """Starts `experiments WORDS`; where a number of bytes is given, the system refuses to make a file larger."""
+    limited = ["-c", LIMITED, str(largest_file)] if largest_file else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *words],
+        [sys.executable, *limited, "-m", "experiments", *words],
         env={**os.environ, **SETTINGS},
         stdout=stdout,
         stderr=subprocess.PIPE,

@@ -216,7 +216,7 @@ def test_a_damaged_checkpoint_is_one_line(done, command, tmp_path, capfd, name, 
     told = [each for each in capfd.readouterr().err.splitlines() if "tasks in" not in each]
     *_, line = lines = [each for each in told if "Metadata file does not exist" not in each]  # a warning of Orbax
     assert line.startswith(f"error: {workdir}/checkpoints/{step}: checkpoint {step} is damaged (")
-    assert line.endswith(f"delete it to go on from {before}")
+    assert line.endswith(f"delete it to go on from {before}, or pass it over: --config.train.skip_damaged=True")
     assert len(lines) == 1
 
 

@@ -130,12 +130,12 @@ def test_processes_that_load(command, tmp_path, who):
 @pytest.mark.parametrize("most", [600, 9_000])
 def test_a_disk_that_takes_no_more(command, tmp_path, most):
     """No file may have more bytes, which the system itself refuses: in one line, and with room the command goes on."""
-    resource = pytest.importorskip("resource")
+    pytest.importorskip("resource")
     words = command(tmp_path / "run", **{"eval.save": tmp_path / "masks"})
-    process = begin(words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    process = begin(words, largest_file=most)
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in messages, messages
-    assert "File too large; make room, and the same command goes on" in messages.splitlines()[-1]
+    assert "File too large; make room, and the same command goes on" in messages.splitlines()[-1], messages
     whole = begin(command(tmp_path / "whole", **{"eval.save": tmp_path / "others"}))
     end(begin(words))
     end(whole)

@@ -23,7 +23,7 @@ DATA = {"generated-train": "abc"}
 MAY_CHANGE = {
     *("train.steps", "train.accumulation", "train.log_every", "train.evaluate_every", "train.checkpoint_every"),
     *("train.keep_last", "train.keep_best", "data.root", "data.prepared", "data.workers"),
-    *("eval.batch_size", "eval.save", "eval.name"),
+    *("eval.batch_size", "eval.save", "eval.name", "train.skip_damaged"),
 }
 """All that changes no number of a run whose learning rate is constant."""
 
