@@ -67,7 +67,7 @@ def _segmenting(model, episode: Episode, keys: Key[Array, " b"] | None) -> Calla
 
     def segment(annotation, way):
         of_query = annotation[:, 0] if episode.support is None else None
-        query = model.query_observed(queries, of_query, encoder_keys)
+        query = model.query_observed(queries, of_query, encoder_keys, way)
         task = model.merge(model.guide_observed(shots, annotation, way, support_keys))
         return model.score(query, task, canvas, episode.query_size, head_keys)
 

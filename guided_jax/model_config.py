@@ -41,13 +41,20 @@ class ModelConfig:
             all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form).
         inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
             guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
-            features, with which its annotation is stacked or not).
+            features, with which its annotation is stacked or not), decoder (similarities to both, and the places of
+            the annotation, by small convolutions; no head of the paper's).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
         metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
         head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
-            (1 + way) x feature_width unshared, feature_width direct.
+            (1 + way) x feature_width unshared, feature_width direct. Channels of the decoder's convolutions.
         way: number of labels, the negative included.
         dropout: share of values dropped in training, of the features and in the head.
+        embedding: channels of the representation that inference=decoder learns to compare by; 0 elsewhere.
+        principal: channels of the trunk's own representation, on its principal directions, that the decoder compares by
+            as well; 0: none.
+        drop_maps: share of the training's episodes in which the decoder is not shown where the annotation lies, so that
+            it serves queries that are other images than the annotated ones.
+        drop_image: share of the training's episodes in which the decoder sees similarities alone.
         init_std: standard deviation of the normal distribution that new layers start from; 0: He's, by the fan-in.
         preprocessing: how images are prepared where no pretrained weights say so: caffe, caffe-ilsvrc or torchvision.
         dtype: type that is computed in: float32 or bfloat16; parameters are float32.
@@ -72,6 +79,10 @@ class ModelConfig:
     head_width: int = 0
     way: int = 2
     dropout: float = 0.5
+    embedding: int = 0
+    principal: int = 0
+    drop_maps: float = 0.0
+    drop_image: float = 0.0
     init_std: float = 0.001
     preprocessing: str = "caffe"
     dtype: str = "float32"
@@ -86,7 +97,7 @@ CHOICES = {
     "locality": ("global", "local", "both"),
     "pooling": ("average", "maximum"),
     "merge": ("annotating", "every", "pooled"),
-    "inference": ("feature-fusion", "parameter-regression", "distance", "direct"),
+    "inference": ("feature-fusion", "parameter-regression", "distance", "direct", "decoder"),
     "sharing": ("shared", "unshared"),
     "metric": ("cosine", "euclidean"),
     "preprocessing": tuple(PREPROCESSINGS),
@@ -110,7 +121,9 @@ def support_geometry_of(config: ModelConfig) -> Geometry:
 
 
 def feature_channels(config: ModelConfig) -> int:
-    """Channels of the features."""
+    """Channels of the features that guide."""
+    if config.inference == "decoder":
+        return config.embedding + config.principal
     widths = STAGES[config.backbone]
     return config.feature_width or sum(widths[stage - 1][-1] for stage in geometry_of(config).tap_stages or (0,))
 
@@ -123,6 +136,11 @@ def guides_early(config: ModelConfig) -> bool:
 def query_sees_annotation(config: ModelConfig) -> bool:
     """Whether the query's own encoder sees the annotation of the query itself, stacked at its input."""
     return config.fusion == "stack" and config.inference == "direct"
+
+
+def places_annotation(config: ModelConfig) -> bool:
+    """Whether the head is shown where the annotation of the query itself lies, the encoder not."""
+    return config.inference == "decoder"
 
 
 def keeps_positions(config: ModelConfig) -> bool:
@@ -145,6 +163,8 @@ def guidance_labels(config: ModelConfig) -> int:
 
 def head_width(config: ModelConfig) -> int:
     """Channels behind the head's first layer."""
+    if config.inference == "decoder":
+        return config.head_width
     if config.inference == "parameter-regression":
         return config.head_width or feature_channels(config)
     labels = guidance_labels(config)
@@ -161,8 +181,9 @@ def check_model(config: ModelConfig) -> None:
     for field, allowed in CHOICES.items():
         if (value := getattr(config, field)) not in allowed:
             raise ValueError(f"model.{field}={value!r} is not one of {', '.join(allowed)}")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"model.dropout={config.dropout} is not a rate in [0, 1)")
+    for field in ("dropout", "drop_maps", "drop_image"):
+        if not 0 <= (value := getattr(config, field)) < 1:
+            raise ValueError(f"model.{field}={value} is not a rate in [0, 1)")
     if config.way < 2:
         raise ValueError(f"model.way={config.way}: at least 2 labels, the negative and one positive")
     if config.way > MOST_LABELS:
@@ -171,7 +192,7 @@ def check_model(config: ModelConfig) -> None:
         raise ValueError(f"model.init_std={config.init_std}: must be a finite number")
     if config.fc6_kernel < 1:
         raise ValueError(f"model.fc6_kernel={config.fc6_kernel}: must be odd, 1 or more")
-    for field in ("feature_width", "head_width", "support_stride", "init_std"):
+    for field in ("feature_width", "head_width", "support_stride", "init_std", "embedding", "principal"):
         if (value := getattr(config, field)) < 0:
             raise ValueError(f"model.{field}={value}: must not be negative")
     if config.init_std > 1e38:
@@ -196,6 +217,14 @@ def check_model(config: ModelConfig) -> None:
 
 def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     """The number of values of the largest layers, by the fields that it follows from."""
+    if config.inference == "decoder":
+        taps = max(STAGES[config.backbone][stage - 1][-1] for stage in geometry_of(config).tap_stages or (1,))
+        return {
+            ("feature_width",): taps * config.feature_width,
+            ("feature_width", "embedding"): config.feature_width * config.embedding,
+            ("principal",): taps * 4 * config.principal,
+            ("head_width",): 9 * (config.head_width + config.feature_width) * config.head_width,
+        }
     channels, labels = feature_channels(config), guidance_labels(config)
     blocks = 1 if config.sharing == "shared" and labels else labels
     regresses = config.inference == "parameter-regression"
@@ -235,6 +264,7 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{named['sharing']}: {fusion} gives one representation of the task, not one a label; set unshared"
     if config.inference == "parameter-regression" and config.locality == "both":
         yield f"{locality}: weights are regressed from global or from local guidance; choose one"
+    yield from _decoder_conflicts(config, named)
     if config.locality == "local" and config.pooling == "maximum":
         yield f"{named['pooling']}: {locality} pools nothing; leave it average"
     if config.fusion != "stack" and config.encoding != "discs":
@@ -256,6 +286,25 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{named['feature_width']}: {fusion} needs features that learn; set a width"
     if config.feature_width == 0 and not geometry_of(config).tap_stages:
         yield f"{named['feature_width']}: {named['stride']} lies behind the trunk's last map; choose a finer one"
+
+
+def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    inference = named["inference"]
+    if config.inference != "decoder":
+        for field in ("embedding", "principal", "drop_maps", "drop_image"):
+            if getattr(config, field):
+                yield f"{named[field]}: only model.inference=decoder has it; leave it 0"
+        return
+    wanted = {"fusion": "late", "grid": "taps", "locality": "both", "support_grid": "same", "mask": "fixed"}
+    wanted |= {"sharing": "shared", "pooling": "average", "metric": "cosine"}
+    for field, value in wanted.items():
+        if getattr(config, field) != value:
+            yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    for field in ("feature_width", "embedding", "head_width"):
+        if not getattr(config, field):
+            yield f"{named[field]}: {inference} needs a width there, as 128, 64 and 48"
+    if not geometry_of(config).tap_stages:
+        yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
 
 
 def _check_support_grid(config: ModelConfig) -> None:

@@ -17,7 +17,8 @@ from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 from guided_jax.episode import Episode
 from guided_jax.guides.clicks import PaddedClicks, guide_clicks
 from guided_jax.guides.guidance import Guidance
-from guided_jax.model_config import guides_early, keeps_positions, query_sees_annotation
+from guided_jax.guides.places import distance_of_clicks, distance_of_map
+from guided_jax.model_config import guides_early, keeps_positions, places_annotation, query_sees_annotation
 
 
 class Observed(NamedTuple):
@@ -54,12 +55,13 @@ def _encode(model, image, canvas, size, keys, *, refined):
     features = model.encode(image, canvas, size, keys)
     if config.fusion != "late":
         return features, Observed(None, None, image if guides_early(config) else None, size)
-    support = model.encode_support(image, canvas, size, keys) if config.support_grid == "dilated" else features
+    dilated = config.support_grid == "dilated"
+    support = model.encode_support(image, canvas, size, keys) if dilated else model.to_compare(features)
     return features, Observed(None, model.refine_support(support, canvas, size) if refined else support, None, size)
 
 
 def _with_query(model, features, observed: Observed) -> Observed:
-    return observed if features is None else observed._replace(query=model.prepare(features))
+    return observed if features is None else observed._replace(query=model.prepare(features, observed.size))
 
 
 def observe_episodes(model, episode: Episode, keys: Key[Array, " b"] | None) -> tuple[Observed, Observed]:
@@ -97,10 +99,10 @@ def observe_episodes(model, episode: Episode, keys: Key[Array, " b"] | None) -> 
         features = model.encode(images, canvas, sizes, None if keys is None else _flat(image_keys))
         features = features.reshape(b, s + 1, *features.shape[1:])
         of_queries = features[:, 0]
-        support = model.refine_support(_flat(features[:, 1:]), canvas, _flat(episode.support_size))
+        support = model.refine_support(model.to_compare(_flat(features[:, 1:])), canvas, _flat(episode.support_size))
     support = support.reshape(b, s, *support.shape[1:])
     return (
-        Observed(model.prepare(of_queries), None, None, size),
+        Observed(model.prepare(of_queries, size), None, None, size),
         Observed(None, support, None, episode.support_size),
     )
 
@@ -110,8 +112,10 @@ def _flat(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
 
-def query_observed(model, observed: Observed, annotation, keys) -> PyTree:
+def query_observed(model, observed: Observed, annotation, keys, way: int) -> PyTree:
     """See `Segmentor.query_observed`, which binds the model."""
+    if places_annotation(model.config) and annotation is not None:
+        return observed.query._replace(distance=_distance(model, observed, annotation, way))
     if not query_sees_annotation(model.config):
         return observed.query
     if annotation is None:
@@ -119,7 +123,13 @@ def query_observed(model, observed: Observed, annotation, keys) -> PyTree:
             "a model with model.fusion=stack and model.inference=direct segments the annotated image itself, so that "
             "the query can be no other image"
         )
-    return model.prepare(model.encode_annotated(observed.pixels, annotation, observed.size, keys))
+    return model.prepare(model.encode_annotated(observed.pixels, annotation, observed.size, keys), observed.size)
+
+
+def _distance(model, observed: Observed, annotation, way: int) -> Float[Array, "b k n m"]:
+    if isinstance(annotation, PaddedClicks):
+        return distance_of_clicks(annotation, observed.query.hidden.shape[1:3], model.geometry, way)[None]
+    return distance_of_map(annotation, observed.size, model.geometry, way)
 
 
 def guide_observed(model, observed: Observed, annotation, way: int | None, keys) -> Guidance | None:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
+from guided_jax.backbones.spatial_neck import SpatialNeck
 from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.episodic import annotate_episodes, segment_episodes
@@ -27,7 +28,14 @@ from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.encodings import amplitude, mask_positives, stack
 from guided_jax.guides.guidance import Guidance, Task
 from guided_jax.inference.heads import make_head
-from guided_jax.model_config import ModelConfig, geometry_of, guides_early, keeps_positions, support_geometry_of
+from guided_jax.model_config import (
+    ModelConfig,
+    geometry_of,
+    guides_early,
+    keeps_positions,
+    places_annotation,
+    support_geometry_of,
+)
 from guided_jax.observed import Observed, guide_observed, observe, query_observed
 from guided_jax.resample import interpolate, keep_valid, label_planes
 
@@ -59,7 +67,10 @@ class Segmentor(nn.Module):
             dtype=jnp.dtype(config.dtype),
         )
         self.trunk = trunk()
-        if config.feature_width:
+        if config.inference == "decoder":
+            widths = config.feature_width, config.embedding, config.principal
+            self.neck = SpatialNeck(*widths, dtype=jnp.dtype(config.dtype))
+        elif config.feature_width:
             self.neck = neck()
         if guides_early(config):
             self.support_trunk, self.support_neck = trunk(), neck()
@@ -100,8 +111,9 @@ class Segmentor(nn.Module):
     def query_observed(
         self,
         observed: Observed,
-        annotation: UInt8[Array, "b h w"] | None = None,
+        annotation: UInt8[Array, "b h w"] | PaddedClicks | None = None,
         keys: Key[Array, " b"] | None = None,
+        way: int | None = None,
     ) -> PyTree:
         """What the head sees of images that are to be segmented, the guidance aside.
 
@@ -109,11 +121,12 @@ class Segmentor(nn.Module):
             observed: of the images [b].
             annotation: of the same images, for models that look at it; None: another image is annotated.
             keys: one an image, for dropout in training.
+            way: number of labels, where not the configuration's.
 
         Raises:
             ValueError: there is no annotation, and the model sees nothing without.
         """
-        return query_observed(self, observed, annotation, keys)
+        return query_observed(self, observed, annotation, keys, way or self.config.way)
 
     def guide_observed(
         self,
@@ -157,6 +170,8 @@ class Segmentor(nn.Module):
                 f"model.stride={self.geometry.stride} needs {self.geometry.minimum_size} px a side; taps takes any"
             )
         maps = image if isinstance(image, tuple) else self.trunk_maps(image, size)
+        if self.config.inference == "decoder":
+            return self.neck(maps, canvas, size, self.geometry)
         if not self.config.feature_width:
             return raw_features(maps, canvas, size, self.geometry)
         return self.neck(maps, canvas, size, keys, self.geometry)
@@ -173,7 +188,7 @@ class Segmentor(nn.Module):
         if self.config.support_grid == "dilated":
             maps = self.trunk(self._normalised(image), size, self.support_geometry)
             return self.neck(maps, canvas, size, keys, self.support_geometry)
-        return self.refine_support(self.encode(image, canvas, size, keys), canvas, size)
+        return self.refine_support(self.to_compare(self.encode(image, canvas, size, keys)), canvas, size)
 
     def refine_support(
         self, features: Float[Array, "b n m c"], canvas: tuple[int, int], size: Int32[Array, "b 2"]
@@ -187,9 +202,14 @@ class Segmentor(nn.Module):
         planes = interpolate(jnp.moveaxis(features, -1, 1), *weights, valid=valid)
         return keep_valid(jnp.moveaxis(planes, 1, -1), fine.cells(size)).astype(features.dtype)
 
-    def prepare(self, features: Float[Array, "b n m c"]) -> PyTree:
+    def prepare(self, features: Float[Array, "b n m c"], size: Int32[Array, "b 2"]) -> PyTree:
         """The head's part of a query: all that `segment` needs of it."""
-        return self.head.prepare(features)
+        query = self.head.prepare(features)
+        return query._replace(cells=self.geometry.cells(size)) if places_annotation(self.config) else query
+
+    def to_compare(self, features: Float[Array, "b n m c"]) -> Float[Array, "b n m c2"]:
+        """The channels of features that guide: all of them, but for the decoder's those that are compared."""
+        return features[..., self.config.feature_width :] if self.config.inference == "decoder" else features
 
     def guide(
         self,

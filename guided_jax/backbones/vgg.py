@@ -1,6 +1,6 @@
 """VGG in fully convolutional form, as a table: the trunk of convolutions, and fc6 as the neck."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -148,14 +148,27 @@ class Neck(nn.Module):
     def _sum_taps(self, features, maps, canvas, size, geometry):
         # A matrix product: XLA runs a 1x1 convolution and its gradient 7 to 9 times as slowly on a CPU.
         dense = partial(nn.Dense, self.width, use_bias=False, dtype=self.dtype, kernel_init=self.kernel_init)
-        total = dense(name=f"tap{geometry.tap_stages[0]}")(maps[0])
-        coarse = [
-            dense(name=f"tap{stage}")(values)
-            for stage, values in zip(geometry.tap_stages[1:-1], maps[1:-1], strict=True)
+        parts = [
+            dense(name=f"tap{stage}")(values) for stage, values in zip(geometry.tap_stages[:-1], maps[:-1], strict=True)
         ]
-        for stage, values in zip(geometry.tap_stages[1:], [*coarse, features], strict=True):
-            total = total + _to_finest(values, stage, canvas, size, geometry)
-        return total
+        return sum_taps([*parts, features], canvas, size, geometry)
+
+
+def sum_taps(
+    parts: Sequence[Float[Array, "b _ _ c"]], canvas: tuple[int, int], size: Int32[Array, "b 2"], geometry: Geometry
+) -> Float[Array, "b n m c"]:
+    """The sum of one map a tap, finest first, on the grid of the finest.
+
+    Args:
+        parts: of as many channels each.
+        canvas: height and width of the canvas in pixels.
+        size: true height and width of each image in pixels.
+        geometry: the grid.
+    """
+    total = parts[0]
+    for stage, values in zip(geometry.tap_stages[1:], parts[1:], strict=True):
+        total = total + _to_finest(values, stage, canvas, size, geometry)
+    return total
 
 
 def raw_features(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from guided_jax.dropout import dropout
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.head_layers import add_bias, blocks_of, make_layer, positives_first
-from guided_jax.inference.similarity import nearest_similarity
+from guided_jax.inference.similarity import greatest_of_others, nearest_similarity
 
 
 class FusionQuery(NamedTuple):
@@ -120,6 +120,5 @@ class FeatureFusion(nn.Module):
         own = nearest_similarity(features, task.neighbours, self.similarity)
         if not self.shared:
             return jnp.einsum("bknm,kd->bnmd", positives_first(own).astype(self.dtype), kernel)[:, None]
-        others = [jnp.delete(own, k, axis=1).max(1) for k in range(own.shape[1])]
-        pair = jnp.stack([own, jnp.stack(others, 1)], -1).astype(self.dtype)
+        pair = jnp.stack([own, greatest_of_others(own)], -1).astype(self.dtype)
         return jnp.einsum("bknms,sd->bknmd", pair, kernel)

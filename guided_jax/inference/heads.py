@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
+from guided_jax.inference.decoder import Decoder
 from guided_jax.inference.distance import Distance
 from guided_jax.inference.feature_fusion import FeatureFusion
 from guided_jax.inference.parameter_regression import ParameterRegression
 from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels, head_width
 
-Head = FeatureFusion | ParameterRegression | Distance
+Head = FeatureFusion | ParameterRegression | Distance | Decoder
 """A head computes the query's part once by `prepare(features)`; a call with that part and a task gives (scores
 [b, k, n, m], regressed weights or None)."""
 
@@ -23,6 +24,11 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
     """
     if config.inference == "distance":
         return Distance(config.metric, config.locality)
+    if config.inference == "decoder":
+        groups = tuple(filter(None, (config.embedding, config.principal)))
+        rates = {"drop_maps": config.drop_maps, "drop_image": config.drop_image}
+        width, dtype = config.head_width, jnp.dtype(config.dtype)
+        return Decoder(config.feature_width, groups, width, learned=1, dtype=dtype, **rates)
     channels, labels, shared = feature_channels(config), guidance_labels(config), config.sharing == "shared"
     common = {
         "channels": channels,

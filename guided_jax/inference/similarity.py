@@ -37,6 +37,11 @@ def prototype_similarity(
     return jnp.moveaxis(scores.reshape(b, n, m, -1), -1, 1)
 
 
+def greatest_of_others(values: Float[Array, "b k *rest"]) -> Float[Array, "b k *rest"]:
+    """For each label the greatest value of any other one."""
+    return jnp.stack([jnp.delete(values, k, axis=1).max(1) for k in range(values.shape[1])], 1)
+
+
 def nearest_similarity(query: Float[Array, "b n m c"], neighbours: Neighbours, metric: str) -> Float[Array, "b k n m"]:
     """Similarity of every cell to the nearest kept representation of each label.
 

@@ -37,7 +37,13 @@ from guided_jax.inputs import (
     describe,
 )
 from guided_jax.loaded_model import WithParams, model_and_params
-from guided_jax.model_config import check_mode, geometry_of, guides_by_coordinates, query_sees_annotation
+from guided_jax.model_config import (
+    check_mode,
+    geometry_of,
+    guides_by_coordinates,
+    places_annotation,
+    query_sees_annotation,
+)
 from guided_jax.observed import Observed
 from guided_jax.segmentor import Segmentor
 from guided_jax.session.steps import compile_steps, with_features
@@ -257,11 +263,17 @@ class Session:
 
     def _query(self, image: _Image) -> PyTree:
         """What the head sees of an image, which may depend on the image's annotation."""
-        if not query_sees_annotation(self._model.config):
+        config = self._model.config
+        if not (query_sees_annotation(config) or places_annotation(config)):
             return image.observed.query
         if image.query is None:
-            image.query = self._steps.query(self._variables, image.observed, _painted(image))
+            image.query = self._steps.query(self._variables, image.observed, self._annotation(image))
         return image.query
+
+    def _annotation(self, image: _Image) -> PaddedClicks | UInt8[np.ndarray, "1 h w"]:
+        """The annotation in the form that costs the model least: by coordinates where it takes them."""
+        by_coordinates = image.start is None and guides_by_coordinates(self._model.config)
+        return _padded(image.clicks) if by_coordinates else _painted(image)
 
     def _guidance(self, image: _Image) -> Guidance | None:
         """What the annotation of an image says; None where nothing guides the model."""
@@ -269,9 +281,7 @@ class Session:
             if not image.refined:
                 support = self._steps.refine(self._variables, image.observed, canvas=image.canvas)
                 image.observed, image.refined = image.observed._replace(support=support), True
-            by_coordinates = image.start is None and guides_by_coordinates(self._model.config)
-            annotation = _padded(image.clicks) if by_coordinates else _painted(image)
-            shot = self._steps.guide(self._variables, image.observed, annotation)
+            shot = self._steps.guide(self._variables, image.observed, self._annotation(image))
             image.guidance = None if shot is None else with_features(shot, image.observed)
         return image.guidance
 

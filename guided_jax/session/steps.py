@@ -48,7 +48,7 @@ def compile_steps(model: Segmentor, way: int) -> Steps:
     return Steps(
         observe=step(observe),
         refine=step(refine, "canvas") if interpolates else lambda _, observed, canvas: observed.support,
-        query=step(Segmentor.query_observed),
+        query=step(partial(Segmentor.query_observed, way=way)),
         guide=step(partial(guide, way=way)) if guided else lambda *_: None,
         labels=step(segment_labels, "canvas"),
         logits=step(segment_logits, "canvas"),

@@ -4,6 +4,7 @@ from guided_jax.model_config import ModelConfig, check_mode
 
 EARLY = {"sharing": "unshared"}
 REGRESSION = {"inference": "parameter-regression"}
+DECODER = {"inference": "decoder", "locality": "both", "embedding": 6, "head_width": 4}
 
 VARIANTS = {
     "late": {},
@@ -29,6 +30,8 @@ VARIANTS = {
     "prototypes-of-the-trunk": {"inference": "distance", "metric": "euclidean", "feature_width": 0},
     "neighbours": {"inference": "distance", "locality": "local", "support_grid": "interpolated", "support_stride": 2},
     "prototypes-and-neighbours": {"inference": "distance", "locality": "both", "metric": "euclidean"},
+    "decoder": {**DECODER, "drop_maps": 0.5},
+    "decoder-principal": {**DECODER, "principal": 5, "drop_image": 0.5},
     "unguided": {"fusion": "none", "inference": "direct"},
 }
 

@@ -171,7 +171,7 @@ def test_item_04_upsampling():
 
     def call(module):
         features = module.encode(batch.query, (41, 50), batch.query_size)
-        query = module.prepare(features)
+        query = module.prepare(features, batch.query_size)
         task = module.merge(module.guide(features[:, None], batch.annotation[:, 0], batch.query_size[:, None]))
         return module.head(query, task, None)[0], module.segment(query, task, (41, 50), batch.query_size)
 
@@ -287,7 +287,7 @@ def test_item_09_a_click_runs_no_convolution_of_the_encoder(name):
 
     assert len(named(equations(encode, params), "conv_general_dilated")) == 4
     features = jax.eval_shape(encode, params)
-    query = jax.eval_shape(lambda f: model.apply({"params": params}, f, method="prepare"), features)
+    query = jax.eval_shape(lambda f: model.apply({"params": params}, f, batch.query_size, method="prepare"), features)
     shots = jax.ShapeDtypeStruct((4, 1, *features.shape[1:]), features.dtype)
     found = named(equations(update, params, shots, query, batch.annotation[:, 0]), "conv_general_dilated")
     # A learned mask is a convolution of its own, on the annotation.
@@ -394,7 +394,11 @@ def head_on(fields):
     features, z = rng.random((2, 3, 4, 8), np.float32), rng.random((2, 2, 8), np.float32)
     model, params = small_model(**fields)
     query, task = jnp.asarray(features), Task(jnp.asarray(z))
-    scores, _ = model.apply({"params": params}, method=lambda module: module.head(module.prepare(query), task, None))
+
+    def score(module):
+        return module.head(module.head.prepare(query), task, None)[0]
+
+    scores = model.apply({"params": params}, method=score)
     tile = np.broadcast_to(z[:, :, None, None], (2, 2, 3, 4, 8))
     return np.asarray(scores), features, tile, jax.tree.map(np.asarray, params["head"])
 

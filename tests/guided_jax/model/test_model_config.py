@@ -26,6 +26,8 @@ DIRECT = {"inference": "direct"}
 DISTANCE = {"inference": "distance"}
 TAPS = {"grid": "taps", "stride": 8}
 
+DECODER = {"inference": "decoder", "grid": "taps", "stride": 8, "locality": "both", "embedding": 6, "head_width": 4}
+
 REFUSED = [
     *(({field: "odd"}, rf"^model\.{field}='odd' is not one of {CHOICES[field][0]}, ") for field in CHOICES),
     ({"dropout": 1.0}, r"model\.dropout=1\.0 is not a rate in \[0, 1\)"),
@@ -77,6 +79,20 @@ REFUSED = [
     ({"support_grid": "interpolated"}, r"model\.support_stride=0: stride 0 does not fit .* choose one of 32, 16, 8, 4"),
     ({"support_grid": "dilated", "support_stride": 4}, r"model\.support_stride=4: .* choose one of 16, 8"),
     ({**TAPS, "support_grid": "interpolated", "support_stride": 8}, r"8: must be finer than model\.stride=8$"),
+    ({"embedding": 8}, r"model\.embedding=8: only model\.inference=decoder has it; leave it 0"),
+    ({"drop_maps": 0.5}, r"model\.drop_maps=0\.5: only model\.inference=decoder has it; leave it 0"),
+    ({**DECODER, "drop_image": 1.0}, r"model\.drop_image=1\.0 is not a rate in \[0, 1\)"),
+    ({**DECODER, "locality": "global"}, r"model\.locality=global: .*decoder is built for model\.locality=both alone"),
+    (
+        {**DECODER, "sharing": "unshared"},
+        r"model\.sharing=unshared: .* model\.sharing=shared alone",
+    ),
+    ({**DECODER, "metric": "euclidean"}, r"model\.metric=euclidean: .* model\.metric=cosine alone"),
+    ({**DECODER, "grid": "exact", "stride": 32}, r"model\.grid=exact: .* model\.grid=taps alone"),
+    ({**DECODER, "embedding": 0}, r"model\.embedding=0: .* needs a width there, as 128, 64 and 48"),
+    ({**DECODER, "head_width": 0}, r"model\.head_width=0: .* needs a width there"),
+    ({**DECODER, "stride": 32}, r"model\.stride=32 lies behind the trunk's last map; choose a finer one"),
+    ({**DECODER, "head_width": 20_000}, r"model\.head_width=20000: too large, a layer of"),
 ]
 
 
@@ -97,6 +113,7 @@ def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
         ({"inference": "parameter-regression"}, 4096),
         ({"inference": "parameter-regression", "head_width": 7}, 7),
         ({"head_width": 7}, 7),
+        ({**DECODER, "head_width": 7}, 7),
     ],
     ids=str,
 )
@@ -170,6 +187,7 @@ def every_combination():
         fields = dict(zip(TURNED, values, strict=True))
         stride = 0 if fields["support_grid"] == "same" else 2
         small = {"backbone": "vgg-tiny", "grid": "dilated", "stride": 4, "feature_width": 4, "fc6_kernel": 3}
+        small |= {"grid": "taps", "embedding": 3, "head_width": 2} if fields["inference"] == "decoder" else {}
         yield ModelConfig(**small, support_stride=stride, **fields)
 
 
@@ -184,7 +202,7 @@ def reason(check, *args) -> str | None:
 def test_every_combination_is_refused_with_a_reason_or_builds():
     """Of the sound ones that differ in merge and metric alone, one is built: these change no shape."""
     reasons = [(config, reason(check_model, config)) for config in every_combination()]
-    assert len(reasons) == 13824
+    assert len(reasons) == 13824 + 13824 // 4
     assert all(why.startswith("model.") and len(why) > 40 for _, why in reasons if why)
     sound = [config for config, why in reasons if why is None]
     kinds = {(config.fusion, config.inference, config.locality) for config in sound}
@@ -194,7 +212,9 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
         *itertools.product(["mask"], ["feature-fusion", "parameter-regression"], ["global"]),
         ("stack", "direct", "global"),
         ("none", "direct", "global"),
+        ("late", "decoder", "both"),
     }
+    assert len(sound) == 792 + 3
     others = {}
     for config in sound:
         others.setdefault(tuple(getattr(config, field) for field in TURNED[:-2]), []).append(config)
@@ -202,7 +222,7 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
     apart = make_batch((9, 11), (10, 12), count=1, shots=2)
     draw = random.Random(0)
     for alike in others.values():
-        assert len(alike) == 6
+        assert len(alike) == (3 if alike[0].inference == "decoder" else 6)  # which compares by cosines alone
         config = draw.choice(alike)
         model, any_query = Segmentor(config, CAFFE), reason(check_mode, config, "semantic", "data.mode") is None
         params = jax.eval_shape(model.init, jax.random.key(0), apart if any_query else batch)
