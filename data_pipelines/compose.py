@@ -10,9 +10,9 @@ from jaxtyping import UInt8
 from data_pipelines.canvas import Canvas, name_canvas, pad_to_canvas, scaled_size
 from data_pipelines.datasets.record import DatasetError, Record, to_record
 from data_pipelines.datasets.sources import Split
-from data_pipelines.features.store import FeatureStore
+from data_pipelines.features.store import FeatureStore, Maps
 from data_pipelines.tasks import Task, task_target
-from data_pipelines.views import View, view_image, view_key, view_labels
+from data_pipelines.views import View, Window, cut, view_image, view_key, view_labels
 from guided_jax.episode import UNKNOWN, Episode
 
 Annotate = Callable[[UInt8[np.ndarray, "h w"]], UInt8[np.ndarray, "a h w"]]
@@ -51,6 +51,7 @@ def compose_episode(
     shots: int = 1,
     others: int = 0,
     index: int = 0,
+    place: Callable[[UInt8[np.ndarray, "h w"]], Window] | None = None,
 ) -> Episode:
     """Composes an episode without a batch axis.
 
@@ -67,11 +68,14 @@ def compose_episode(
         shots: S; shots without a task are blank canvases without annotation.
         others: value of all other segments in the support: 0, or 255 for unknown.
         index: the episode's number.
+        place: gives the window that is seen of an image, by its target; None: the images are seen whole.
     """
     read = functools.cache(lambda row: to_record(split.records[row]))
     view, target = _labels(read(query.task.record), query)
+    window = place and place(target)
+    target = cut(target, window) if window else target
     fields = {
-        "query": _picture(read(query.task.record), view, canvas, features),
+        "query": _picture(read(query.task.record), view, canvas, features, window),
         "query_size": np.array(target.shape, np.int32),
         "target": pad_to_canvas(target, canvas, UNKNOWN),
         "task_class": np.array(query.task.class_id, np.int32),
@@ -83,8 +87,11 @@ def compose_episode(
     else:
         records = [read(each.task.record) for each in support]
         views, targets = zip(*(_labels(*each, others) for each in zip(records, support, strict=True)), strict=True)
+        windows = [place and place(each) for each in targets]
+        targets = [cut(*each) if each[1] else each[0] for each in zip(targets, windows, strict=True)]
         annotations = [annotate(each) for each in targets]
-        pictures = [_picture(*each, canvas, features) for each in zip(records, views, strict=True)]
+        shown = zip(records, views, windows, strict=True)
+        pictures = [_picture(record, view, canvas, features, window) for record, view, window in shown]
         blank = shots - len(support)
         pictures = _stack_shots(pictures + [_blank(canvas, features)] * blank)
         sizes = np.array([each.shape for each in targets] + [canvas] * blank, np.int32)
@@ -104,17 +111,19 @@ def _labels(record: Record, shown: Shown, others: int = 0) -> tuple[View, UInt8[
 
 
 def _picture(
-    record: Record, view: View, canvas: Canvas, features: CachedFeatures | None
+    record: Record, view: View, canvas: Canvas, features: CachedFeatures | None, window: Window | None
 ) -> np.ndarray | tuple[np.ndarray, ...]:
     if features is None:
-        return pad_to_canvas(view_image(record, view), canvas, 0)
-    maps, shapes = features.store.read(view_key(record, view)), features.shapes[canvas]
+        image = view_image(record, view)
+        return pad_to_canvas(cut(image, window) if window else image, canvas, 0)
+    whole, shapes = features.store.read(view_key(record, view)), features.shapes[canvas]
+    maps = _cut_maps(whole, window, features.sides) if window else whole
     fits = len(maps) == len(shapes) and all(
         m.shape[0] <= s[0] and m.shape[1] <= s[1] and m.shape[2] == s[2] for m, s in zip(maps, shapes, strict=False)
     )
     size = scaled_size(record.height, record.width, view.max_side)
     if fits and features.sides is not None:
-        found, right = [m.shape[:2] for m in maps], list(zip(*map(features.sides, size), strict=True))
+        found, right = [m.shape[:2] for m in whole], list(zip(*map(features.sides, size), strict=True))
         if found != right:
             raise DatasetError(
                 f"{features.store.path(view_key(record, view))} holds maps of {found}, and {right} are those of "
@@ -126,6 +135,15 @@ def _picture(
             f"do not fit the maps {list(shapes)} of the canvas {name_canvas(canvas)}: they are of another trunk"
         )
     return tuple(pad_to_canvas(each, shape[:2], 0) for each, shape in zip(maps, shapes, strict=True))
+
+
+def _cut_maps(maps: Maps, window: Window, sides: Callable[[int], Sequence[int]]) -> Maps:
+    """What a window shows of an image's maps; it begins where the cells of all of them do."""
+    tops, lefts, extents = (sides(pixels) for pixels in window)
+    return tuple(
+        each[top : top + extent, left : left + extent]
+        for each, top, left, extent in zip(maps, tops, lefts, extents, strict=True)
+    )
 
 
 def _blank(canvas: Canvas, features: CachedFeatures | None) -> np.ndarray | tuple[np.ndarray, ...]:

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 
 from data_pipelines.canvas import Canvas
 from data_pipelines.compose import CachedFeatures, Shown, compose_episode
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support
 from data_pipelines.points import SHORT, CountDistribution, draw_count, draw_points, most
-from data_pipelines.pools import make_pools
+from data_pipelines.pools import Pool, make_pools
 from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Tasks, get_task
-from data_pipelines.views import View
+from data_pipelines.views import View, draw_window
 from guided_jax.episode import UNKNOWN, Episode
 
 
@@ -58,6 +58,8 @@ class EpisodeStream:
         draws: int = 1,
         flip: bool = False,
         crops: int = 0,
+        window: int = 0,
+        evenness: float = 0.0,
         features: CachedFeatures | None = None,
         allow_self: bool = False,
         short: str = "skip",
@@ -77,6 +79,9 @@ class EpisodeStream:
             draws: annotations A of the same support.
             flip: mirrors half of the episodes left to right.
             crops: in mode views, how many random crops an image has; at least one a shot.
+            window: of each image no more than so many pixels a side are seen, around some of the task; 0: all of it.
+            evenness: tasks are drawn with a weight of (number of tasks of the class) ** -evenness: 0 all alike, 1 every
+                class alike. Where there are no classes, it has no effect.
             features: takes trunk features instead of images; then no image is decoded.
             allow_self: the query may be its own support (the reference allows it).
             short: see `draw_points`.
@@ -100,13 +105,16 @@ class EpisodeStream:
         self._mode, self._shots, self._points, self._seed = mode, shots, points, seed
         self._max_side, self._draws, self._flip, self._crops, self._features = max_side, draws, flip, crops, features
         self._allow_self, self._short = allow_self, short
-        self._pools = make_pools(
-            [(split, tasks) for split, tasks, _ in sources], mode, self.canvases, max_side, allow_self=allow_self
-        )
-        self._rows = [
-            [pool.rows[pool.canvas == canvas] for pool in self._pools] for canvas in range(len(self.canvases))
+        self._window, self._evenness = window, evenness
+        opened = [(split, tasks) for split, tasks, _ in sources]
+        self._pools = make_pools(opened, mode, self.canvases, max_side, allow_self=allow_self, window=window)
+        whole = [_weigh(pool, evenness) for pool in self._pools]
+        on_canvas = [[pool.canvas == canvas for pool in self._pools] for canvas in range(len(self.canvases))]
+        self._rows = [[pool.rows[on] for pool, on in zip(self._pools, each, strict=True)] for each in on_canvas]
+        self._weights = [[weights[on] for weights, on in zip(whole, each, strict=True)] for each in on_canvas]
+        shares = [
+            some.sum() / weights.sum() for each in self._weights for some, weights in zip(each, whole, strict=True)
         ]
-        shares = [len(rows) / len(pool.rows) for row in self._rows for rows, pool in zip(row, self._pools, strict=True)]
         self._shares = np.array(shares).reshape(len(self.canvases), len(weights)) * (weights / weights.sum())
 
     def __len__(self) -> int:
@@ -140,6 +148,7 @@ class EpisodeStream:
             shots=most(self._shots),
             others=UNKNOWN if self._mode == "video" else 0,
             index=i,
+            place=functools.partial(draw_window, rng, side=self._window) if self._window else None,
         )
 
     def _choose(self, i: int) -> tuple[Choice, np.random.Generator]:
@@ -150,7 +159,14 @@ class EpisodeStream:
         rng = generator(self._seed, Stream.EPISODE, i)
         source = _draw(rng, self._shares[canvas])
         rows = self._rows[canvas][source]
-        return Choice(source, int(rows[rng.integers(len(rows))]), self.canvases[canvas]), rng
+        number = _draw(rng, self._weights[canvas][source]) if self._evenness else rng.integers(len(rows))
+        return Choice(source, int(rows[number]), self.canvases[canvas]), rng
+
+
+def _weigh(pool: Pool, evenness: float) -> Float64[np.ndarray, " m"]:
+    """The weight of each of the pool's rows."""
+    _, which, counts = np.unique(pool.tasks.class_id[pool.rows], return_inverse=True, return_counts=True)
+    return counts[which.ravel()].astype(np.float64) ** -evenness
 
 
 def _annotate(

@@ -46,11 +46,13 @@ def make_pools(
     max_side: int,
     *,
     allow_self: bool = False,
+    window: int = 0,
 ) -> tuple[Pool, ...]:
     """Prepares sources for a mode.
 
     Modes interactive and views take for each image the smallest canvas that holds it, video mode for each clip. In
-    semantic mode support and query differ in size, so all images share the smallest canvas that holds every one.
+    semantic mode support and query differ in size, so all images share the smallest canvas that holds every one. Of an
+    image that is larger than the window no more than the window is seen.
 
     Raises:
         ValueError: unknown mode.
@@ -59,6 +61,7 @@ def make_pools(
     if mode not in TRAINING_MODES:
         raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(TRAINING_MODES)}")
     sizes = [_canvas_sizes(tasks, mode, max_side) for _, tasks in sources]
+    sizes = [np.minimum(each, window) if window else each for each in sizes]
     if mode == "semantic":
         common = np.max([each.max(0) for each in sizes], axis=0)
         sizes = [np.broadcast_to(common, each.shape) for each in sizes]

@@ -28,6 +28,35 @@ class View(NamedTuple):
     crop: int = 0
 
 
+WINDOW_STEP = 32
+"""Windows begin at multiples of so many pixels, where the maps of a trunk with up to five stages have whole cells."""
+
+
+class Window(NamedTuple):
+    """The part of a shown image that an episode sees: from (top, left), at most `side` pixels high and wide."""
+
+    top: int
+    left: int
+    side: int
+
+
+def draw_window(rng: np.random.Generator, target: UInt8[np.ndarray, "h w"], side: int) -> Window:
+    """A window that shows a pixel of the task, drawn evenly, at any place in it; any window where there is none."""
+    shown = np.flatnonzero(target == 1)
+    pixel = int(shown[rng.integers(len(shown))]) if len(shown) else int(rng.integers(target.size))
+    corner = []
+    for at, extent in zip(divmod(pixel, target.shape[1]), target.shape, strict=True):
+        last = -(-max(0, extent - side) // WINDOW_STEP)
+        first = max(0, -(-(at - side + 1) // WINDOW_STEP))
+        corner.append(WINDOW_STEP * int(rng.integers(first, min(last, at // WINDOW_STEP) + 1)))
+    return Window(*corner, side)
+
+
+def cut(array: np.ndarray, window: Window) -> np.ndarray:
+    """What a window shows of an array [h, w, ...]."""
+    return array[window.top : window.top + window.side, window.left : window.left + window.side]
+
+
 class Crop(NamedTuple):
     """A part of an image, in pixels, and whether it is mirrored."""
 

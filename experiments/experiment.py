@@ -293,6 +293,8 @@ def _train(
             seed=config.seed,
             accumulation=config.train.accumulation,
             corrections=config.train.corrections,
+            correction_stride=config.train.correction_stride,
+            dice=config.train.dice,
         ),
         experiment.parallel,
         jax.devices(),

@@ -48,12 +48,14 @@ def takes_way(config: ModelConfig, way: int) -> bool:
     return way == config.way or per_label
 
 
-def annotate_episodes(model, episode: Episode, rounds: Int32[Array, ""], add: Callable) -> UInt8[Array, "b a s h w"]:
+def annotate_episodes(
+    model, episode: Episode, rounds: Int32[Array, ""], add: Callable, stride: int
+) -> UInt8[Array, "b a s h w"]:
     """See `Segmentor.annotate`, which binds the model."""
     segment = _segmenting(model, episode, None)
 
     def one_round(number, annotation):
-        return add(number, segment(annotation, way=model.config.way)[0], annotation)
+        return add(number, segment(annotation, way=model.config.way, stride=stride)[0], annotation)
 
     draws = jnp.moveaxis(episode.annotation, 1, 0)
     return jnp.moveaxis(jax.lax.map(lambda draw: jax.lax.fori_loop(0, rounds, one_round, draw), draws), 0, 1)
@@ -65,11 +67,11 @@ def _segmenting(model, episode: Episode, keys: Key[Array, " b"] | None) -> Calla
     encoder_keys, head_keys, support_keys = (None if keys is None else _fold(keys, i) for i in range(3))
     queries, shots = observe_episodes(model, episode, encoder_keys)
 
-    def segment(annotation, way):
+    def segment(annotation, way, stride=1):
         of_query = annotation[:, 0] if episode.support is None else None
         query = model.query_observed(queries, of_query, encoder_keys, way)
         task = model.merge(model.guide_observed(shots, annotation, way, support_keys))
-        return model.score(query, task, canvas, episode.query_size, head_keys)
+        return model.score(query, task, canvas, episode.query_size, head_keys, stride)
 
     return segment
 

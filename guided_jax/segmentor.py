@@ -324,12 +324,16 @@ class Segmentor(nn.Module):
         canvas: tuple[int, int],
         size: Int32[Array, "b 2"],
         keys: Key[Array, " b"] | None = None,
+        stride: int = 1,
     ) -> tuple[Float[Array, "b k h w"], Float[Array, "b r p"] | None]:
-        """What `segment` gives, and the output weights that were regressed from the guidance, else None."""
+        """What `segment` gives, and the output weights that were regressed from the guidance, else None.
+
+        A stride above 1 gives the logits of every so many pixels alone, from `stride // 2` on.
+        """
         geometry = self.geometry
         scores, weights = self.head(query, task, keys)
         valid = geometry.cells(size)[:, None]
-        rows, columns = (geometry.pixel_weights(side) for side in canvas)
+        rows, columns = (geometry.pixel_weights(side)[stride // 2 :: stride] for side in canvas)
         if geometry.grid == "taps":
             return interpolate(scores, rows, columns, valid=valid), weights
         scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
@@ -360,12 +364,13 @@ class Segmentor(nn.Module):
         """
         return segment_episodes(self, episode, keys, reduce_draw, way or self.config.way, union=union)
 
-    def annotate(self, episode: Episode, rounds: Int32[Array, ""], add) -> UInt8[Array, "b a s h w"]:
+    def annotate(self, episode: Episode, rounds: Int32[Array, ""], add, stride: int = 1) -> UInt8[Array, "b a s h w"]:
         """The annotations of a batch of episodes after rounds in which the prediction decides what is added.
 
         Args:
             episode: the batch; encoded once, without dropout.
             rounds: how many.
-            add: from (number of the round, logits [b, k, h, w], annotation [b, s, h, w]) to the next annotation.
+            add: from (number of the round, logits [b, k, h2, w2], annotation [b, s, h, w]) to the next annotation.
+            stride: pixels between the positions that logits are asked for, the first at `stride // 2`.
         """
-        return annotate_episodes(self, episode, rounds, add)
+        return annotate_episodes(self, episode, rounds, add, stride)

@@ -226,6 +226,8 @@ def training_stream(config: Config, sources: list[OpenSource], features: CachedF
         max_side=data.max_side,
         flip=data.flip,
         crops=data.crops,
+        window=data.window,
+        evenness=data.evenness,
         features=features,
     )
 

@@ -10,6 +10,7 @@ from data_pipelines.datasets.record import DatasetError
 from data_pipelines.points import most, parse_shots
 from data_pipelines.selection.lists import find_list_files
 from data_pipelines.selection.protocols import PROTOCOLS
+from data_pipelines.views import WINDOW_STEP
 from experiments.settings.config import Config, EvalConfig
 from experiments.settings.errors import UserError
 from experiments.settings.memory import check_memory
@@ -75,6 +76,10 @@ def _check_training(config: Config) -> None:
         )
     if data.mode == "interactive" and shots != 1:
         raise ValueError(f"data.shots={data.shots}: data.mode=interactive has one, the query image; set it to 1")
+    if data.window % WINDOW_STEP:
+        raise ValueError(
+            f"data.window={data.window}: must be a multiple of {WINDOW_STEP} pixels, or 0 (the whole image)"
+        )
     if data.mode == "views" and shots > data.crops:
         raise ValueError(f"data.crops={data.crops}: data.mode=views needs a crop for each of data.shots={data.shots}")
 

@@ -24,6 +24,10 @@ class DataConfig:
             other classes stay in the images, as negatives.
         lists: files, or folders of files, with lines IMAGE__CC, comma-separated: sources of unit class pose these
             tasks alone; empty: all.
+        evenness: tasks of a source are drawn with a weight of (number of tasks of the class) ** -evenness: 0 all alike,
+            1 every class alike.
+        window: of each image no more than so many pixels a side are seen in training, around some of the task, anew in
+            every episode; a multiple of 32; 0: all of it.
         balance: sub-sample every class, once, to as many tasks as the rarest has. The reference does where it holds
             a fold out.
         mode: interactive (support = query image), semantic (support: other images of the class), video (support:
@@ -46,6 +50,8 @@ class DataConfig:
     train: str = "sbd:train:instance"
     classes: str = ""
     lists: str = ""
+    evenness: float = 0.0
+    window: int = 0
     balance: bool = False
     mode: str = "interactive"
     crops: int = 2

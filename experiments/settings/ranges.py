@@ -22,6 +22,8 @@ LEAST_AND_MOST = {
     "data.crops": (0, 1000),
     "data.min_area": (0, NO_LIMIT),
     "data.max_side": (0, NO_LIMIT),
+    "data.window": (0, NO_LIMIT),
+    "data.evenness": (0, 100),
     "data.workers": (0, 1024),
     "eval.draws": (0, 1000),
     "eval.shots": (1, 1000),
@@ -34,6 +36,7 @@ LEAST_AND_MOST = {
 
 ZERO = {
     "data.max_side": "never scaled",
+    "data.window": "the whole image",
     "data.workers": "threads of this process",
     "eval.draws": "as many as the protocol says",
     "eval.limit": "all",

@@ -14,6 +14,9 @@ class TrainConfig:
             the update is the same, the memory smaller.
         corrections: the most clicks of a simulated user that an update adds to its (interactive) episodes where the
             network errs; each update draws how many. 0: the drawn points alone, as in the paper.
+        correction_stride: pixels between the places where these clicks may lie; above 1 they cost less.
+        dice: weight of the Dice loss, by which objects count alike whatever their size, beside the cross entropy; 0:
+            none, as in the paper.
         optimizer: sgd (momentum, decay added to the gradient, as the reference's) or adamw (decoupled decay).
         learning_rate: the greatest learning rate of the schedule.
         schedule: constant, or cosine (down to 0 at the last step).
@@ -37,6 +40,8 @@ class TrainConfig:
     batch_size: int = 1
     accumulation: int = 1
     corrections: int = 0
+    correction_stride: int = 1
+    dice: float = 0.0
     optimizer: str = "sgd"
     learning_rate: float = 1e-5
     schedule: str = "constant"
@@ -58,8 +63,9 @@ MOST = {
     # Counters are int32, and numbers float32.
     **dict.fromkeys(("steps", "log_every", "checkpoint_every", "evaluate_every", "keep_last", "keep_best"), 2**31 - 1),
     **dict.fromkeys(("warmup", "batch_size", "accumulation"), 2**31 - 1),
-    **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm"), 1e38),
+    **dict.fromkeys(("learning_rate", "weight_decay", "clip_norm", "dice"), 1e38),
     "corrections": 1000,
+    "correction_stride": 64,
 }
 """The greatest values that can be computed with; far above those of use."""
 
@@ -69,12 +75,13 @@ def check_train(config: TrainConfig, devices: int) -> None:
     for field, allowed in {"optimizer": ("sgd", "adamw"), "schedule": ("constant", "cosine")}.items():
         if (value := getattr(config, field)) not in allowed:
             raise ValueError(f"train.{field}={value!r} is not one of {', '.join(allowed)}")
-    for field in ("batch_size", "accumulation", "log_every", "checkpoint_every", "keep_last"):
+    for field in ("batch_size", "accumulation", "log_every", "checkpoint_every", "keep_last", "correction_stride"):
         if (value := getattr(config, field)) < 1:
             raise ValueError(f"train.{field}={value}: at least 1")
     for field in (
         "steps",
         "corrections",
+        "dice",
         "warmup",
         "momentum",
         "weight_decay",

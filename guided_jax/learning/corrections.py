@@ -85,6 +85,7 @@ def correct(
     batch: Episode,
     keys: Key[Array, " b"],
     clicks: Int32[Array, ""],
+    stride: int = 1,
 ) -> Episode:
     """A batch of interactive episodes with corrections added to their annotations.
 
@@ -94,13 +95,18 @@ def correct(
         batch: interactive episodes.
         keys: one an episode.
         clicks: how many; each is put where the network errs given those before it.
+        stride: pixels between the places where clicks may lie: labels are predicted and compared at these alone, at a
+            cost that falls with its square.
     """
     keys = jax.vmap(lambda key: jax.random.fold_in(key, CLICK_KEYS))(keys)
     add_clicks = jax.vmap(partial(add_click, way=model.config.way))
 
     def click(number, logits, annotation):
         at = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
-        return add_clicks(at, predict_labels(logits), batch.target, annotation[:, 0])[:, None]
+        there = (slice(None), *[slice(stride // 2, None, stride)] * 2)
+        added = add_clicks(at, predict_labels(logits), batch.target[there], annotation[:, 0][there])
+        return annotation.at[(slice(None), 0, *there[1:])].set(added)
 
-    annotation = model.apply({"params": jax.lax.stop_gradient(params)}, batch, clicks, click, method="annotate")
+    params = jax.lax.stop_gradient(params)
+    annotation = model.apply({"params": params}, batch, clicks, click, stride, method="annotate")
     return batch._replace(annotation=annotation)

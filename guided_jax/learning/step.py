@@ -12,7 +12,7 @@ from guided_jax.episode import Episode
 from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.corrections import correct, draw_clicks
-from guided_jax.learning.loss import cross_entropy
+from guided_jax.learning.loss import cross_entropy, dice_loss
 from guided_jax.learning.optimizer import FlatParams, join, split_frozen
 from guided_jax.scoring.few_shot import count_labels
 from guided_jax.scoring.positive_iu import count_positives
@@ -44,7 +44,7 @@ class Totals(NamedTuple):
     """Sums over a batch; divide once, at the end.
 
     Attributes:
-        loss: sum of the cross entropy over pixels, in nats.
+        loss: sum of the cross entropy over pixels, in nats, and of the Dice loss times its weight.
         pixels: number of known pixels of the targets, times the draws.
         positives: numbers of true positive, false positive and false negative pixels.
         regressed: sums of the regressed output weights; None by other inference.
@@ -63,9 +63,14 @@ def create_state(params: dict, optimizer: optax.GradientTransformation, freeze: 
 
 
 def _draw_totals(
-    logits: Float[Array, "b k h w"], weights: Float[Array, "b r p"] | None, target: UInt8[Array, "b h w"]
+    logits: Float[Array, "b k h w"],
+    weights: Float[Array, "b r p"] | None,
+    target: UInt8[Array, "b h w"],
+    dice: float,
 ) -> Totals:
     loss, pixels = cross_entropy(logits, target)
+    if dice:  # weighted by the pixels, so that the division by their number leaves a mean
+        loss += dice * dice_loss(logits, target) * pixels.astype(jnp.float32)
     positives = count_positives(predict_labels(jax.lax.stop_gradient(logits)), target)
     regressed = None if weights is None else sum_weights(jax.lax.stop_gradient(weights))
     return Totals(loss.sum(), pixels.sum(), positives.sum(0), regressed)
@@ -80,6 +85,8 @@ def train_step(
     seed: int,
     accumulation: int = 1,
     corrections: int = 0,
+    correction_stride: int = 1,
+    dice: float = 0.0,
     axis_name: str | None = None,
 ) -> tuple[TrainState, Totals]:
     """One update. The state is donated when the step is built by `guided_jax.learning.parallel`.
@@ -95,6 +102,8 @@ def train_step(
         seed: seed of dropout and corrections.
         accumulation: number of parts of the batch, whose gradients are summed one after the other.
         corrections: the most clicks that are added to interactive episodes where the network errs.
+        correction_stride: pixels between the places where they may lie.
+        dice: weight of the Dice loss beside the cross entropy.
         axis_name: name of the axis of devices under pmap; None: the batch is the whole batch.
     """
 
@@ -103,8 +112,8 @@ def train_step(
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(part.index)
         if corrections:
             clicks = draw_clicks(seed, state.step, corrections)
-            part = correct(model, params, part, keys, clicks)
-        totals = model.apply({"params": params}, part, keys, partial(_draw_totals, target=part.target))
+            part = correct(model, params, part, keys, clicks, correction_stride)
+        totals = model.apply({"params": params}, part, keys, partial(_draw_totals, target=part.target, dice=dice))
         totals = jax.tree.map(lambda leaf: leaf.sum(0), totals)
         return totals.loss, totals
 

@@ -210,3 +210,17 @@ def test_errors(still_source, clip_source):
         make_stream(still_source, mode="semantic", canvases=parse_canvases("40x64,64x40"))
     with pytest.raises(IndexError):
         make_stream(still_source)[-1]
+
+
+def test_evenness_draws_classes_alike(still_source, stills):
+    """At 1 every class as often as another, at 0 every task; streams of before draw what they drew."""
+    tasks = still_source[1]
+    _, counts = np.unique(tasks.class_id, return_counts=True)
+    assert len(set(counts.tolist())) > 1
+    shares = {}
+    for evenness in (0.0, 1.0):
+        stream = make_stream(still_source, evenness=evenness, group=1)
+        drawn = Counter(int(tasks.class_id[stream.choose(i).row]) for i in range(4000))
+        shares[evenness] = np.array([drawn[number] for number in sorted(drawn)]) / 4000
+    np.testing.assert_allclose(shares[0.0], counts / counts.sum(), atol=0.03)
+    np.testing.assert_allclose(shares[1.0], 1 / len(counts), atol=0.03)

@@ -141,6 +141,25 @@ def test_features_take_the_place_of_images_and_change_nothing_else(filled, still
     assert [each.shape[0] for each in stack_episodes([maps[0], maps[1]]).query] == [2, 2]
 
 
+def test_windows_of_maps_are_the_maps_of_windows(filled, stills, assert_same):
+    """Here a cell sees its own pixels alone, so the two are equal; a window begins where a cell of every map does."""
+
+    def make(features):
+        sources = [(stills, list_tasks(stills, "class"), 1.0)]
+        counts = {"shots": parse_shots("1"), "points": parse_points("2")}
+        return EpisodeStream(
+            sources, mode="interactive", canvases=((32, 32),), seed=0, group=2, window=32, features=features, **counts
+        )
+
+    shapes = {(32, 32): ((8, 8, 3), (4, 4, 1))}
+    images, maps = make(None), make(CachedFeatures(filled, shapes, lambda pixels: (-(-pixels // 4), -(-pixels // 8))))
+    for i in range(12):
+        assert_same(maps[i], images[i], but=("query",))
+        for got, expected in zip(maps[i].query, _trunk(images[i].query), strict=True):
+            np.testing.assert_array_equal(got, expected)
+    assert len({images[i].query_size.tobytes() for i in range(60)}) > 1
+
+
 def test_evaluation_reads_features_too(filled, stills):
     episodes = EvaluationEpisodes(
         stills,

@@ -15,7 +15,18 @@ from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.points import parse_points, parse_shots
 from data_pipelines.pools import TRAINING_MODES
 from data_pipelines.tasks import get_task, list_tasks, task_target
-from data_pipelines.views import CROP_AREA, CROP_ASPECT, View, crop_of, view_image, view_key, view_labels
+from data_pipelines.views import (
+    CROP_AREA,
+    CROP_ASPECT,
+    View,
+    Window,
+    crop_of,
+    cut,
+    draw_window,
+    view_image,
+    view_key,
+    view_labels,
+)
 from guided_jax.episode import UNKNOWN
 
 CANVASES = parse_canvases("40x64,64x40")
@@ -214,3 +225,43 @@ def test_views_are_no_evaluation(stills):
         EvaluationEpisodes(
             stills, list_tasks(stills, "class"), mode="views", counts=(1,), canvases=CANVASES, seed=0, batch_size=1
         )
+
+
+def test_a_window_shows_the_task_and_begins_where_cells_do():
+    """Every place that shows the pixel comes up; none lies beyond what is needed to see the last row and column."""
+    target = np.zeros((150, 100), np.uint8)
+    target[70, 90] = 1
+    rng = np.random.default_rng(0)
+    drawn = {draw_window(rng, target, 64) for _ in range(200)}
+    assert drawn == {Window(top, left, 64) for top in (32, 64) for left in (32, 64)}
+    assert all((cut(target, window) == 1).any() for window in drawn)
+    assert cut(target, Window(96, 64, 64)).shape == (54, 36)
+    assert {draw_window(rng, np.ones((40, 30), np.uint8), 64) for _ in range(20)} == {Window(0, 0, 64)}
+    assert {draw_window(rng, np.zeros((70, 30), np.uint8), 64).top for _ in range(50)} == {0, 32}
+
+
+def test_windows_of_episodes(stills):
+    """Image, target and annotation are cut alike, and lie on the canvas of the window."""
+    tasks = list_tasks(stills, "class")
+    options = {"canvases": ((32, 32), (64, 64)), "seed": 0, "group": 2, "window": 32}
+    counts = {"shots": parse_shots("1"), "points": parse_points("1-3")}
+    stream = EpisodeStream([(stills, tasks, 1.0)], mode="interactive", **options, **counts)
+    seen = set()
+    for i in range(40):
+        episode, choice = stream[i], stream.choose(i)
+        record = to_record(stills.records[int(tasks.record[choice.row])])
+        image, target = decode_image(record.image), task_target(record, get_task(tasks, choice.row))
+        h, w = episode.query_size.tolist()
+        assert choice.canvas == (32, 32) and max(h, w) <= 32 and (episode.target == 1).any()
+        places = [(top, left) for top in (0, 32) for left in (0, 32)]
+        places = [at for at in places if image[at[0] :, at[1] :][:32, :32].shape[:2] == (h, w)]
+        (top, left), *rest = [
+            at for at in places if np.array_equal(image[at[0] :, at[1] :][:32, :32], episode.query[:h, :w])
+        ]
+        assert not rest
+        seen.add((top, left))
+        np.testing.assert_array_equal(target[top : top + 32, left : left + 32], episode.target[:h, :w])
+        marked = episode.annotation[0, 0] != 255
+        np.testing.assert_array_equal(episode.annotation[0, 0][marked], episode.target[marked])
+        assert marked.any()
+    assert len(seen) > 1

@@ -106,6 +106,24 @@ def test_every_number_of_clicks_comes_up_and_follows_from_seed_and_step():
     assert numbers != [int(draw_clicks(2, jnp.int32(step), 3)) for step in range(40)]
 
 
+def test_corrections_with_a_stride_lie_on_their_places():
+    """At the middle of squares of 4 pixels, where the network errs, and labelled rightly; nothing else is touched."""
+    batch = jax.tree.map(jnp.asarray, make_batch(count=3, **SMALL))
+    model, params = make_model(batch, sharing="unshared")
+    keys = jax.random.split(jax.random.key(4), 3)
+    before = np.asarray(batch.annotation)
+    after = np.asarray(correct(model, params, batch, keys, jnp.int32(2), 4).annotation)
+    episode, _, _, rows, columns = np.nonzero(before != after)
+    assert sorted(episode.tolist()) == [0, 0, 1, 1, 2, 2]
+    assert (rows % 4 == 2).all() and (columns % 4 == 2).all()
+    np.testing.assert_array_equal(after[episode, 0, 0, rows, columns], batch.target[episode, rows, columns])
+    labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
+    first = np.asarray(correct(model, params, batch, keys, jnp.int32(1), 4).annotation) != before
+    assert (labels[first[:, 0, 0]] != np.asarray(batch.target)[first[:, 0, 0]]).all() and first.sum() == 3
+    one = np.asarray(correct(model, params, batch, keys, jnp.int32(1), 1).annotation)
+    np.testing.assert_array_equal(one, correct(model, params, batch, keys, jnp.int32(1)).annotation)
+
+
 @pytest.fixture(scope="module")
 def train():
     """Three updates, on given devices in given parts: the optimiser's state, and the last update's totals."""

@@ -99,3 +99,29 @@ def test_half_precision_is_summed_in_single():
     expected = 4096 * np.log1p(np.exp(float(jnp.bfloat16(0.1))))
     assert total.dtype == np.float32
     np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+
+def dice(logits, target):
+    return np.asarray(jax.jit(loss.dice_loss)(logits, target))
+
+
+def test_dice_by_hand():
+    """Chances 1/2, 3/4, 3/4 of label 1, which the first two pixels and a void one have: 1 - (2 * 5/4 + 1) / (4 + 1)."""
+    logits = np.zeros((2, 2, 1, 4), np.float32)
+    logits[:, 1] = [0.0, np.log(3), np.log(3), 5.0]
+    target = np.array([[[1, 1, 0, UNKNOWN]], [[0, 0, 0, UNKNOWN]]], np.uint8)
+    found = dice(logits, target)
+    np.testing.assert_allclose(found, [1 - 3.5 / 5, 1 - 1 / 3], rtol=1e-6)
+
+
+def test_dice_counts_every_positive_alike_and_ignores_void():
+    logits, target = random_case(2, way=3)
+    by_label = []
+    for label in (1, 2):
+        chance = jax.nn.softmax(logits, axis=1)[:, label]
+        truth = (target == label).astype(np.float32)
+        by_label.append(1 - (2 * (chance * truth).sum((1, 2)) + 1) / ((chance + truth).sum((1, 2)) + 1))
+    np.testing.assert_allclose(dice(logits, target), np.mean(by_label, axis=0), rtol=1e-5)
+    target[:, 2:] = UNKNOWN
+    cut = dice(logits[..., :2, :], target[:, :2])
+    np.testing.assert_allclose(dice(logits, target), cut, rtol=1e-5)

@@ -1,0 +1,125 @@
+"""The spatial decoder: what its labels are told, and what of it does not depend on order, number or canvas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from guided_jax.guides.guidance import Neighbours, Task
+from guided_jax.inference.decoder import ABSENT, Decoder, DecoderQuery
+
+GROUPS = (3, 2)
+
+
+def make_head(**fields):
+    options = {"image_channels": 4, "groups": GROUPS, "width": 5, "learned": 1, "drop_maps": 0.0, "drop_image": 0.0}
+    options["dtype"] = jnp.dtype("float32")
+    return Decoder(**{**options, **fields})
+
+
+def make_case(labels=3, side=(6, 7), batch=2, seed=0):
+    """A query with places, a task whose labels all have neighbours, and a head's parameters, none of them zero."""
+    rng = np.random.default_rng(seed)
+    normal = lambda *shape: jnp.asarray(rng.normal(size=shape).astype(np.float32))  # noqa: E731
+    features = normal(batch, *side, 4 + sum(GROUPS))
+    of_label = jnp.asarray(np.eye(labels, 8, dtype=bool)[None].repeat(batch, 0))
+    task = Task(normal(batch, labels, sum(GROUPS)), None, Neighbours(normal(batch, 8, sum(GROUPS)), of_label))
+    distance = jnp.abs(normal(batch, labels, *side)) * 3
+    head = make_head()
+    params = head.init(jax.random.key(0), features, method=lambda m, f: m(_query(m, f, distance), task, None))
+    params = jax.tree.map(lambda leaf: normal(*leaf.shape), params)
+    return head, params, features, distance, task
+
+
+def _query(module, features, distance, cells=None):
+    return module.prepare(features)._replace(distance=distance, cells=cells)
+
+
+def scores(head, params, features, distance, task, keys=None, cells=None):
+    def call(module):
+        return module(_query(module, features, distance, cells), task, keys)[0]
+
+    return np.asarray(head.apply(params, method=call))
+
+
+def test_positives_may_change_places_and_the_negative_scores_0():
+    head, params, features, distance, task = make_case()
+    found = scores(head, params, features, distance, task)
+    assert found.shape == (2, 3, 6, 7) and (found[:, 0] == 0).all() and found[:, 1:].std() > 0.1
+    order = np.array([0, 2, 1])
+    neighbours = task.neighbours._replace(of_label=task.neighbours.of_label[:, order])
+    swapped = scores(head, params, features, distance[:, order], Task(task.z[:, order], None, neighbours))
+    np.testing.assert_allclose(swapped, found[:, order], rtol=1e-4, atol=1e-4)
+
+
+def test_a_label_is_told_of_its_greatest_rival_alone():
+    """A further positive that is nowhere nearer or more alike than the others are changes nothing for them."""
+    head, params, features, distance, task = make_case()
+    found = scores(head, params, features, distance, task)
+    far = jnp.full_like(distance[:, :1], jnp.inf)
+    neighbours = task.neighbours._replace(
+        features=task.neighbours.features.at[:, 7].set(task.neighbours.features[:, 2]),
+        of_label=jnp.concatenate([task.neighbours.of_label, jnp.zeros((2, 1, 8), bool).at[:, :, 7].set(True)], 1),
+    )
+    task = Task(jnp.concatenate([task.z, task.z[:, 2:]], 1), None, neighbours)
+    more = scores(head, params, features, jnp.concatenate([distance, far], 1), task)
+    np.testing.assert_allclose(more[:, 1], found[:, 1], rtol=1e-4, atol=1e-4)
+    assert np.abs(more[:, 2] - found[:, 2]).max() > 0.01  # its own twin is its rival now
+
+
+def test_a_label_that_nothing_annotates_is_nowhere():
+    head, params, features, distance, task = make_case()
+    neighbours = task.neighbours._replace(of_label=task.neighbours.of_label.at[:, 1].set(False))
+    found = scores(head, params, features, distance, task._replace(neighbours=neighbours))
+    assert (found[:, 1] == ABSENT).all() and (found[:, 2] != ABSENT).all()
+
+
+def test_the_padding_of_a_canvas_changes_nothing():
+    head, params, features, distance, task = make_case()
+    found = scores(head, params, features, distance, task)
+    pad = ((0, 0), (0, 3), (0, 2), (0, 0))
+    wide = jnp.pad(features, pad, constant_values=9.0)
+    far = jnp.pad(distance, ((0, 0), *(pad[3], pad[1], pad[2])), constant_values=1.0)
+    cells = jnp.array([[6, 7]] * 2)
+    padded = scores(head, params, wide, far, task, cells=cells)
+    np.testing.assert_allclose(padded[..., :6, :7], found, rtol=1e-4, atol=1e-4)
+
+
+def test_no_distances_are_those_of_a_query_without_annotation():
+    head, params, features, distance, task = make_case()
+    none, far = (scores(head, params, features, each, task) for each in (None, jnp.full_like(distance, jnp.inf)))
+    np.testing.assert_allclose(none, far, rtol=1e-5, atol=1e-5)
+    assert np.abs(none - scores(head, params, features, distance, task)).max() > 0.1
+
+
+def test_it_starts_as_the_similarities_that_do_not_learn():
+    """The last layer is zero, so before training a score is 10 times (own - rival), of the second group alone."""
+    head, _, features, distance, task = make_case(labels=2)
+    params = head.init(jax.random.key(0), features, method=lambda m, f: m(_query(m, f, distance), task, None))
+    found = scores(head, params, features, distance, task)
+    unit = lambda values: values / np.linalg.norm(values, axis=-1, keepdims=True)  # noqa: E731
+    query = unit(np.asarray(features)[..., 7:])
+    kept = unit(np.asarray(task.neighbours.features)[:, :2, 3:])
+    alike = sum(np.einsum("bnmc,bkc->bknm", query, each) for each in (unit(np.asarray(task.z)[..., 3:]), kept))
+    np.testing.assert_allclose(found[:, 1], 10 * (alike[:, 1] - alike[:, 0]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("field", "rate"), [("drop_maps", 0.25), ("drop_image", 0.75)])
+def test_what_is_dropped_in_training_and_how_often(field, rate):
+    """Whole episodes: some are as without places (or features), the others as in evaluation."""
+    head, params, features, distance, task = make_case(batch=1, labels=2)
+    many = 200
+    features, distance, task = jax.tree.map(lambda leaf: jnp.repeat(leaf, many, 0), (features, distance, task))
+    keys = jax.random.split(jax.random.key(3), many)
+    found = scores(make_head(**{field: rate}), params, features, distance, task, keys)
+    whole = scores(head, params, features, distance, task)
+
+    def without(module):
+        query = _query(module, features, distance)
+        changed = {"drop_maps": {"distance": None}, "drop_image": {"hidden": jnp.zeros_like(query.hidden)}}[field]
+        return module(DecoderQuery(**{**query._asdict(), **changed}), task, None)[0]
+
+    bare = np.asarray(head.apply(params, method=without))
+    kept, dropped = (np.isclose(found, each, rtol=1e-4, atol=1e-4).all((1, 2, 3)) for each in (whole, bare))
+    assert (kept ^ dropped).all() and abs(dropped.mean() - rate) < 0.12
+    np.testing.assert_array_equal(scores(make_head(**{field: rate}), params, features, distance, task), whole)
