@@ -37,16 +37,18 @@ def distance_of_map(
     blocks = jnp.pad(planes, [(0, 0)] * 3 + [(0, -width % stride)])
     blocks = blocks.reshape(*planes.shape[:-1], -1, stride)
     rows, columns = (geometry.centres(side).astype(np.float32) for side in (height, width))
-    first = stride * np.arange(len(columns), dtype=np.float32)
-    offsets = np.arange(stride, dtype=np.float32).reshape(1, 1, 1, 1, stride)
+    first = (stride * np.arange(len(columns), dtype=np.float32)).reshape(1, 1, 1, -1, 1)
+    offsets = np.arange(stride, dtype=np.float32).reshape(1, 1, 1, 1, -1)
     # Columns of the pixels at the ends of every block, and the distance of its nearest one to its own centre.
-    left = (jnp.where(blocks, offsets, FAR) + first.reshape(-1, 1)[None, None, None]).min(-1)
-    right = (jnp.where(blocks, offsets, -FAR) + first.reshape(-1, 1)[None, None, None]).max(-1)
+    left = jnp.where(blocks, offsets + first, FAR).min(-1)
+    right = jnp.where(blocks, offsets + first, -FAR).max(-1)
     own = jnp.where(blocks, jnp.abs(offsets - np.float32((stride - 1) / 2)), FAR).min(-1)
-    centre, block = columns.reshape(1, 1, 1, -1, 1), np.arange(len(columns))
-    behind, before = (each[None, None, None] for each in (block[None] > block[:, None], block[None] < block[:, None]))
-    along = jnp.where(behind, left[..., None, :] - centre, jnp.where(before, centre - right[..., None, :], FAR)).min(-1)
-    along = jnp.square(jnp.minimum(along, own))
+    # The nearest ones of all blocks behind, and of all before.
+    behind, before = jax.lax.cummin(left, 3, reverse=True)[..., 1:], jax.lax.cummax(right, 3)[..., :-1]
+    behind = jnp.pad(behind, [(0, 0)] * 3 + [(0, 1)], constant_values=FAR)
+    before = jnp.pad(before, [(0, 0)] * 3 + [(1, 0)], constant_values=-FAR)
+    centre = columns.reshape(1, 1, 1, -1)
+    along = jnp.square(jnp.minimum(own, jnp.minimum(behind - centre, centre - before)))
     down = np.square(np.arange(height, dtype=np.float32)[None] - rows[:, None])
     return _in_cells((along[:, :, None] + down[None, None, :, :, None]).min(-2), geometry)
 
