@@ -42,11 +42,12 @@ def table_of(result: dict[str, Any], name: str) -> str:
     """The scores x 100 for a terminal; of semantic tasks under each published accumulation, too."""
     lines = [f"{result['protocol']['data']}: {result['protocol']['tasks']} tasks, {name}"]
     summed = list(next(iter(result["scores"].values())).get("accumulations", {}))
-    lines.append(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12}{_cells(summed)}")
+    lines.append(f"{'points per label':>18} {'positive IU':>12} {'class mean':>12} {'small':>8}{_cells(summed)}")
     for points, scores in result["scores"].items():
         values = [scores["accumulations"][each]["iou"] for each in summed]
         cells = _cells(map(percent, values))
-        lines.append(f"{points:>18} {percent(scores['pos_iu']):>12} {percent(scores['class_mean']):>12}{cells}")
+        means = f"{percent(scores['pos_iu']):>12} {percent(scores['class_mean']):>12} {percent(scores['small']):>8}"
+        lines.append(f"{points:>18} {means}{cells}")
     return "\n".join(lines)
 
 

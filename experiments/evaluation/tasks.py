@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jaxtyping import Bool, Int64
 from tqdm import tqdm
 
 from data_pipelines.evaluation import EvaluationEpisodes
@@ -18,7 +19,7 @@ from experiments.evaluation.spread import defined, mean, spread
 from experiments.runs.data import OpenSource, host_batches, task_classes
 from experiments.settings.config import Config
 from guided_jax.learning.parallel import prefetch
-from guided_jax.scoring.positive_iu import PositiveIU, positive_iu
+from guided_jax.scoring.positive_iu import PositiveIU, iu, positive_iu
 
 SUPPORT = {
     "interactive": "the annotated image is the query itself",
@@ -26,6 +27,10 @@ SUPPORT = {
     "video": "support the first frames that show the object, their points drawn anew for every query",
 }
 """Where the support of a task comes from, by mode."""
+
+
+SMALL = 0.02
+"""Share of an image below which a task is a small one."""
 
 
 class Scores(NamedTuple):
@@ -51,6 +56,16 @@ def make_scores(counts: np.ndarray, classes: np.ndarray, names: Sequence[str]) -
     """Scores from the counts [n, a, 6] of each task under each of the named numbers of points."""
     by_points = {name: positive_iu(counts[:, a, :3], classes) for a, name in enumerate(names)}
     return Scores(by_points, counts, classes)
+
+
+def is_small(counts: Int64[np.ndarray, "*b 6"]) -> Bool[np.ndarray, "*b"]:
+    """Whether tasks take less than `SMALL` of what is known of their image, by their counts of `OUTCOMES`."""
+    return counts[..., 0] + counts[..., 2] < SMALL * counts[..., :4].sum(-1)
+
+
+def small_iu(counts: Int64[np.ndarray, "n 6"]) -> float:
+    """Positive IU pooled over the small tasks, which large ones would hide; NaN where there are none."""
+    return float(iu(counts[is_small(counts)][:, :3].sum(0)))
 
 
 def score(
@@ -136,6 +151,7 @@ def report(
             for c in sorted(set().union(*(each.by_class for each in draws)))
         }
         values = {"pos_iu": [each.pooled for each in draws], "class_mean": [each.class_mean for each in draws]}
+        values["small"] = [small_iu(each.counts[:, a]) for each in (scores, *more)]
         found = {name: spread(each) for name, each in values.items()}
         by_points[points] = {**{name: each.mean for name, each in found.items()}, "classes": classes}
         if more:
@@ -166,6 +182,7 @@ def report(
         "shots": evaluation.shots,
         "points": "per label and support image; smaller numbers are subsets of larger ones",
         "tasks": len(scores.counts),
+        "small_tasks": f"{int(is_small(scores.counts[:, 0]).sum())} below {SMALL:.0%} of the image",
         "tasks_of_data": count_tasks(opened.tasks),
         "limit": limit,
         "max_side": config.data.max_side,

@@ -20,6 +20,7 @@ RESULTS: dict[str, Shape] = {
             EACH: {
                 "pos_iu": SCORE,
                 "class_mean": SCORE,
+                "small?": SCORE,
                 "classes?": {EACH: SCORE},
                 "deviation?": {"pos_iu": SCORE, "class_mean": SCORE},
                 "accumulations?": {"panet": PER_CODE, "hsnet": PER_CODE, EACH: PER_CODE},

@@ -29,7 +29,7 @@ MAY_CHANGE = {
 
 OF_THE_DATA = {
     *("root", "prepared", "train", "classes", "lists", "balance", "mode", "crops", "shots", "points", "min_area"),
-    *("buckets", "max_side", "flip", "workers", "skip_broken"),
+    *("buckets", "max_side", "flip", "workers", "skip_broken", "evenness", "window"),
 }
 OF_THE_EVALUATION = {
     *("source", "classes", "lists", "protocol", "draws", "force_seen", "mode", "shots", "min_area", "points"),

@@ -1,0 +1,26 @@
+"""Scores of tasks by their size."""
+
+import numpy as np
+
+from experiments.evaluation.tasks import is_small, small_iu
+
+# Of 1,000 known pixels each: 19, 20 and 500 of the object; void does not count as known.
+COUNTS = np.array(
+    [
+        [10, 3, 9, 978, 0, 50_000],
+        [20, 0, 0, 980, 0, 0],
+        [400, 0, 100, 500, 30, 0],
+    ],
+    np.int64,
+)
+
+
+def test_small_tasks_by_hand():
+    assert is_small(COUNTS).tolist() == [True, False, False]
+    assert small_iu(COUNTS) == 10 / 22
+    more = np.array([[0, 5, 5, 990, 0, 0]], np.int64)
+    assert small_iu(np.concatenate([COUNTS, more])) == 10 / 32
+
+
+def test_none_is_small():
+    assert np.isnan(small_iu(COUNTS[1:]))
