@@ -12,7 +12,7 @@ from data_pipelines.datasets.sources import open_source
 from experiments import experiment
 from experiments.experiment import initial_parameters
 from experiments.settings.command_line import run_app
-from tests.experiments.processes import STARTED
+from tests.experiments.whole_runs.processes import STARTED
 
 SHRUNK = {
     "data.train": "generated:val[:20]:instance",

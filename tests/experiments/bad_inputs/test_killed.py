@@ -10,9 +10,9 @@ import pytest
 
 from tests.experiments.bad_inputs.test_stopped import files_of, wait_for
 from tests.experiments.conftest import SHRUNK
-from tests.experiments.processes import begin, end
 from tests.experiments.small_data import write_videos
 from tests.experiments.tiny_run import make_run
+from tests.experiments.whole_runs.processes import begin, end
 
 SWEEP = """
 from experiments.configs.quickstart import get_config as base_config

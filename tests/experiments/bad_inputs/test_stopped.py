@@ -18,7 +18,7 @@ from experiments.experiment import run
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded, run_app
 from experiments.settings.errors import machine_fault
-from tests.experiments.processes import begin, end
+from tests.experiments.whole_runs.processes import begin, end
 from tests.experiments.whole_runs.test_resume import read_state, saved_steps, start
 
 STEPS = 40

@@ -13,7 +13,7 @@ import pytest
 from experiments.experiment import run
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import run_app
-from tests.experiments.processes import begin, end
+from tests.experiments.whole_runs.processes import begin, end
 
 STEPS = 60
 
