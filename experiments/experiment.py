@@ -33,6 +33,7 @@ from experiments.runs.data import (
 )
 from experiments.runs.features import cache_features
 from experiments.runs.metrics import MetricWriter, Progress, RunLog
+from experiments.runs.principal import set_principal
 from experiments.runs.unseen import check_evaluation, trained_classes
 from experiments.runs.workdir import open_workdir, record_start, refuse_other_data
 from experiments.settings.checks import check_config, headline_draw
@@ -209,6 +210,8 @@ def open_experiment(
     training = bool(train_sources)
     model, params = initial_parameters(config)
     features = open_features(config, model, params, train_sources, eval_source)
+    if training:
+        params = set_principal(config, model, params, train_sources, features)
     stream = training_stream(config, train_sources, features) if training else None
     tasks = partial(evaluation_episodes, config, eval_source, features, devices=jax.device_count())
     tasks_during = tasks(limit=config.eval.during) if training else None

@@ -303,8 +303,11 @@ def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[s
     for field in ("feature_width", "embedding", "head_width"):
         if not getattr(config, field):
             yield f"{named[field]}: {inference} needs a width there, as 128, 64 and 48"
-    if not geometry_of(config).tap_stages:
+    widths, stages = STAGES[config.backbone], geometry_of(config).tap_stages
+    if not stages:
         yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
+    if config.principal > (most := sum(widths[stage - 1][-1] for stage in stages)):
+        yield f"{named['principal']}: the trunk's maps have {most} channels, and no more directions; set at most that"
 
 
 def _check_support_grid(config: ModelConfig) -> None:

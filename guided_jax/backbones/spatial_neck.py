@@ -16,7 +16,8 @@ class SpatialNeck(nn.Module):
         width: number of channels of the image's features.
         embedding: number of channels of a learned representation of unit length.
         principal: number of channels of a fixed one, the stages' own representation on its principal directions, whose
-            cosines are about those of the stages themselves; 0: none. It is not meant to learn: `principal_directions`.
+            cosines are about those of the stages themselves; 0: none. Not meant to learn: see
+            `guided_jax.backbones.principal`, and freeze `neck/principal`.
         dtype: type that is computed in.
     """
 

@@ -92,6 +92,7 @@ REFUSED = [
     ({**DECODER, "embedding": 0}, r"model\.embedding=0: .* needs a width there, as 128, 64 and 48"),
     ({**DECODER, "head_width": 0}, r"model\.head_width=0: .* needs a width there"),
     ({**DECODER, "stride": 32}, r"model\.stride=32 lies behind the trunk's last map; choose a finer one"),
+    ({**DECODER, "principal": 1025}, r"model\.principal=1025: the trunk's maps have 1024 channels"),
     ({**DECODER, "head_width": 20_000}, r"model\.head_width=20000: too large, a layer of"),
 ]
 

@@ -1,0 +1,33 @@
+"""Where the fixed representation of the decoder comes from."""
+
+import numpy as np
+
+from experiments import experiment as module
+from experiments.experiment import initial_parameters, open_data, open_experiment
+from experiments.settings.command_line import parse
+from guided_jax.backbones.preprocessing import CAFFE
+from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
+
+DECODER = {"inference": "decoder", "locality": "both", "sharing": "shared", "embedding": 3, "head_width": 4}
+
+
+def test_the_directions_are_those_of_the_training_images(command, prepared, tmp_path, monkeypatch):
+    """Orthonormal, of the trunk's own maps, and the same from images and from the cache, which holds float16."""
+    monkeypatch.setattr(module, "read_weights", read_tiny_weights)
+    write_tiny_weights(tmp_path / "tiny.safetensors", CAFFE)
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "datasets").symlink_to(prepared / "datasets")
+    fields = {f"model.{name}": value for name, value in DECODER.items()}
+    fields |= {"model.principal": 5, "model.fc6_kernel": 1, "weights": tmp_path / "tiny.safetensors"}
+    fields |= {"data.prepared": tmp_path / "prepared", "data.train": "generated:val[:5]:instance"}
+    fields |= {"train.freeze": "trunk, neck/principal"}
+    kernels = []
+    for cached in ("false", "true"):
+        words = command(tmp_path / cached, **fields, **{"train.cache_features": cached})
+        config = parse(words).config
+        _, params = open_experiment(config, "jit", *open_data(config, training=True))
+        kernels.append(np.asarray(params["neck"]["principal"]["kernel"]))
+    start = initial_parameters(config)[1]["neck"]["principal"]["kernel"]
+    assert kernels[0].shape == start.shape and np.abs(kernels[0] - start).max() > 0.1
+    np.testing.assert_allclose(kernels[0].T @ kernels[0], np.eye(5), atol=1e-5)
+    np.testing.assert_allclose(kernels[0], kernels[1], atol=2e-2)
