@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.canvas import choose_canvas, pad_to_canvas, parse_canvases
@@ -46,14 +47,18 @@ def set_principal(
             record = to_record(each.split.records[row])
             image = view_image(record, view)
             size = image.shape[:2]
+            sizes = jnp.array([size], jnp.int32)
             if features is None:
                 canvas = choose_canvas(*size, canvases, name=f"{each.split.name}: image {record.image_id!r}")
-                maps = encode(pad_to_canvas(image, canvas, 0)[None], np.array([size], np.int32))
+                maps = encode(pad_to_canvas(image, canvas, 0)[None], sizes)
             else:
-                canvas, maps = size, tuple(each[None] for each in features.store.read(view_key(record, view)))
-            cells = raw_features(maps, canvas, np.array([size], np.int32), geometry_of(config.model))
+                canvas, maps = (
+                    size,
+                    tuple(jnp.asarray(each)[None] for each in features.store.read(view_key(record, view))),
+                )
+            cells = raw_features(maps, canvas, sizes, geometry_of(config.model))
             cells = np.asarray(cells, np.float64).reshape(-1, cells.shape[-1])
             moment = moment + cells.T @ cells
     kernel = principal_directions(moment, config.model.principal)
-    neck = {**params["neck"], "principal": {"kernel": jax.numpy.asarray(kernel)}}
+    neck = {**params["neck"], "principal": {"kernel": jnp.asarray(kernel)}}
     return {**params, "neck": neck}
