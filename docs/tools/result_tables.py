@@ -127,10 +127,9 @@ def video_memory(results: Mapping[str, Any]) -> str:
     for key, name in NAMES_VIDEO_MEMORY.items():
         of = [video_means(results[key], each) for each in points]
         share = of[1]["j"] / of[2]["j"]
-        seconds = 1 / results[key]["speed"]["frames_per_second_without_reading"]
         rows.append([name, *(percent(each["j"]) for each in of), percent(of[2]["f"]), percent(of[2]["j_and_f"])])
-        rows[-1] += [f"{percent(share)} %", f"{seconds:.1f}"]
-    head = ["", *(f"J {each}" for each in points), "F dense", "J&F dense", "J 5 / J dense", "seconds a frame"]
+        rows[-1].append(f"{percent(share)} %")
+    head = ["", *(f"J {each}" for each in points), "F dense", "J&F dense", "J 5 / J dense"]
     return to_table(head, rows)
 
 
