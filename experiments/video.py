@@ -32,6 +32,7 @@ from experiments.settings.command_line import start
 from experiments.settings.config import Config, describe_model
 from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
+from guided_jax.video import MEMORIES
 
 COMMAND = Command("guided_jax video", __doc__, fields=FIELDS)
 
@@ -69,6 +70,14 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
         "Several objects by the softmax over all labels, or as the union of binary tasks.",
         flag_values=values,
     )
+    flags.DEFINE_enum(
+        "memory",
+        "none",
+        MEMORIES,
+        "Whether guidance follows the clip: none is the paper's protocol, every frame from the annotated ones alone; "
+        "forward adds the frame before with its own prediction, online; both goes backward from annotated frames, too.",
+        flag_values=values,
+    )
     define_path(
         values,
         "save",
@@ -80,7 +89,9 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
     flags.DEFINE_integer("chunk", 0, text, lower_bound=0, flag_values=values)
     _, overrides = read_flags(argv, values, COMMAND)
     if values.predictions:
-        idle = [name for name in ("points", "draws", "multi", "save", "best", "chunk") if values[name].present]
+        idle = [
+            name for name in ("points", "draws", "multi", "memory", "save", "best", "chunk") if values[name].present
+        ]
         if idle:
             raise UserError(f"--{idle[0]}: is of no effect on --predictions")
     elif not values.workdir:
@@ -103,6 +114,7 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
         save,
         values.chunk,
         values.best,
+        values.memory,
     )
     return values, overrides, choice
 
@@ -127,8 +139,10 @@ def main(argv: Sequence[str]) -> None:
                 print(f"note: this model was trained on {choice.source}")
         result = evaluate_model(trained, config, choice)
         what = f"{describe_model(config.model)}, step {trained.step}, {choice.multi}"
+        what += "" if choice.memory == "none" else f", memory {choice.memory}"
         points = "-".join(name_count(count) for count in choice.points)
         named = [f"{choice.shots}-shot", points, choice.multi, f"step-{trained.step}"]
+        named += [] if choice.memory == "none" else [f"memory-{choice.memory}"]
     show_and_write(describe(result, what, choice), workdir, ["video", result["protocol"]["data"], *named], result)
     if choice.save:
         (choice.save / MARK).unlink(missing_ok=True)  # a whole folder is as DAVIS's scorer expects it

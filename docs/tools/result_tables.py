@@ -118,6 +118,37 @@ def video(results: Mapping[str, Any]) -> str:
     return to_table(["", "J 1", "J 5", "J dense", "F dense", "J&F dense", "positive IU dense"], rows)
 
 
+NAMES_VIDEO_MEMORY = {"none": "frame by frame", "forward": "`--memory=forward`"}
+
+
+def video_memory(results: Mapping[str, Any]) -> str:
+    """Guidance that follows the clips beside frames on their own, under one model."""
+    points, rows = ("1", "5", "dense"), []
+    for key, name in NAMES_VIDEO_MEMORY.items():
+        of = [video_means(results[key], each) for each in points]
+        share = of[1]["j"] / of[2]["j"]
+        rows.append([name, *(percent(each["j"]) for each in of), percent(of[2]["f"]), percent(of[2]["j_and_f"])])
+        rows[-1].append(f"{percent(share)} %")
+    head = ["", *(f"J {each}" for each in points), "F dense", "J&F dense", "J 5 / J dense"]
+    return to_table(head, rows)
+
+
+def video_memory_clips(results: Mapping[str, Any]) -> str:
+    """J of every clip, frame by frame and with memory."""
+    rows = []
+    for clip in dict.fromkeys(row["video"] for row in results["none"]["rows"]):
+        of_clip = [
+            percent(statistics.fmean(row["j_by_frame"]))
+            for points in ("1", "5", "dense")
+            for key in NAMES_VIDEO_MEMORY
+            for row in results[key]["rows"]
+            if row["video"] == clip and row["points"] == points
+        ]
+        rows.append([clip, *of_clip])
+    head = [f"{points}{each}" for points in ("1", "5", "dense") for each in ("", ", memory")]
+    return to_table(["J", *head], rows)
+
+
 def video_means(result: Mapping[str, Any], points: str) -> dict[str, float]:
     """J, F and J&F: means over the frames of an object, then over the objects.
 
@@ -257,6 +288,8 @@ TABLES = {
     "few-shot": Source(("few_shot.json",), few_shot),
     "few-shot-classes": Source(("few_shot.json",), few_shot_classes),
     "video": Source(("video.json",), video),
+    "video-memory": Source(("video_memory.json",), video_memory),
+    "video-memory-clips": Source(("video_memory.json",), video_memory_clips),
     "interactive-video-grid": Source(("interactive_video.json",), interactive_video_grid),
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),

@@ -13,7 +13,7 @@ from data_pipelines.datasets.sources import Split
 from data_pipelines.videos import Phase, Video, annotate_video, list_phases, of_phase, read_frames
 from experiments.settings.config import Config
 from experiments.settings.errors import user_mistakes
-from guided_jax.video import VideoGuidance, VideoSegmentor
+from guided_jax.video import ClipMemory, VideoGuidance, VideoSegmentor
 
 TIMED_CHUNKS = 3
 """Chunks of frames that lie in memory, for the speed without reading, after one that warms up."""
@@ -60,9 +60,10 @@ class Timer:
         def guide(phase: Phase, of: slice = slice(None)) -> VideoGuidance:
             positions = video.support[: phase.annotated]
             images = np.stack(list(read_frames(split, video, positions, max_side=max_side)))
-            return model.guide(images, of_phase(annotation[of], phase), way=phase.way, negatives_only=True)
+            known = of_phase(annotation[of], phase)
+            return model.guide(images, known, way=phase.way, negatives_only=True, positions=positions)
 
-        phases = list_phases(video)
+        phases, clip = list_phases(video), ClipMemory()
         maps, seconds, guide_seconds = [], 0.0, 0.0
         for phase in phases:
             with user_mistakes():
@@ -74,7 +75,7 @@ class Timer:
             started = time.perf_counter()
             guidance = jax.block_until_ready(guide(phase))
             guided = time.perf_counter()
-            maps += model.segment(guidance, read_frames(split, video, phase.frames, max_side=max_side))
+            maps += model.segment(guidance, read_frames(split, video, phase.frames, max_side=max_side), clip)
             seconds += time.perf_counter() - started
             guide_seconds += guided - started
         self.frames += len(maps)

@@ -1,4 +1,4 @@
-"""Evaluations on videos: of a model, frame by frame from the guidance of the first, and of masks from elsewhere."""
+"""Evaluations on videos: of a model, from the guidance of the first frame, and of masks from elsewhere."""
 
 import dataclasses
 import sys
@@ -33,6 +33,13 @@ from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from guided_jax.video import VideoSegmentor
 
+GUIDANCE = {
+    "none": "of the annotated frames alone; every frame on its own",
+    "forward": "of the annotated frames and, online, of the frame before with its own prediction",
+    "both": "of the annotated frames and of the frame before with its own prediction, forward and backward from them",
+}
+"""What guides a frame, by the memory."""
+
 
 class Choice(NamedTuple):
     """What the command line asks for.
@@ -48,6 +55,7 @@ class Choice(NamedTuple):
         save: folder for the masks; None: they are not saved.
         chunk: frames that are segmented at a time; 0: as many as suit the device.
         best: takes the best checkpoint, not the newest.
+        memory: whether guidance follows the clip, and which way: none, forward or both.
     """
 
     source: str = "davis:val"
@@ -60,6 +68,7 @@ class Choice(NamedTuple):
     save: Path | None = None
     chunk: int = 0
     best: bool = False
+    memory: str = "none"
 
 
 def open_videos(config: Config, choice: Choice) -> tuple[Split, list[Video]]:
@@ -92,6 +101,7 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         video_model = VideoSegmentor(
             trained,
             union=choice.multi == "union",
+            memory=choice.memory,
             chunk=choice.chunk or (4 if jax.default_backend() == "cpu" else 16),
         )
         split, videos = open_videos(config, choice)
@@ -125,7 +135,8 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         "way": "softmax over all labels"
         if choice.multi == "softmax"
         else "union of binary tasks, one against the rest",
-        "guidance": "of the annotated frames alone; every frame on its own",
+        "guidance": GUIDANCE[choice.memory],
+        **({} if choice.memory == "none" else {"memory": choice.memory}),
         "max_side": config.data.max_side,
         "seed": config.seed,
         "step": trained.step,

@@ -65,6 +65,8 @@ def _picture(
     label: str, found: Found, figures: FigureFolder, rows: int, points: str, where: Mapping[str, str]
 ) -> Picture:
     result, protocol = found.result, found.result["protocol"]
+    if protocol.get("memory"):
+        raise UserError("guidance followed the clips, so that no frame is segmented on its own; --save keeps the masks")
     if points not in result["scores"]:
         raise UserError(f"{found.path} has no score at {points} points, but at {', '.join(result['scores'])}")
     ranked = [row for row in result["rows"] if row["points"] == points and row["draw"] == 0]

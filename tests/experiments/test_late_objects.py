@@ -13,6 +13,7 @@ from tests.data_pipelines.bad_inputs.originals import open_text, photo, save
 from tests.experiments.test_video import make_run
 
 SIDE, FRAMES, START = 32, 6, 2
+MODEL = {"none": {}, "forward": {"locality": "both"}, "both": {"locality": "both"}}
 
 
 def truth(frame: int) -> np.ndarray:
@@ -56,22 +57,25 @@ def test_the_true_masks_score_one_from_the_frame_after_the_start(clip):
     assert result["videos"][0]["starts"] == ["0", "2"] and result["videos"][0]["objects"] == [1, 2]
 
 
-def test_an_object_is_segmented_from_its_start_on(clip):
-    make_run(clip / "run", inference="distance")
-    run(clip, f"--workdir={clip / 'run'}", f"--save={clip / 'saved'}", "--points=dense")
+@pytest.mark.parametrize("memory", ["none", "forward", "both"])
+def test_an_object_is_segmented_from_its_start_on(clip, memory):
+    make_run(clip / "run", inference="distance", **MODEL[memory])
+    run(clip, f"--workdir={clip / 'run'}", f"--save={clip / 'saved'}", "--points=dense", f"--memory={memory}")
     found = [np.unique(np.array(Image.open(clip / "saved" / "mine" / f"{frame}.png"))) for frame in range(FRAMES)]
     assert all(2 not in labels for labels in found[:START]) and any(2 in labels for labels in found[START:])
     rows = result_of(clip / "run")["rows"]
     assert [len(row["j_by_frame"]) for row in rows] == [4, 2]
 
 
-def test_before_it_starts_an_object_changes_nothing(clip):
+@pytest.mark.parametrize("memory", ["none", "forward"])
+def test_before_it_starts_an_object_changes_nothing(clip, memory):
     """The frames before are segmented as in a clip that ends there: nothing is known of what comes."""
-    make_run(clip / "run", inference="distance")
-    run(clip, f"--workdir={clip / 'run'}", f"--save={clip / 'whole'}", "--points=dense")
+    make_run(clip / "run", inference="distance", **MODEL[memory])
+    words = f"--workdir={clip / 'run'}", "--points=dense", f"--memory={memory}"
+    run(clip, f"--save={clip / 'whole'}", *words)
     for frame in range(START, FRAMES):
         save(only_first(frame), clip / "mine" / "masks" / f"{frame}.png")
-    run(clip, f"--workdir={clip / 'run'}", f"--save={clip / 'alone'}", "--points=dense")
+    run(clip, f"--save={clip / 'alone'}", *words)
     for frame in range(START):
         before, alone = ((clip / name / "mine" / f"{frame}.png").read_bytes() for name in ("whole", "alone"))
         assert before == alone

@@ -182,6 +182,25 @@ def test_the_same_command_gives_the_same_numbers_whatever_the_chunks(run):
     assert len(run(*words, "--config.seed=4")) == 2  # beside it: another protocol
 
 
+@pytest.mark.parametrize("words", [("--memory=forward",), ("--memory=both", "--multi=union", "--shots=2")])
+def test_guidance_that_follows_the_clips_is_a_protocol_of_its_own(folder, run, tmp_path, words):
+    both = folder / "both"
+    if not both.exists():
+        make_run(both, inference="distance", locality="both")
+    (alone,) = run(*words[1:], workdir=both).values()
+    results = run(*words, f"--save={tmp_path / 'masks'}", workdir=both)
+    (followed,) = (
+        result for name, result in results.items() if name.endswith(words[0].replace("--memory=", "memory-"))
+    )
+    assert "memory" not in alone["protocol"] and followed["protocol"]["memory"] == words[0].partition("=")[2]
+    assert alone["protocol"]["guidance"] != followed["protocol"]["guidance"]
+    frames = [[len(row["j_by_frame"]) for row in result["rows"]] for result in (alone, followed)]
+    assert frames[0] == frames[1] and len(results) == 2
+    assert len(list((tmp_path / "masks" / "dogs").iterdir())) == CLIPS["dogs"][0]
+    (section,) = write_report(parse(["report", str(tmp_path / "workdir"), "--cases=1", f"--out={tmp_path / 'out'}"]))
+    assert any("guidance followed the clips" in str(block) for block in section.blocks)
+
+
 def test_smaller_frames_are_scored_at_their_own_size(run):
     (result,) = run("--config.data.max_side=20").values()
     assert result["protocol"]["max_side"] == 20
@@ -253,6 +272,12 @@ def test_wrong_masks_are_named(folder, tmp_path, capsys, spoil, message):
         ([], "--workdir=DIR of a run, or --predictions=DIR with masks, is missing"),
         (["--workdir=nowhere"], "nowhere: is not the workdir of a run"),
         (["--predictions=masks", "--draws=2"], "--draws: is of no effect on --predictions"),
+        (["--predictions=masks", "--memory=both"], "--memory: is of no effect on --predictions"),
+        (["--workdir=run", "--memory=yes"], "--memory=yes: value should be one of <none|forward|both>"),
+        (
+            ["--workdir=run", "--memory=both"],
+            "memory=both: it compares features of frames as they are, and sums similarities; the model has model",
+        ),
         (["--workdir=run", "--points=0,5"], "--points=0,5: 0 points guide to nothing; at least 1"),
         (["--workdir=run", "--points=some"], "--points: points 'some'"),
         (["--workdir=run", "--multi=both"], "--multi=both: value should be one of <softmax|union>"),
