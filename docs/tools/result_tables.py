@@ -64,9 +64,14 @@ NAMES_CLICKS = {
 
 def clicks(results: Mapping[str, Any]) -> str:
     """Number of clicks to a target, and IoU after so many clicks."""
+    return clicks_table({name: results[key] for key, name in NAMES_CLICKS.items()})
+
+
+def clicks_table(named: Mapping[str, Any]) -> str:
+    """Results of clicks by the name of their row."""
     shown, rows = (1, 2, 3, 5, 10, 20), []
-    for key, name in NAMES_CLICKS.items():
-        scores, times = results[key]["scores"], results[key]["times"]
+    for name, result in named.items():
+        scores, times = result["scores"], result["times"]
         reached = [f"{scores['noc'][target]:.2f}" for target in ("80", "85", "90")]
         after = [percent(scores["mean_iou"][k - 1]) for k in shown]
         rows.append([name, *reached, *after, f"{times['click_ms_median']:.1f}"])
@@ -253,6 +258,35 @@ def quickstart(summary: Mapping[str, Any]) -> str:
 POINTS_HEADLINE = ("1", "5", "dense")
 
 
+def decoder(results: Mapping[str, Any]) -> str:
+    """Positive IU of the spatial decoder: pooled, by class, of small objects."""
+    measures = {"pos_iu": "pooled", "class_mean": "class mean", "small": "small objects"}
+    scores = results["decoder"]["scores"]
+    rows = [[name, *(percent(each[measure]) for each in scores.values())] for measure, name in measures.items()]
+    return to_table(["", *scores], rows)
+
+
+def decoder_classes(results: Mapping[str, Any]) -> str:
+    """Positive IU of every class."""
+    scores = results["decoder"]["scores"]
+    rows = [[name, *(percent(each["classes"][name]) for each in scores.values())] for name in scores["1"]["classes"]]
+    return to_table(["", *scores], rows)
+
+
+NAMES_DECODER_CLICKS = {
+    "clicks-voc": "VOC `val`, {} class masks",
+    "clicks-regions": "BSDS500, {} regions of images held out",
+}
+
+
+def decoder_clicks(results: Mapping[str, Any]) -> str:
+    """Number of clicks to a target, and IoU after so many clicks, with the spatial decoder."""
+    named = {
+        name.format(results[key]["protocol"]["objects"]): results[key] for key, name in NAMES_DECODER_CLICKS.items()
+    }
+    return clicks_table(named)
+
+
 def headline(
     generated: Mapping[str, Any],
     stills: Mapping[str, Any],
@@ -285,6 +319,9 @@ TABLES = {
     "quickstart": Source(("quickstart.json",), quickstart),
     "interactive": Source(("interactive.json",), interactive),
     "clicks": Source(("clicks.json",), clicks),
+    "decoder": Source(("decoder.json",), decoder),
+    "decoder-classes": Source(("decoder.json",), decoder_classes),
+    "decoder-clicks": Source(("decoder.json",), decoder_clicks),
     "few-shot": Source(("few_shot.json",), few_shot),
     "few-shot-classes": Source(("few_shot.json",), few_shot_classes),
     "video": Source(("video.json",), video),
