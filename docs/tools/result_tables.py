@@ -292,6 +292,7 @@ def headline(
     stills: Mapping[str, Any],
     folds: Mapping[str, Any],
     videos: Mapping[str, Any],
+    decoders: Mapping[str, Any],
 ) -> str:
     """One row a task of the paper: what one point, five points and dense masks reach."""
 
@@ -308,6 +309,7 @@ def headline(
         ["interactive", f"VOC `val`, {tasks(guided)}", "`interactive`", *pooled(guided)],
         ["", "", "`interactive:unshared`", *pooled(stills["unshared"])],
         ["", "", "`interactive:unguided`", *pooled(stills["unguided"])],
+        ["", "", "`decoder`, ours", *pooled(decoders["decoder"])],
         ["few-shot semantic", f"PASCAL-5i, fold 2, {tasks(fold)}", "`few_shot:2`", *pooled(fold)],
         ["video objects", f"DAVIS 2016, {clip['protocol']['objects']} clips", "`interactive:clicks`", "J&F", *j_and_f],
     ]
@@ -315,7 +317,9 @@ def headline(
 
 
 TABLES = {
-    "headline": Source(("quickstart.json", "interactive.json", "few_shot.json", "video.json"), headline),
+    "headline": Source(
+        ("quickstart.json", "interactive.json", "few_shot.json", "video.json", "decoder.json"), headline
+    ),
     "quickstart": Source(("quickstart.json",), quickstart),
     "interactive": Source(("interactive.json",), interactive),
     "clicks": Source(("clicks.json",), clicks),
