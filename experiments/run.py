@@ -46,7 +46,7 @@ def table_of(result: dict[str, Any], name: str) -> str:
     for points, scores in result["scores"].items():
         values = [scores["accumulations"][each]["iou"] for each in summed]
         cells = _cells(map(percent, values))
-        means = f"{percent(scores['pos_iu']):>12} {percent(scores['class_mean']):>12} {percent(scores['small']):>8}"
+        means = f"{percent(scores['pos_iu']):>12} {percent(scores['class_mean']):>12} {percent(scores.get('small')):>8}"
         lines.append(f"{points:>18} {means}{cells}")
     return "\n".join(lines)
 

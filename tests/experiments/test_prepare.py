@@ -87,4 +87,4 @@ def test_mistakes_are_one_line(words, tmp_path, capfd, more, message):
 
 def test_the_experiment_is_needed(capsys):
     assert guarded(lambda: main(["prepare"])) == 2
-    assert capsys.readouterr().err.startswith("error: --config=FILE.py is missing; there are: early_late, ")
+    assert capsys.readouterr().err.startswith("error: --config=FILE.py is missing; there are: decoder, early_late, ")

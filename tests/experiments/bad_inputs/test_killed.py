@@ -1,5 +1,6 @@
 """kill -9 of real processes where masks are saved, in a sweep, and of loaders: the same command gives the same."""
 
+import contextlib
 import json
 import os
 import signal
@@ -99,7 +100,10 @@ def test_videos_that_are_saved(prepared, tmp_path):
 
 
 def children(process) -> list[int]:
-    texts = [file.read_text() for file in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    texts = []
+    for file in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended meanwhile
+            texts.append(file.read_text())
     loaders = map(int, " ".join(texts).split())
     return [each for each in loaders if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
 

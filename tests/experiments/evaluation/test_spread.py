@@ -33,8 +33,8 @@ def test_scores_in_print():
 
 def test_a_result_without_a_score_is_printed_and_plotted():
     """As where no target shows a positive and none was found."""
-    scores = {"1": {"pos_iu": None, "class_mean": None}, "dense": {"pos_iu": 0.5, "class_mean": 0.25}}
+    scores = {"1": {"pos_iu": None, "class_mean": None}, "dense": {"pos_iu": 0.5, "class_mean": 0.25, "small": 0.125}}
     *_, one, dense = table_of({"protocol": {"data": "d", "tasks": 1}, "scores": scores}, "x").splitlines()
-    assert one.split() == ["1", "-", "-"] and dense.split() == ["dense", "50.0", "25.0"]
+    assert one.split() == ["1", "-", "-", "-"] and dense.split() == ["dense", "50.0", "25.0", "12.5"]
     points = as_points({name: each["pos_iu"] for name, each in scores.items()})
     assert math.isnan(points[1]) and points["dense"] == 0.5

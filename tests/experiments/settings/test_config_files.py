@@ -75,7 +75,7 @@ def test_a_file_here_comes_before_one_of_the_packages(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("few_shoot:0", r"--config=few_shoot: no such file; did you mean few_shot\?; there are: early_late, "),
+        ("few_shoot:0", r"--config=few_shoot: no such file; did you mean few_shot\?; there are: decoder, early_late, "),
         ("experiments/configs/interctive.py", r"no such file; did you mean interactive"),
         ("bases", "--config=bases: no such file"),
     ],

@@ -589,7 +589,8 @@ def test_item_21_interaction():
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(cleared))
     again = add(cleared, whole)
     jax.tree.map(np.testing.assert_array_equal, again, whole)
-    query = compiled("prepare")(compiled("encode")(batch.query, canvas=(48, 56), size=batch.query_size))
+    features = compiled("encode")(batch.query, canvas=(48, 56), size=batch.query_size)
+    query = compiled("prepare")(features, size=batch.query_size)
     logits = compiled("segment")(query, Task(task.z), canvas=(48, 56), size=batch.query_size)
     np.testing.assert_allclose(logits, logits_of(batch._replace(annotation=annotation[:, None])), atol=1e-5)
 
