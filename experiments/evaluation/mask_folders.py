@@ -1,5 +1,6 @@
 """The folder that an evaluation saves its masks to: new, or one that the same evaluation has begun or filled before."""
 
+import fnmatch
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from experiments.settings.json_files import read_json, write_json
 
 MARK = ".masks.json"
 """In the folder, from before the first mask on: which evaluation's they are."""
+
+PARTIAL = f".{MARK}.*.partial"
+"""What a process that was killed while it wrote the mark leaves, see `disk.replacing`."""
 
 
 def claim_folder(folder: Path, evaluation: Mapping[str, Any], flag: str) -> None:
@@ -27,15 +31,21 @@ def claim_folder(folder: Path, evaluation: Mapping[str, Any], flag: str) -> None
     refuse_foreign(folder, evaluation, flag)
     check_writable(folder, flag)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(PARTIAL):
+        left.unlink(missing_ok=True)
     write_json(folder / MARK, evaluation)
 
 
 def refuse_foreign(folder: Path, evaluation: Mapping[str, Any], flag: str) -> None:
     """Raises UserError where a folder holds something else than masks of this evaluation; writes nothing."""
-    if not folder.exists() or (folder.is_dir() and all(each.name == MARK for each in folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(_of_mark(each.name) for each in folder.iterdir())):
         return
     mark = folder / MARK
     if not mark.is_file():
         raise UserError(f"{flag}={folder}: is there already; give a new folder")
     if read_json(mark) != json.loads(json.dumps(evaluation)):
         raise UserError(f"{flag}={folder}: is there already; give a new folder (it holds masks of another evaluation)")
+
+
+def _of_mark(name: str) -> bool:
+    return name == MARK or fnmatch.fnmatchcase(name, PARTIAL)

@@ -12,6 +12,7 @@ from data_pipelines.videos import Video
 from experiments import run as run_module
 from experiments import sweep
 from experiments.evaluation.clicks import mask_path
+from experiments.evaluation.mask_folders import MARK, claim_folder
 from experiments.evaluation.predictions import mask_name
 from experiments.evaluation.video_files import read_prediction, write_masks
 from experiments.reports.found import find_results
@@ -51,6 +52,22 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     (tmp_path / "masks" / "dog").symlink_to(tmp_path)
     with pytest.raises(Exception, match="leads out of the folder"):
         mask_path(tmp_path / "masks", "dog", "x")
+
+
+LEFT = [(f".{MARK}.7-0a1b2c3d.partial", True), (".0.png.7-0a1b2c3d.partial", False), (f".{MARK}.txt", False)]
+
+
+@pytest.mark.parametrize(("name", "ours"), LEFT)
+def test_what_a_kill_leaves_of_the_mark_is_no_foreign_file(tmp_path, name, ours):
+    left = tmp_path / name
+    left.write_text("{")
+    if ours:
+        claim_folder(tmp_path, {"step": 1}, "--save")
+        assert [each.name for each in tmp_path.iterdir()] == [MARK]
+    else:
+        with pytest.raises(UserError, match="is there already"):
+            claim_folder(tmp_path, {"step": 1}, "--save")
+        assert [each.name for each in tmp_path.iterdir()] == [name]
 
 
 def test_masks_of_other_programs_have_the_very_names(tmp_path):
