@@ -42,8 +42,8 @@ def machine_fault(error: BaseException) -> str | None:
             return _of_disk(each.errno, each.filename)
         text = str(each)
         if found := next((number for number in FULL if os.strerror(number) in text), None):
-            path = re.search(r"(/[^\s'\"\];,]+)", text)
-            return _of_disk(found, path[1] if path else None)
+            paths = filter(_may_be_a_file, re.findall(r"/[^\s'\"\];,]+", text))
+            return _of_disk(found, next(paths, None))
         if isinstance(each, MemoryError) or "RESOURCE_EXHAUSTED" in text:
             return (
                 "out of memory: make data.buckets, train.batch_size, eval.batch_size or the model smaller "
@@ -52,6 +52,12 @@ def machine_fault(error: BaseException) -> str | None:
         chain += [cause for cause in (each.__cause__, each.__context__) if cause is not None]
         chain += getattr(each, "exceptions", ())
     return None
+
+
+def _may_be_a_file(path: str) -> bool:
+    """Whether a path lies in a folder that is there; the name of an array looks like one, too: /fc7/bias/0."""
+    folder = os.path.dirname(path)
+    return len(folder) > 1 and os.path.isdir(folder)
 
 
 def _of_disk(number: int, path: str | bytes | None) -> str:

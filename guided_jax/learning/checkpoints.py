@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 
 from guided_jax.backbones.file_formats import plain
 from guided_jax.learning.checksums import named_leaves
-from guided_jax.learning.damage import DamagedCheckpoint, quiet_orbax, reading, set_aside, steps_in
+from guided_jax.learning.damage import DamagedCheckpoint, no_late_answers, quiet_orbax, reading, set_aside, steps_in
 from guided_jax.learning.step import TrainState
 from guided_jax.learning.stored_checkpoint import SUMS, StoredCheckpoint, checksums, score_of
 
@@ -68,6 +68,7 @@ class Checkpoints:
             return
         directory.mkdir(parents=True, exist_ok=True)
         self._quiet.enter_context(quiet_orbax())
+        self._quiet.enter_context(no_late_answers())
         alone = {0} if jax.process_count() > 1 else None
         self._processes = ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone)
         if skip_damaged:

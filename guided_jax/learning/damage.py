@@ -41,7 +41,7 @@ def reading(directory: Path, step: int) -> Iterator[None]:
     try:
         if folder.is_dir() and not any(folder.iterdir()):
             raise ValueError("its folder is empty")
-        with quiet_orbax(), _no_late_answers():
+        with quiet_orbax(), no_late_answers():
             yield
     except (DamagedCheckpoint, PermissionError, MemoryError):
         raise
@@ -85,8 +85,8 @@ def quiet_orbax() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_late_answers() -> Iterator[None]:
-    """Keeps the reads that still run when one has failed from printing a traceback each: nobody waits for them."""
+def no_late_answers() -> Iterator[None]:
+    """Keeps what is still read or written when one of it has failed from printing a traceback each."""
     before = sys.unraisablehook
 
     def hook(unraisable) -> None:

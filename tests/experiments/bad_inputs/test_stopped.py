@@ -149,6 +149,7 @@ FAULTS = [
     (wrapped(ValueError("Error: many\nlines"), FULL), "/disk/file: cannot be written or read: No space left"),
     (ValueError('x [os_error_code="28"] [No space left on device]'), "cannot be written or read: No space left on dev"),
     (ExceptionGroup("two", [KeyError("a"), FULL]), "No space left on device"),
+    (ValueError("/fc7/bias/0: [File too large]"), "error: cannot be written or read: File too large; make room"),
     (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: cannot be written or read: Permission denied"),
     (MemoryError("Unable to allocate 9 EiB"), "out of memory: make data.buckets"),
     (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"), "out of memory: make data.buckets"),
