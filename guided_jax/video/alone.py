@@ -7,6 +7,7 @@ from jaxtyping import Array, Int32, PyTree, UInt8
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.union import binary_tasks, union_logits
+from guided_jax.observed import Observed
 from guided_jax.segmentor import Segmentor
 
 
@@ -21,15 +22,22 @@ def guide_frames(
     union: bool,
 ) -> Task:
     """The tasks of each annotation, with leaves [a, o, ...]."""
+    tasks = guide_observed_frames(module, module.observe(images, canvas, sizes), annotation, way=way, union=union)
+    return jax.tree.map(lambda leaf: leaf.reshape(len(annotation), -1, *leaf.shape[1:]), tasks)
+
+
+def guide_observed_frames(
+    module: Segmentor, observed: Observed, annotation: UInt8[Array, "a s h w"], *, way: int, union: bool
+) -> Task:
+    """The tasks of all annotations of frames [s], with leaves [t, ...]; those of one annotation follow each other."""
     annotation = jnp.stack(binary_tasks(annotation, way) if union else [annotation], 1)
-    shots = jax.tree.map(lambda leaf: leaf[None], module.observe(images, canvas, sizes))
+    shots = jax.tree.map(lambda leaf: leaf[None], observed)
 
     def guide(labels):
         task = module.merge(module.guide_observed(shots, labels[None], 2 if union else way))
         return jax.tree.map(lambda leaf: leaf[0], task)
 
-    tasks = jax.lax.map(guide, annotation.reshape(-1, *annotation.shape[2:]))
-    return jax.tree.map(lambda leaf: leaf.reshape(*annotation.shape[:2], *leaf.shape[1:]), tasks)
+    return jax.lax.map(guide, annotation.reshape(-1, *annotation.shape[2:]))
 
 
 def encode_frames(

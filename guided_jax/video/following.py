@@ -22,10 +22,10 @@ from guided_jax.guides.memory import (
     sum_similarities,
 )
 from guided_jax.inference.labels import predict_labels
-from guided_jax.inference.union import binary_tasks
 from guided_jax.model_config import ModelConfig
 from guided_jax.resample import unit
 from guided_jax.segmentor import Segmentor
+from guided_jax.video.alone import guide_observed_frames
 
 MEMORIES = ("none", "forward", "both")
 """Whether guidance follows a clip, and which way."""
@@ -97,18 +97,11 @@ def guide_clip(
     union: bool,
 ) -> ClipGuidance:
     """Guidance by annotated frames; the tasks of one annotation follow each other."""
-    annotation = jnp.stack(binary_tasks(annotation, way) if union else [annotation], 1)
     observed = module.observe(images, canvas, sizes)
-    shots = jax.tree.map(lambda leaf: leaf[None], observed)
-
-    def guide(labels):
-        task = module.merge(module.guide_observed(shots, labels[None], 2 if union else way))
-        return task.z[0], task.neighbours.of_label[0]
-
-    z, of_label = jax.lax.map(guide, annotation.reshape(-1, *annotation.shape[2:]))
+    tasks = guide_observed_frames(module, observed, annotation, way=way, union=union)
     features = unit(observed.support)
-    known = of_label.reshape(*z.shape[:2], *features.shape[:3]).astype(jnp.float32)
-    return ClipGuidance(z, Remembered(features, known))
+    known = tasks.neighbours.of_label.reshape(*tasks.z.shape[:2], *features.shape[:3]).astype(jnp.float32)
+    return ClipGuidance(tasks.z, Remembered(features, known))
 
 
 def score_frame(
