@@ -8,8 +8,8 @@ and the places of the annotation by small 3x3 convolutions; encoder, guide and s
         --config.data.root=DATA --config.weights=WEIGHTS
 
 It learns from clicks put where it errs, on objects of any kind: COCO's instances, VOC's classes, BSDS500's regions,
-street scenes and clothes, in windows of the images, every class about alike. `interactive` and its variants
-are the paper's heads on the same features.
+street scenes and clothes, in windows of the images, rare classes more often than they come. `interactive` and its
+variants are the paper's heads on the same features.
 """
 
 from experiments.configs import interactive
