@@ -2,8 +2,9 @@
 
     guided_jax clicks --workdir=RUN --source=voc:val:class --config.data.root=DATA
 
-The model of a run segments every object of a source again and again, each time with the user's next click
-(`guided_jax.scoring.clicks`): NoC@80, 85 and 90, the mean IoU after every click, and the time that a click takes.
+The model of a run, or without `--workdir` the guide that comes with the package, segments every object of a source
+again and again, each time with the next click of a simulated user (`guided_jax.scoring.clicks`): NoC@80, 85 and 90, the
+mean IoU after every click, and the time that a click takes.
 """
 
 import sys
@@ -19,7 +20,7 @@ from experiments.evaluation.scoring_command import FIELDS, define_run, load_run,
 from experiments.runs.data import open_evaluation
 from experiments.runs.load import Trained
 from experiments.runs.unseen import check_evaluation
-from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_of
+from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_if_any
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
@@ -55,6 +56,8 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
     flags.DEFINE_integer("clicks", LIMIT, "At most `N` clicks an object.", flag_values=values)
     text = "Only `N` objects, drawn once by the seed; 0 is all."
     flags.DEFINE_integer("limit", 0, text, flag_values=values)
+    text = "Masks follow the edges of the image by a guided filter; else they are interpolated, as the logits are."
+    flags.DEFINE_bool("guided_filter", False, text, flag_values=values)
     define_path(
         values,
         "save",
@@ -69,11 +72,12 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
     if values.clicks < 1 or values.limit < 0:
         raise UserError(f"--clicks={values.clicks}: at least 1; --limit={values.limit}: at least 0, which is all")
     save = Path(values.save) if values.save else None
-    workdir = workdir_of(values)
+    workdir = workdir_if_any(values)
     if values.source:
         overrides = [*overrides, f"--config.eval.source={values.source}"]
     trained, config = load_run(workdir, values, overrides, two_labels=True)
-    return trained, config, ClickOptions(workdir, tuple(map(int, targets)), values.clicks, values.limit, save)
+    options = ClickOptions(workdir, tuple(map(int, targets)), values.clicks, values.limit, save, values.guided_filter)
+    return trained, config, options
 
 
 def main(argv: Sequence[str]) -> None:
@@ -86,6 +90,8 @@ def main(argv: Sequence[str]) -> None:
     with user_mistakes():
         if asked.save:
             of = {"clicks": asked.clicks, "limit": asked.limit, "step": trained.step, "config": to_dict(config)}
+            if asked.guided_filter:
+                of["guided_filter"] = True
             claim_folder(asked.save, of, "--save")
         opened = open_evaluation(config)
         about = {name: trained.about.get(name) for name in ("trained_classes", "trained_on")}

@@ -22,7 +22,7 @@ from experiments.evaluation.interactive_videos import describe, report
 from experiments.evaluation.scoring_command import FIELDS, define_run, define_videos, load_run, show_and_write
 from experiments.evaluation.videos import Choice, open_videos
 from experiments.runs.load import Trained
-from experiments.settings.command_flags import own_flags, read_flags, workdir_of
+from experiments.settings.command_flags import own_flags, read_flags, workdir_if_any
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, AnnotatorOptions]:
         if values[name].value < least:
             raise UserError(f"--{name}={values[name].value}: at least {least}")
     asked = AnnotatorOptions(
-        workdir_of(values),
+        workdir_if_any(values),
         values.source,
         frames,
         points,

@@ -31,6 +31,7 @@ from guided_jax.backbones.known_weights import checksum
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
+from guided_jax.loading import model_file
 from guided_jax.snapshots.files import read_parameters, read_snapshot, write_parameters, write_snapshot
 from guided_jax.snapshots.models import MODELS, PREPROCESSING, canonical_name, find_model, matching_names
 
@@ -85,7 +86,7 @@ def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2)
 
 
 def export_snapshot(
-    file: Path, workdir: Path, model: str = "", *, best: bool = False, numbered: bool = False
+    file: Path, workdir: Path, model: str = "", *, best: bool = False, numbered: bool = False, dtype: str = "float32"
 ) -> list[str]:
     """Writes a checkpoint of a run to a file of parameters.
 
@@ -95,6 +96,7 @@ def export_snapshot(
         model: the reference's name; empty: found from the configuration.
         best: the best checkpoint by the evaluations during training, not the newest.
         numbered: as in `write_snapshot`.
+        dtype: as in `write_parameters`.
 
     Returns:
         What will be otherwise at the reference, in sentences.
@@ -110,8 +112,13 @@ def export_snapshot(
         if file.suffix == ".safetensors":
             if model:
                 raise UserError(f"--model={model}: a .safetensors tells its model by itself; leave --model out")
-            write_parameters(file, trained.config.model, trained.params, trained.model.preprocessing, trained.about)
+            about = trained.about
+            write_parameters(
+                file, trained.config.model, trained.params, trained.model.preprocessing, about, dtype=dtype
+            )
             return []
+        if dtype != "float32":
+            raise UserError(f"--dtype={dtype}: a .pth holds float32, as the reference reads it; leave --dtype out")
         name = _reference_name(trained.config, model)
         departures = _departures(trained, name)
         write_snapshot(file, name, trained.params, way=trained.config.model.way, numbered=numbered)
@@ -169,22 +176,30 @@ def main(argv: Sequence[str]) -> None:
     define_best(values, "export: ")
     text = "export: recent torch's names of a cut encoder, as encoder.0.weight."
     flags.DEFINE_bool("numbered", False, text, flag_values=values)
+    text = "export: type of the numbers in a .safetensors; float16 halves the file."
+    flags.DEFINE_enum("dtype", "float32", ("float32", "float16"), text, flag_values=values)
     words, _ = read_flags(argv, values, COMMAND)
     if len(words) != 2 or words[0] not in ("import", "export"):
         raise UserError("import FILE or export FILE was expected (--help shows the usage)")
     if not values.workdir:
         raise UserError("--workdir=DIR is missing")
-    action, file, workdir = words[0], Path(words[1]), Path(values.workdir)
-    idle = [flag for flag in ({"import": ("best", "numbered"), "export": ("way",)}[action]) if values[flag].present]
+    with user_mistakes():
+        file = model_file(words[1]) if words[0] == "import" else Path(words[1])
+    action, workdir = words[0], Path(values.workdir)
+    idle = [
+        flag for flag in ({"import": ("best", "numbered", "dtype"), "export": ("way",)}[action]) if values[flag].present
+    ]
     if idle:
         raise UserError(f"--{idle[0]}: is of no effect on {action}")
     if action == "import":
         import_snapshot(file, workdir, values.model, way=values.way)
         way = f" --config.model.way={values.way}" if values["way"].present else ""
         print(f"{file} is in {workdir}: a checkpoint of step 0. Evaluate it by guided_jax run --mode=eval with")
-        print(f"--workdir={workdir} --config=snapshot:{values.model or file}{way}")
+        print(f"--workdir={workdir} --config=snapshot:{values.model or words[1]}{way}")
         return
-    departures = export_snapshot(file, workdir, values.model, best=values.best, numbered=values.numbered)
+    departures = export_snapshot(
+        file, workdir, values.model, best=values.best, numbered=values.numbered, dtype=values.dtype
+    )
     print("\n".join([f"{workdir} is in {file} ({math.ceil(file.stat().st_size / 1e6)} MB)", *departures]))
 
 

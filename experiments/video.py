@@ -3,7 +3,8 @@
     guided_jax video --workdir=runs/NAME --source=davis:val --config.data.root=DATA
     guided_jax video --predictions=DIR --source=davis:val --config.data.root=DATA
 
-The first scores the model of a run, the second masks that some other program wrote as DIR/VIDEO/FRAME.png.
+The first scores the model of a run, or without `--workdir` the guide that comes with the package; the second masks that
+some other program wrote as DIR/VIDEO/FRAME.png.
 """
 
 import sys
@@ -27,7 +28,7 @@ from experiments.evaluation.scoring_command import (
 from experiments.evaluation.video_scores import describe_table
 from experiments.evaluation.videos import Choice, evaluate_masks, evaluate_model
 from experiments.settings.checks import check_writable
-from experiments.settings.command_flags import define_path, own_flags, read_flags
+from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_if_any
 from experiments.settings.command_line import start
 from experiments.settings.config import Config, describe_model
 from experiments.settings.errors import UserError
@@ -90,12 +91,12 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
     _, overrides = read_flags(argv, values, COMMAND)
     if values.predictions:
         idle = [
-            name for name in ("points", "draws", "multi", "memory", "save", "best", "chunk") if values[name].present
+            name
+            for name in ("points", "draws", "multi", "memory", "save", "best", "model", "chunk")
+            if values[name].present
         ]
         if idle:
             raise UserError(f"--{idle[0]}: is of no effect on --predictions")
-    elif not values.workdir:
-        raise UserError("--workdir=DIR of a run, or --predictions=DIR with masks, is missing")
     try:
         points = parse_counts(values.points)
     except ValueError as error:
@@ -126,7 +127,7 @@ def main(argv: Sequence[str]) -> None:
         UserError: it is not as it should be.
     """
     values, overrides, choice = read_command(argv)
-    workdir = Path(values.workdir) if values.workdir else None
+    workdir = workdir_if_any(values)
     if values.predictions:
         if workdir:
             check_writable(workdir, "--workdir")

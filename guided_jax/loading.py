@@ -17,6 +17,7 @@ from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.inputs import check_whole, describe
 from guided_jax.loaded_model import LoadedModel, check_shapes
 from guided_jax.segmentor import Segmentor
+from guided_jax.shipped import DEFAULT, SHIPPED, shipped_file
 from guided_jax.snapshots.files import read_parameters
 from guided_jax.stored_config import read_model_config
 
@@ -24,11 +25,12 @@ CONFIG = "config.json"
 """In the folder of a run: its configuration, that of the model under `model`."""
 
 
-def load(path: str | Path, *, best: bool = False, step: int | None = None) -> LoadedModel:
+def load(path: str | Path = DEFAULT, *, best: bool = False, step: int | None = None) -> LoadedModel:
     """Reads a trained model; nothing of the optimiser's state is read.
 
     Args:
-        path: a `.safetensors` that `guided_jax snapshot export` wrote, or the workdir of a run, of which the newest
+        path: the name of a guide that comes with the package (`guided_jax.shipped`; a folder of that name is `./NAME`),
+            a `.safetensors` that `guided_jax snapshot export` wrote, or the workdir of a run, of which the newest
             checkpoint is read.
         best: of a workdir: the checkpoint with the highest positive IU in the evaluations during training.
         step: of a workdir: the checkpoint after so many updates.
@@ -38,7 +40,7 @@ def load(path: str | Path, *, best: bool = False, step: int | None = None) -> Lo
             holds is not sound; in one line.
     """
     try:
-        path = Path(path).expanduser()
+        path = model_file(path)
         is_folder, is_there = path.is_dir(), path.exists()
     except TypeError:
         raise ValueError(f"the path of a model is {describe(path)}; it must be a str or a Path") from None
@@ -50,7 +52,10 @@ def load(path: str | Path, *, best: bool = False, step: int | None = None) -> Lo
     if is_folder:
         return _load_checkpoint(path, best, step)
     if not is_there:
-        raise ValueError(f"{path}: no such file or folder; a .safetensors or the workdir of a run was expected")
+        raise ValueError(
+            f"{path}: no such file or folder; a .safetensors, the workdir of a run or a name ({', '.join(SHIPPED)}) "
+            "was expected"
+        )
     if file_format(path) == ".pth":
         raise ValueError(
             f"{path}: a {path.suffix} does not tell its model; make a workdir of it, and load that: "
@@ -61,6 +66,17 @@ def load(path: str | Path, *, best: bool = False, step: int | None = None) -> Lo
     if best or step is not None:
         raise ValueError(f"{path}: holds one model; best and step choose among the checkpoints of a workdir")
     return read_parameters(path)
+
+
+def model_file(path: str | Path) -> Path:
+    """The path of a model that is given as a path, or by the name of a guide that comes with the package.
+
+    Raises:
+        TypeError: this is no path.
+        ValueError: the guide is missing or damaged.
+        RuntimeError: there is no such home.
+    """
+    return shipped_file(path) if isinstance(path, str) and path in SHIPPED else Path(path).expanduser()
 
 
 def read_run_config(workdir: Path) -> dict[str, Any]:

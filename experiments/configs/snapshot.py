@@ -6,7 +6,7 @@
 
 `--config=FILE:NAME` is the configuration that `import` gives the workdir: the model, the episodes that it is
 built for, and the reference's optimisation, by which it can be trained on. `--config=FILE:PATH.safetensors` is
-that of the model in the file.
+that of the model in the file, `--config=FILE:vgg16-decoder` that of a guide that comes with the package.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from experiments.settings.config import Config, DataConfig, EvalConfig
 from experiments.settings.errors import user_mistakes
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.learning.config import TrainConfig
+from guided_jax.shipped import SHIPPED, shipped_file
 from guided_jax.snapshots.files import read_parameters
 from guided_jax.snapshots.models import canonical_name, find_model
 
@@ -27,12 +28,15 @@ def get_config(snapshot: str = "interactive-late-glob") -> Config:
     """The configuration of one of the reference's models, or of a file.
 
     Args:
-        snapshot: name in `guided_jax.snapshots.models.MODELS`, or a path that ends in `.safetensors`.
+        snapshot: name in `guided_jax.snapshots.models.MODELS` or in `guided_jax.shipped.SHIPPED`, or a path that ends
+            in `.safetensors`.
 
     Raises:
         UserError: there is no such model, or the file cannot be read.
     """
     with user_mistakes():
+        if snapshot in SHIPPED:
+            return _config_of_file(shipped_file(snapshot))
         if snapshot.endswith(".safetensors"):
             return _config_of_file(Path(snapshot))
         name = canonical_name(snapshot)

@@ -26,7 +26,7 @@ class AnnotatorOptions(NamedTuple):
     """What the annotators of a video do, and on which frames.
 
     Attributes:
-        workdir: of the run.
+        workdir: of the run, or of the result; None: neither.
         source: of the videos.
         frames: numbers of annotated frames S, ascending.
         points: numbers of points P per label and annotated frame, ascending.
@@ -37,7 +37,7 @@ class AnnotatorOptions(NamedTuple):
         every: takes every n-th frame.
     """
 
-    workdir: Path
+    workdir: Path | None
     source: str
     frames: tuple[int, ...]
     points: tuple[int, ...]

@@ -64,6 +64,7 @@ def report(
         "threshold": "the greatest logit, of two labels a probability above 0.5",
         "void": "pixels of label 255 are left out",
         "aids": "none at test time: no zoom, no flip, no previous mask",
+        "upsampling": "guided filter" if asked.guided_filter else "bilinear",
         "max_side": config.data.max_side,
         "min_area": config.eval.min_area,
         "seed": config.seed,
@@ -102,8 +103,10 @@ def report(
     }
 
 
-def _from_workdir(folder: Path, workdir: Path) -> str:
+def _from_workdir(folder: Path, workdir: Path | None) -> str:
     """A folder as it is found from the workdir, where it lies in there; else as given."""
+    if not workdir:
+        return str(folder)
     inside = folder.resolve().is_relative_to(workdir.resolve())
     return str(folder.resolve().relative_to(workdir.resolve()) if inside else folder)
 

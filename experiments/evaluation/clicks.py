@@ -28,18 +28,20 @@ class ClickOptions(NamedTuple):
     """How objects are clicked on.
 
     Attributes:
-        workdir: of the run.
+        workdir: of the run, or of the result; None: neither.
         targets: IoU targets, in per cent.
         clicks: an object at most.
         limit: number of objects; 0: all.
         save: folder for the last masks; None: they are not saved.
+        guided_filter: whether masks follow the edges of the image.
     """
 
-    workdir: Path
+    workdir: Path | None
     targets: tuple[int, ...]
     clicks: int
     limit: int
     save: Path | None
+    guided_filter: bool = False
 
 
 class Object(NamedTuple):
@@ -81,7 +83,8 @@ def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: C
     for task in tasks:  # before any of them is clicked on
         name = f"{opened.split.name}: image {to_record(opened.split.records[task.record]).image_id!r}"
         choose_canvas(*scaled_size(task.height, task.width, max_side), canvases, name=name)
-    session, warm, now = Session(trained, canvases=canvases), set(), None
+    session = Session(trained, canvases=canvases, guided_filter=asked.guided_filter)
+    warm, now = set(), None
     for task in tqdm(tasks, desc="objects", disable=None, leave=False):
         record = to_record(opened.split.records[task.record])
         target = scale_labels(task_target(record, task), max_side)

@@ -1,4 +1,4 @@
-"""What the commands that score a trained run do alike: its flags, the run with data of their own, the result."""
+"""What the commands that score a model do alike: its flags, the model with data of their own, the result."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -8,22 +8,30 @@ from typing import Any
 from absl import flags
 
 from experiments.evaluation.result_files import write_result
-from experiments.runs.load import Trained, load_model
+from experiments.runs.load import Trained, load_file, load_model
 from experiments.runs.workdir import FREE, FREE_IN_EVAL
 from experiments.settings.checks import check_fields, check_writable
 from experiments.settings.command_flags import define_best, define_path, override
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differing, to_dict
+from guided_jax.shipped import DEFAULT, SHIPPED
 
 FIELDS = "Another value for a field of data, eval or seed, as --config.data.root=DATA; the model's are the run's own."
 
 
 def define_run(values: flags.FlagValues) -> None:
-    """Adds the flags that say which trained model is scored: `--workdir` and `--best`."""
+    """Adds the flags that say which model is scored: `--workdir`, `--best` and `--model`."""
     text = "`DIR` of a trained run, as runs/first, whose model is scored; the result is written there."
     define_path(values, "workdir", None, text)
     define_best(values)
+    define_path(
+        values,
+        "model",
+        "",
+        f"`NAME` of a guide that comes with the package ({', '.join(SHIPPED)}), or a .safetensors, in place of a run; "
+        f"--workdir is then only where the result is written. Without both flags it is {DEFAULT}.",
+    )
 
 
 def define_videos(values: flags.FlagValues) -> None:
@@ -40,24 +48,30 @@ def define_videos(values: flags.FlagValues) -> None:
 
 
 def load_run(
-    workdir: Path, values: flags.FlagValues, overrides: list[str], *, two_labels: bool = False
+    workdir: Path | None, values: flags.FlagValues, overrides: list[str], *, two_labels: bool = False
 ) -> tuple[Trained, Config]:
-    """The model of a run, and the configuration that it is scored by.
+    """The model that the flags name, and the configuration that it is scored by.
 
     Args:
-        workdir: of the run.
-        values: the command's flags, of which `--best` counts.
+        workdir: of the run, or of the result; None: the result is only shown.
+        values: the command's flags, of which `--model` and `--best` count.
         overrides: words of the command line, see `read_flags`.
         two_labels: refuses a model of more labels, for objects.
 
     Raises:
         UserError: there is no such run, it has no checkpoint, an override is wrong, or the model has other labels.
     """
-    trained = load_model(workdir, best=values.best)
+    if values.model or not workdir:
+        if values.best:
+            raise UserError("--best: chooses among the checkpoints of a run; it needs --workdir, and no --model")
+        trained, named = load_file(values.model or DEFAULT), values.model or DEFAULT
+    else:
+        trained, named = load_model(workdir, best=values.best), str(workdir)
     config = own_config(trained.config, overrides, list(values))
     if two_labels and trained.config.model.way != 2:
-        raise UserError(f"{workdir}: the model has {trained.config.model.way} labels, and an object has two")
-    check_writable(workdir, "--workdir")
+        raise UserError(f"{named}: the model has {trained.config.model.way} labels, and an object has two")
+    if workdir:
+        check_writable(workdir, "--workdir")
     return trained, config
 
 

@@ -13,11 +13,11 @@ from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from experiments.runs.data import evaluation_episodes, open_sources
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import read_stored
 from guided_jax.episode import Episode
 from guided_jax.learning.step import predict_step
-from guided_jax.loading import CONFIG, load, read_run_config
+from guided_jax.loading import CONFIG, load, model_file, read_run_config
 from guided_jax.segmentor import Segmentor
 
 
@@ -38,8 +38,8 @@ class Trained(NamedTuple):
 
     @property
     def step(self) -> int:
-        """Of the checkpoint."""
-        return self.about["step"]
+        """Of the checkpoint; 0 where a file does not tell."""
+        return self.about.get("step", 0)
 
 
 def load_model(workdir: Path, *, best: bool = False, step: int | None = None) -> Trained:
@@ -56,6 +56,23 @@ def load_model(workdir: Path, *, best: bool = False, step: int | None = None) ->
     except ValueError as error:
         raise UserError(str(error)) from error
     return Trained(config, loaded.model, loaded.params, loaded.about)
+
+
+def load_file(name: str) -> Trained:
+    """Reads a model that is no run, with a configuration that has its model and is the default otherwise.
+
+    Args:
+        name: of a guide that comes with the package, or the path of a `.safetensors`.
+
+    Raises:
+        UserError: there is no such guide or file, or it is not sound.
+    """
+    with user_mistakes():
+        path = model_file(name)
+        if path.is_dir():
+            raise UserError(f"{name}: is a folder; a run is named by --workdir={name}")
+        loaded = load(path)
+    return Trained(Config(name=path.stem, model=loaded.config), loaded.model, loaded.params, loaded.about)
 
 
 def spread_tasks(config: Config, number: int) -> tuple[EvaluationEpisodes, list[int]]:

@@ -135,8 +135,19 @@ def workdir_of(values: flags.FlagValues) -> Path:
     Raises:
         UserError: it is missing, or no folder.
     """
+    if workdir := workdir_if_any(values):
+        return workdir
+    raise UserError("--workdir=DIR is missing: the folder for checkpoints, metrics and results")
+
+
+def workdir_if_any(values: flags.FlagValues) -> Path | None:
+    """The folder that `--workdir` names; None where it does not.
+
+    Raises:
+        UserError: it is no folder.
+    """
     if not values.workdir:
-        raise UserError("--workdir=DIR is missing: the folder for checkpoints, metrics and results")
+        return None
     if "://" in values.workdir:
         raise UserError(f"--workdir={values.workdir}: must be a folder of a mounted file system")
     return Path(values.workdir)

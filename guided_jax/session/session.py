@@ -25,6 +25,7 @@ from jaxtyping import Float, PyTree, UInt8
 from guided_jax.compiled import CompiledMethod
 from guided_jax.episode import UNKNOWN, Click
 from guided_jax.episodic import takes_way
+from guided_jax.guided_filter import FilterGuide
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.guidance import Guidance
 from guided_jax.inputs import (
@@ -37,6 +38,7 @@ from guided_jax.inputs import (
     describe,
 )
 from guided_jax.loaded_model import WithParams, model_and_params
+from guided_jax.loading import load
 from guided_jax.model_config import (
     check_mode,
     geometry_of,
@@ -60,6 +62,7 @@ class _Image:
         canvas: height and width of its canvas in pixels.
         size: its own height and width in pixels.
         observed: all of it that does not depend on its annotation, on the device.
+        edges: what guides the filter of its mask; None: the mask is not filtered.
         refined: whether `observed` is ready to be annotated.
         start: the label map that it was annotated with; None: none.
         clicks: made after that, in their order.
@@ -70,6 +73,7 @@ class _Image:
     canvas: tuple[int, int]
     size: tuple[int, int]
     observed: Observed
+    edges: FilterGuide | None = None
     refined: bool = False
     start: UInt8[np.ndarray, "h w"] | None = None
     clicks: list[Click] = field(default_factory=list)
@@ -82,25 +86,28 @@ class Session:
 
     def __init__(
         self,
-        model: Segmentor | WithParams,
+        model: Segmentor | WithParams | None = None,
         params: dict | None = None,
         *,
         way: int = 0,
         canvases: Sequence[tuple[int, int]] = (),
+        guided_filter: bool = False,
     ):
         """Opens a session; nothing is computed yet.
 
         Args:
-            model: what `guided_jax.load` gives, or the network alone.
+            model: what `guided_jax.load` gives, or the network alone; None: the guide that comes with the package.
             params: of the network where it comes alone.
             way: number of labels, the negative included; 0: the model's own.
             canvases: heights and widths on which images lie, each on the smallest that holds it. A canvas compiles
                 once; results do not depend on it. Empty: each image on a canvas of its own size.
+            guided_filter: whether masks follow the edges of the image (`guided_jax.guided_filter`), at a few ms a mask;
+                else they are interpolated, as the logits are.
 
         Raises:
             ValueError: the head takes no such number of labels, there are no parameters, or a canvas is no size.
         """
-        model, params = model_and_params(model, params)
+        model, params = model_and_params(load() if model is None else model, params)
         self.way = check_way(way if check_whole(way, "way") else model.config.way)
         if not takes_way(model.config, self.way):
             raise ValueError(
@@ -109,7 +116,7 @@ class Session:
             )
         self._model, self._canvases = model, tuple(check_size(each, "a canvas") for each in canvases)
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
-        self._steps = compile_steps(model, self.way)
+        self._steps = compile_steps(model, self.way, filtered=guided_filter)
         self._images: dict[Hashable, _Image] = {}
         self._history: list[Hashable] = []
 
@@ -142,8 +149,10 @@ class Session:
         canvas = self._canvas(name, size)
         pixels = np.zeros((1, *canvas, 3), np.uint8)
         pixels[0, : size[0], : size[1]] = image
-        observed = self._steps.observe(self._variables, jnp.asarray(pixels), jnp.array([size], jnp.int32))
-        self._images[name] = _Image(canvas, size, jax.block_until_ready(observed))
+        pixels, sizes = jnp.asarray(pixels), jnp.array([size], jnp.int32)
+        observed = self._steps.observe(self._variables, pixels, sizes)
+        edges = self._steps.edges and self._steps.edges(self._variables, pixels, sizes)
+        self._images[name] = _Image(canvas, size, jax.block_until_ready(observed), edges)
 
     def remove(self, name: Hashable) -> None:
         """Forgets an image with its annotation and all that is kept of it on the device."""
@@ -232,7 +241,7 @@ class Session:
         Raises:
             ValueError: there is no such image, or another one is annotated and the model segments that one alone.
         """
-        return self._segment(self._steps.labels, name)[0]
+        return self._segment(self._steps.labels, name, self._at(name).edges)[0]
 
     def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
         """The logits behind `mask`, label planes first."""
@@ -242,10 +251,10 @@ class Session:
         """Number of programs compiled so far, by this session and its `fresh` ones together."""
         return self._steps.programs()
 
-    def _segment(self, step: CompiledMethod, name: Hashable) -> np.ndarray:
+    def _segment(self, step: CompiledMethod, name: Hashable, *more: PyTree) -> np.ndarray:
         image = self._at(name)
         shots = self._shots(name)
-        result = step(self._variables, self._query(image), shots, image.observed.size, canvas=image.canvas)
+        result = step(self._variables, self._query(image), shots, image.observed.size, *more, canvas=image.canvas)
         return np.asarray(result)[..., : image.size[0], : image.size[1]].copy()
 
     def _shots(self, name: Hashable) -> tuple[Guidance, ...]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.compiled import CompiledMethod
+from guided_jax.guided_filter import FilterGuide, apply_filter, filter_guide, to_blocks
 from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.guidance import Guidance, Task
 from guided_jax.model_config import guidance_labels
@@ -27,6 +28,7 @@ class Steps(NamedTuple):
         guide: guidance of an annotated image; None where nothing guides the model.
         labels: label map of a query.
         logits: logits of a query.
+        edges: of an image, what guides the filter of its labels; None: they are interpolated.
     """
 
     observe: CompiledMethod
@@ -35,14 +37,15 @@ class Steps(NamedTuple):
     guide: Callable
     labels: CompiledMethod
     logits: CompiledMethod
+    edges: CompiledMethod | None
 
     def programs(self) -> int:
         """Number of programs compiled so far."""
         return sum(step.programs for step in self if isinstance(step, CompiledMethod))
 
 
-def compile_steps(model: Segmentor, way: int) -> Steps:
-    """Compiles the steps of sessions on a model, with a number of labels."""
+def compile_steps(model: Segmentor, way: int, *, filtered: bool = False) -> Steps:
+    """Compiles the steps of sessions on a model, with a number of labels, whose labels may be filtered."""
     step = partial(CompiledMethod, model)
     interpolates, guided = model.config.support_grid == "interpolated", guidance_labels(model.config) > 0
     return Steps(
@@ -52,6 +55,7 @@ def compile_steps(model: Segmentor, way: int) -> Steps:
         guide=step(partial(guide, way=way)) if guided else lambda *_: None,
         labels=step(segment_labels, "canvas"),
         logits=step(segment_logits, "canvas"),
+        edges=step(find_edges) if filtered else None,
     )
 
 
@@ -77,6 +81,12 @@ def with_features(shot: Guidance, observed: Observed) -> Guidance:
     return shot._replace(features=observed.support) if left_out else shot
 
 
+def find_edges(model: Segmentor, image: UInt8[Array, "1 h w 3"], size: Int32[Array, "1 2"]) -> FilterGuide:
+    """What guides the filter of an image's labels; it depends on the image alone."""
+    del model
+    return filter_guide(image, size)
+
+
 def segment_logits(
     model: Segmentor,
     query: PyTree,
@@ -93,9 +103,12 @@ def segment_labels(
     query: PyTree,
     shots: tuple[Guidance, ...],
     size: Int32[Array, "1 2"],
+    edges: FilterGuide | None,
     canvas: tuple[int, int],
 ) -> UInt8[Array, "1 h w"]:
     """The label of the greatest logit at every pixel, on a tie the smallest.
+
+    With edges the logits come to the pixels by the guided filter, in place of interpolation.
 
     Interpolation is linear, and the labels share its normaliser, which is positive: so the scores less those of the
     negative are interpolated, one plane less, and never divided.
@@ -103,7 +116,10 @@ def segment_labels(
     scores, _ = model.head(query, _merge(model, shots), None)
     apart = scores[:, 1:] - scores[:, :1]
     inside = valid_cells(apart.shape[-2:], model.geometry.cells(size))[:, None]
-    apart = interpolate(jnp.where(inside, apart, 0.0), *(model.geometry.pixel_weights(side) for side in canvas))
+    if edges is not None:
+        apart = apply_filter(edges, to_blocks(apart, model.geometry, canvas, size))
+    else:
+        apart = interpolate(jnp.where(inside, apart, 0.0), *(model.geometry.pixel_weights(side) for side in canvas))
     if apart.shape[1] == 1:
         return (apart[:, 0] > 0).astype(jnp.uint8)
     return jnp.where(apart.max(1) > 0, jnp.argmax(apart, 1).astype(jnp.uint8) + jnp.uint8(1), jnp.uint8(0))

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -88,6 +87,8 @@ def write_parameters(
     params: Mapping,
     preprocessing: Preprocessing,
     about: Mapping[str, Any] | None = None,
+    *,
+    dtype: str = "float32",
 ) -> None:
     """Writes a model with all that it needs, for `read_parameters`; any model.
 
@@ -97,15 +98,19 @@ def write_parameters(
         params: its parameters; names in the file are their paths, as `trunk/conv1_1/kernel`.
         preprocessing: of its images.
         about: what is known of the training, JSON-able; of it the entries in `TOLD` are written.
+        dtype: of the numbers in the file, `float32` or `float16`, which halves it.
 
     Raises:
-        WeightsError: another suffix.
+        WeightsError: another suffix, or values that the dtype cannot hold.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise WeightsError(f"{path}: the name must end in .safetensors")
     # safetensors writes the memory of an array as it lies, also that of a transposed one.
-    arrays = {name: np.ascontiguousarray(value) for name, value in flatten_dict(params, sep="/").items()}
+    with np.errstate(over="ignore"):
+        arrays = {name: np.ascontiguousarray(value, dtype) for name, value in flatten_dict(params, sep="/").items()}
+    if too_great := next((name for name, value in arrays.items() if not np.isfinite(value).all()), None):
+        raise WeightsError(f"{path}: {too_great} has values that {dtype} cannot hold")
     told = {name: about[name] for name in TOLD if name in about} if about else {}
     metadata = {
         MODEL_KEY: json.dumps(asdict(config)),
@@ -138,7 +143,8 @@ def read_parameters(path: str | Path) -> LoadedModel:
         check_shapes(model, {name: value.shape for name, value in arrays.items()}, str(path))
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    return LoadedModel(model, jax.tree.map(jnp.asarray, unflatten_dict(arrays, sep="/")), about)
+    params = unflatten_dict({name: jnp.asarray(value, jnp.float32) for name, value in arrays.items()}, sep="/")
+    return LoadedModel(model, params, about)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

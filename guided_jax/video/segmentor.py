@@ -24,10 +24,12 @@ from guided_jax.episodic import takes_way
 from guided_jax.guides.guidance import Task
 from guided_jax.inputs import check_annotation, check_labels, check_rgb, check_size, check_way, check_whole, describe
 from guided_jax.loaded_model import WithParams, model_and_params
-from guided_jax.model_config import check_mode, geometry_of
+from guided_jax.loading import load
+from guided_jax.model_config import check_mode, geometry_of, places_annotation
 from guided_jax.segmentor import Segmentor
 from guided_jax.video.alone import encode_frames, guide_frames, label_frames
 from guided_jax.video.canvases import STEP, lay
+from guided_jax.video.completing import complete_annotation, trunk_alone
 from guided_jax.video.following import (
     ClipGuidance,
     ClipMemory,
@@ -73,7 +75,7 @@ class VideoSegmentor:
 
     def __init__(
         self,
-        model: Segmentor | WithParams,
+        model: Segmentor | WithParams | None = None,
         params: dict | None = None,
         *,
         union: bool = False,
@@ -84,12 +86,13 @@ class VideoSegmentor:
         """Puts the parameters on the devices.
 
         Args:
-            model: what `guided_jax.load` gives, or the network alone.
+            model: what `guided_jax.load` gives, or the network alone; None: the guide that comes with the package.
             params: of the network where it comes alone.
             union: several objects as a union of binary tasks, one against the rest; else all labels at once.
             memory: none: every frame is segmented from the annotated ones alone. forward: each frame joins the
                 guidance of the next one, online. both: backward from the last annotated frame, too; all frames are read
-                first, and their features kept.
+                first, and their features kept. Under memory a spatial decoder completes the annotated frames, and the
+                trunk's own features follow (`guided_jax.video.completing`).
             chunk: frames at a time; rounded up to a multiple of the devices.
             devices: the frames of a chunk are divided over them; None: all of this process.
 
@@ -97,8 +100,13 @@ class VideoSegmentor:
             ValueError: the model cannot segment another image than the annotated one, its guidance cannot follow a clip
                 as asked, or there are no parameters.
         """
-        model, params = model_and_params(model, params)
+        model, params = model_and_params(load() if model is None else model, params)
         check_mode(model.config, "video", "mode")
+        completes = memory != "none" and places_annotation(model.config)
+        self._complete = CompiledMethod(model, complete_annotation, "canvas", "way") if completes else None
+        self._own_params = params if completes else None
+        if completes:
+            model, params = trunk_alone(model, params)
         check_memory(model.config, memory)
         if (chunk := check_whole(chunk, "chunk")) < 1:
             raise ValueError(f"chunk is {chunk}; at least 1 frame")
@@ -108,6 +116,7 @@ class VideoSegmentor:
         mesh = jax.make_mesh((len(devices),), ("frames",), axis_types=(AxisType.Auto,), devices=devices)
         self._whole, self._split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("frames",)))
         self._params = jax.device_put({"params": params}, self._whole)
+        self._own_params = jax.device_put({"params": self._own_params}, self._whole)
         guide = guide_frames if memory == "none" else guide_clip
         self._guide = CompiledMethod(model, guide, "canvas", "way", "union")
         self._encode = CompiledMethod(model, encode_frames, "canvas")
@@ -117,8 +126,8 @@ class VideoSegmentor:
 
     def compiled(self) -> int:
         """Number of programs compiled so far."""
-        methods = self._guide, self._encode, self._label, self._score_frame, self._label_frame
-        return sum(each.programs for each in methods)
+        methods = self._complete, self._guide, self._encode, self._label, self._score_frame, self._label_frame
+        return sum(each.programs for each in methods if each)
 
     def check_way(self, way: int) -> None:
         """Raises ValueError with the reason where the model cannot tell so many labels apart."""
@@ -175,6 +184,9 @@ class VideoSegmentor:
         annotation = lay(annotation.reshape(-1, *size), canvas, UNKNOWN).reshape(*annotation.shape[:2], *canvas)
         sizes = np.tile(np.array(size, np.int32), (len(images), 1))
         arrays = jax.device_put((images, annotation, sizes), self._whole)
+        if self._complete:
+            filled = self._complete(self._own_params, *arrays, canvas=canvas, way=way)
+            arrays = arrays[0], filled, arrays[2]
         union = self._union and way > 2
         tasks = self._guide(self._params, *arrays, canvas=canvas, way=way, union=union)
         return VideoGuidance(tasks, (len(annotation), way - 1 if union else 1), size, canvas, positions)

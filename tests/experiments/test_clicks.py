@@ -11,6 +11,7 @@ from experiments.clicks import main
 from experiments.runs.load import load_model
 from experiments.settings.command_line import guarded
 from experiments.settings.errors import UserError
+from experiments.snapshot import export_snapshot
 from guided_jax.backbones.preprocessing import TORCHVISION
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
@@ -44,7 +45,7 @@ def test_the_command(workdir, tmp_path, capsys):
     assert "3 objects, 4 clicks at most" in shown and "clicks (NoC)" in shown and "objects >= 4" in shown
     protocol, objects = result["protocol"], result["objects"]
     assert protocol["objects"] == len(objects) == 3 and protocol["clicks"] == 4 and protocol["step"] == 0
-    for key in ("click_rule", "threshold", "void", "aids", "noc", "data_version", "seed"):
+    for key in ("click_rule", "threshold", "void", "aids", "upsampling", "noc", "data_version", "seed"):
         assert protocol[key] != ""
     for percent in ("10", "90"):
         numbers = [noc(each["ious"], int(percent) / 100, 4) for each in objects]
@@ -82,6 +83,33 @@ def test_the_command(workdir, tmp_path, capsys):
     (other,) = set(workdir.glob("clicks-*.json")) - {path}
     assert json.loads(path.read_text()) == again
     assert [each["ious"] for each in json.loads(other.read_text())["objects"]] == [e["ious"][:2] for e in objects]
+
+
+def test_a_file_in_place_of_a_run_and_masks_along_edges(workdir, prepared, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export_snapshot(tmp_path / "model.safetensors", workdir)
+    run, out = shutil.copytree(workdir, tmp_path / "run"), tmp_path / "out"
+    data = [f"--config.data.prepared={prepared}", "--config.data.buckets=96x96"]
+    words, results = [SOURCE, "--clicks=2", "--limit=2"], []
+    for more in ([], ["--guided_filter"]):
+        for path in run.glob("clicks-*"):
+            path.unlink()
+        main(["clicks", f"--workdir={run}", *words, *more])
+        (path,) = run.glob("clicks-*.json")
+        by_run = json.loads(path.read_text())
+        main(["clicks", "--model=model.safetensors", f"--workdir={out}", *words, *data, *more])
+        by_file = json.loads((out / path.name).read_text())
+        (out / path.name).unlink()
+        assert by_file["objects"] == by_run["objects"] and by_file["protocol"] == by_run["protocol"]
+        results.append(by_run)
+    plain, filtered = results
+    assert [each["protocol"]["upsampling"] for each in results] == ["bilinear", "guided filter"]
+    assert [each["ious"] for each in plain["objects"]] != [each["ious"] for each in filtered["objects"]]
+    # Without a workdir nothing is written.
+    there, _ = sorted(tmp_path.rglob("*")), capsys.readouterr()
+    main(["clicks", "--model=model.safetensors", *words, *data])
+    assert "2 objects, 2 clicks at most" in (shown := capsys.readouterr().out) and "written" not in shown
+    assert sorted(tmp_path.rglob("*")) == there
 
 
 def test_objects_of_one_image_are_each_clicked_on_as_alone_and_void_is_left_out(workdir, tmp_path):

@@ -233,6 +233,7 @@ def test_what_the_reference_has_not(tmp_path, capsys, preprocessing, model, mess
         (["import", "a.pth", "--wordkir=w"], r"--wordkir: no such flag; did you mean workdir\?"),
         (["export", "a.npz", "--workdir=w"], r"a.npz: the name must end in .pth \(for the reference\) or .safetensors"),
         (["export", "a.pth", "--workdir=w"], r"w: is not the workdir of a run"),
+        (["import", "a.safetensors", "--workdir=w", "--dtype=float16"], "--dtype: is of no effect on import"),
         (["export", "a.pth", "--workdir=w", "--way=3"], "--way: is of no effect on export"),
     ],
 )

@@ -269,7 +269,10 @@ def test_wrong_masks_are_named(folder, tmp_path, capsys, spoil, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "--workdir=DIR of a run, or --predictions=DIR with masks, is missing"),
+        (["--best"], "--best: chooses among the checkpoints of a run; it needs --workdir, and no --model"),
+        (["--model=nothing"], "nothing: no such file or folder; a .safetensors, the workdir of a run or a name"),
+        (["--model=run"], "run: is a folder; a run is named by --workdir=run"),
+        (["--predictions=masks", "--model=a.safetensors"], "--model: is of no effect on --predictions"),
         (["--workdir=nowhere"], "nowhere: is not the workdir of a run"),
         (["--predictions=masks", "--draws=2"], "--draws: is of no effect on --predictions"),
         (["--predictions=masks", "--memory=both"], "--memory: is of no effect on --predictions"),

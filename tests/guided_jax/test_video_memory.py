@@ -7,6 +7,7 @@ import pytest
 
 from guided_jax.episode import UNKNOWN
 from guided_jax.video import ClipMemory, VideoSegmentor
+from guided_jax.video.completing import complete_annotation, trunk_alone
 from tests.guided_jax.small_models import small_model
 
 SIZE, FRAMES, SIDE, APART = (64, 48), 6, 14, 44
@@ -168,6 +169,59 @@ def test_a_few_points_are_completed_by_the_first_frames_own_prediction(model):
     found = segment(video, frames, annotation=points[None])
     alone = segment(segmentor(model, "none"), frames, annotation=points[None])
     assert overlap(found, 1) > overlap(alone, 1) + 0.1
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    """Untrained: it starts from the similarities along its principal directions."""
+    return small_model(
+        **{**MODEL, "inference": "decoder", "feature_width": 8, "fc6_kernel": 1, "embedding": 4}, principal=16
+    )
+
+
+def points_on(labels, every=6):
+    points = np.full(labels.shape, UNKNOWN, np.uint8)
+    points[2::every, 3::every] = labels[2::every, 3::every]
+    return points
+
+
+def complete(decoder, frames, annotation, way=2):
+    network, params = decoder
+    sizes = np.tile(np.array(SIZE, np.int32), (len(frames), 1))
+    found = network.apply(
+        {"params": params}, frames, annotation[None], sizes, canvas=SIZE, way=way, method=complete_annotation
+    )
+    return np.asarray(found)[0]
+
+
+def test_a_decoder_completes_the_annotated_frames(decoder):
+    frames, points = clip_of()[:1], points_on(truth(0))[None]
+    filled = complete(decoder, frames, points)
+    np.testing.assert_array_equal(filled[points != UNKNOWN], points[points != UNKNOWN])
+    assert (filled != UNKNOWN).all()
+    assert ((filled[0] == 1) & (truth(0) == 1)).sum() > (points == 1).sum() * 4
+    # A label that a frame does not show is none of its business, and neither is the negative where none is annotated.
+    positives = np.where(points == 1, 1, UNKNOWN).astype(np.uint8)
+    assert set(np.unique(complete(decoder, frames, positives))) <= {1, UNKNOWN}
+    two = complete(
+        decoder, clip_of()[:2], np.stack([positives[0], np.where(points[0] == 1, 2, UNKNOWN).astype(np.uint8)]), 3
+    )
+    assert [set(np.unique(each)) - {UNKNOWN} for each in two] == [{1}, {2}]
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_with_a_decoder_the_trunk_follows_from_whole_masks(decoder, union):
+    frames, points = clip_of(), points_on(truth(0, 3))[None]
+    found = segment(segmentor(decoder, union=union), frames, way=3, annotation=points)
+    alone = segmentor(trunk_alone(*decoder), union=union)
+    filled = complete(decoder, frames[:1], points, 3)
+    np.testing.assert_array_equal(found, segment(alone, frames, way=3, annotation=filled))
+    assert (found != segment(alone, frames, way=3, annotation=points)).any()
+    dense = truth(0, 3)[None]
+    np.testing.assert_array_equal(
+        segment(segmentor(decoder, union=union), frames, way=3, annotation=dense),
+        segment(alone, frames, way=3, annotation=dense),
+    )
 
 
 def test_what_cannot_be_is_refused(model):

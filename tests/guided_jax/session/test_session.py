@@ -2,6 +2,7 @@
 
 from functools import cache, partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.episode import UNKNOWN, Click, Episode
+from guided_jax.guided_filter import apply_filter, filter_guide, to_blocks
 from guided_jax.guides import late
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks, guide_clicks
 from guided_jax.resample import label_planes
@@ -279,6 +281,40 @@ def test_the_number_of_clicks_that_a_program_takes_is_doubled():
         programs.append(session.compiled())
     assert np.flatnonzero(np.diff(programs)).tolist() == [CAPACITY - 1, 2 * CAPACITY - 1]
     assert programs[-1] == programs[0] + 2
+
+
+@pytest.mark.parametrize("way", [2, 3])
+def test_masks_along_the_edges_of_the_image(way):
+    """The filtered scores of the labels, those of the negative subtracted; on any canvas, and compiled once."""
+    model, params = model_of("neighbours", way=way)
+    clicks = [Click(row, column, number % way) for number, (row, column, _) in enumerate(CLICKS)]
+    session = Session(model, params, guided_filter=True, canvases=[CANVAS])
+    plain, image = Session(model, params), picture(0)
+    for each in (session, plain):
+        each.add("a", image)
+        for click in clicks:
+            each.click("a", *click)
+    size = jnp.array([SIZE], jnp.int32)
+
+    def label(module):
+        observed = module.observe(jnp.asarray(image)[None], SIZE, size)
+        shot = module.guide_observed(observed, jnp.asarray(paint(clicks))[None])
+        task = module.merge(jax.tree.map(lambda leaf: leaf[:, None], shot))
+        scores, _ = module.head(module.query_observed(observed), task, None)
+        blocks = to_blocks(scores[:, 1:] - scores[:, :1], module.geometry, SIZE, size)
+        apart = apply_filter(filter_guide(jnp.asarray(image)[None], size), blocks)[0]
+        return jnp.where(apart.max(0) > 0, jnp.argmax(apart, 0) + 1, 0)
+
+    found, wanted = session.mask("a"), np.asarray(nn.apply(label, model)({"params": params}))
+    assert (found != wanted).mean() < 2e-3
+    assert (found != plain.mask("a")).mean() > 0.01
+    np.testing.assert_allclose(session.logits("a"), plain.logits("a"), atol=1e-4)
+    programs = session.compiled()
+    session.click("a", 7, 7, 1)
+    session.mask("a")
+    session.undo()
+    np.testing.assert_array_equal(session.mask("a"), found)
+    assert session.compiled() == programs
 
 
 def test_of_equal_labels_the_smallest_is_taken():

@@ -1,0 +1,58 @@
+"""Guides that come with the package: files beside this one, found by name.
+
+    guided_jax.load("vgg16-decoder")
+
+What each was trained on, how it was measured and where it fails stands in `MODEL_CARD.md` beside it.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from guided_jax.backbones.file_formats import WeightsError
+from guided_jax.backbones.known_weights import checksum
+
+FOLDER = Path(__file__).parent
+
+
+class Shipped(NamedTuple):
+    """A file of a guide.
+
+    Attributes:
+        file: its name in the folder of this module.
+        sha256: its checksum in hexadecimal.
+        about: what it is, in a few words.
+    """
+
+    file: str
+    sha256: str
+    about: str
+
+
+SHIPPED = {
+    "vgg16-decoder": Shipped(
+        "vgg16-decoder.safetensors",
+        "",
+        "VGG-16 and a spatial decoder, for objects of any kind in a person's own pictures",
+    ),
+}
+
+DEFAULT = "vgg16-decoder"
+"""The guide that is used where none is named."""
+
+
+def shipped_file(name: str) -> Path:
+    """The file of a guide.
+
+    Args:
+        name: of `SHIPPED`.
+
+    Raises:
+        WeightsError: the package lacks the file, or it is not the one that was shipped.
+    """
+    shipped = SHIPPED[name]
+    path = FOLDER / shipped.file
+    if not path.is_file():
+        raise WeightsError(f"{name}: {path} is missing; install the package again")
+    if (found := checksum(path)) != shipped.sha256:
+        raise WeightsError(f"{name}: {path} is damaged: its sha256 is {found}, not {shipped.sha256}; install it again")
+    return path
