@@ -124,8 +124,8 @@ def _check_categories(categories: list[dict], path: Path) -> list[dict]:
         name = category["name"].strip()
         if name in numbers:
             raise DatasetError(
-                f"{path}: the categories {numbers[name]} and {category['id']} have the same name {name!r}; rename one, or "
-                "take the one without annotations out"
+                f"{path}: the categories {numbers[name]} and {category['id']} have the same name {name!r}; "
+                "rename one, or take the one without annotations out"
             )
         numbers[name] = category["id"]
     return sorted(categories, key=lambda category: category["id"])

@@ -90,8 +90,8 @@ def open_workdir(path: Path, config: Config, mode: str = "train_and_eval") -> It
     with contextlib.ExitStack() as stack:
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _refuse_foreign(path)
             _refuse_other_kinds(path)
+            _refuse_foreign(path)
             lock = stack.enter_context(open(path / ".lock", "a+"))
         except FileExistsError as error:
             raise UserError(f"--workdir={path}: is a file, not a folder") from error

@@ -40,7 +40,18 @@ def _cut(text: str, longest: int) -> str:
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK = (*FULL, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ESTALE, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
+DISK = (
+    *FULL,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ESTALE,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+)
 """Faults of a disk or its rights, not of the code."""
 
 
