@@ -30,9 +30,9 @@ from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.guidance import Guidance
 from guided_jax.inputs import (
     check_annotation,
+    check_canvases,
     check_labels,
     check_rgb,
-    check_size,
     check_way,
     check_whole,
     describe,
@@ -114,7 +114,7 @@ class Session:
                 f"way={way}: the head scores {model.config.way} labels at once; only one metric for every label "
                 "(model.sharing=shared or model.inference=distance, late fusion) takes any number from 2 on"
             )
-        self._model, self._canvases = model, tuple(check_size(each, "a canvas") for each in canvases)
+        self._model, self._canvases = model, check_canvases(canvases)
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
         self._steps = compile_steps(model, self.way, filtered=guided_filter)
         self._images: dict[Hashable, _Image] = {}
@@ -320,6 +320,8 @@ class Session:
 def _check_name(name: Hashable) -> Hashable:
     try:
         hash(name)
+        if name != name:
+            raise ValueError(f"the name of an image is {describe(name)}; it must equal itself, as a str or an int does")
     except TypeError:
         raise ValueError(f"the name of an image is {describe(name)}; it must be hashable, as a str or an int") from None
     if name is None:
