@@ -11,6 +11,13 @@ def test_cells_of_the_exact_grid():
     assert Geometry("exact", 5, 32, 7).centres(97).tolist() == [31.5, 63.5, 95.5]
 
 
+@pytest.mark.parametrize(("grid", "stride", "least"), [("exact", 32, 33), ("dilated", 8, 9), ("taps", 8, 1)])
+def test_the_smallest_image_is_the_first_with_a_cell(grid, stride, least):
+    geometry = Geometry(grid, 5, stride, 7)
+    assert geometry.minimum_size == least
+    assert (geometry.cells(least - 1), geometry.cells(least)) == (0, 1)
+
+
 @pytest.mark.parametrize("stride", [16, 8])
 def test_dilated_grid_covers_every_pixel(stride):
     geometry = Geometry("dilated", 5, stride, 7)
