@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.vgg import sum_taps
 from guided_jax.resample import bilinear_weights, interpolate
 
 
@@ -52,3 +53,11 @@ def test_normalised_interpolation_holds_the_outermost_value():
     np.testing.assert_allclose(up[0, [0, 1]], 2.0, rtol=1e-6)
     assert up[7, 3] == pytest.approx((2 * 5 + 4 * 3) / 8)  # 1.5 of 4 pixels past the first centre
     np.testing.assert_allclose(up[:, 10:12], 8.0, rtol=1e-6)  # the fourth column of cells is padding
+
+
+def test_a_coarser_map_counts_up_to_its_last_cell():
+    """Of 6 pixels on a canvas of 8: cells of 2 have their centres at 0.5, 2.5 and 4.5, those of 4 at 1.5 and 5.5."""
+    coarse = jnp.tile(jnp.array([10.0, 30.0])[None, None, :, None], (1, 2, 1, 1))
+    fine, size = jnp.ones((1, 4, 4, 1)), jnp.array([[6, 6]], jnp.int32)
+    found = sum_taps([fine, coarse], (8, 8), size, Geometry("taps", 3, 2, 3))
+    np.testing.assert_allclose(found[0, :3, :3, 0], 1 + np.tile([10, 15, 25], (3, 1)), rtol=1e-6)
