@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.backbones.pretrained import METADATA_KEY
@@ -117,7 +117,8 @@ def write_parameters(
         METADATA_KEY: json.dumps(preprocessing.to_dict()),
         ABOUT_KEY: json.dumps(told),
     }
-    _replace(path, lambda partial: save_file(arrays, partial, metadata=metadata))
+    # Not `save_file`, whose files nobody but their owner may read: a file is made to be passed on.
+    _replace(path, lambda partial: partial.write_bytes(save(arrays, metadata=metadata)))
 
 
 def read_parameters(path: str | Path) -> LoadedModel:
