@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from guided_jax.backbones.weight_files import read_arrays
 from guided_jax.guides.guidance import Guidance
 from guided_jax.inputs import MOST_LABELS
-from guided_jax.model_config import feature_channels
+from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels
 from guided_jax.segmentor import Segmentor
 from guided_jax.session.tasks import ALL, tasks_of
 from guided_jax.snapshots.files import write_whole
@@ -95,41 +95,50 @@ def read_guidance(path: str | Path, model: Segmentor, expected: str) -> StoredGu
         raise ValueError(f"{path}: holds no guidance (its metadata lack {KEY})")
     try:
         about = json.loads(metadata[KEY])
-        version, of_model, objects = about["version"], about["model"], {int(k): str(v) for k, v in about["objects"]}
+        version, of_model, objects = (about.get(field) for field in ("version", "model", "objects"))
         if version != VERSION:
             raise ValueError(f"it is of version {version}, and this one reads version {VERSION}")
-        if not all(1 <= label < MOST_LABELS for label in objects):
-            raise ValueError("it has labels that cannot be")
         if of_model != expected:
             raise ValueError("it is of another model; guidance is understood by the model alone that made it")
-        shots = _shots(arrays, feature_channels(model.config))
-        if any((ALL in shot) != (tasks_of(model.config, model.config.way) == (ALL,)) for shot in shots):
-            raise ValueError("its tasks are not those of the model")
-        return StoredGuidance(objects, shots)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        detail = f"lacks {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: its guidance cannot be taken: {detail}") from None
+        return StoredGuidance(_read_objects(objects), _read_shots(arrays, model.config))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: its guidance cannot be taken: {error}") from None
 
 
-def _shots(arrays: Mapping[str, np.ndarray], channels: int) -> tuple[Shot, ...]:
-    found: dict[int, dict[int, dict[str, np.ndarray]]] = {}
+def _read_objects(objects: Any) -> dict[int, str]:
+    read = dict(objects)
+    sound = all(type(label) is int and 1 <= label < MOST_LABELS and type(name) is str for label, name in read.items())
+    names = [name for name in read.values() if name]
+    if not sound or len(read) < len(objects) or len({*names}) < len(names):
+        raise ValueError("its objects must be labels, 1 to 254, and names, none of them twice")
+    return read
+
+
+def _read_shots(arrays: Mapping[str, np.ndarray], config: ModelConfig) -> tuple[Shot, ...]:
+    found: dict[int, dict[int, dict[str, jax.Array]]] = {}
     for name, value in arrays.items():
         number, task, field = name.split("/")
         found.setdefault(int(number), {}).setdefault(int(task), {})[field] = jnp.asarray(value, jnp.float32)
-    shots = tuple(
+    at_once = tasks_of(config, config.way) == (ALL,)
+    for shot in found.values():
+        if {*shot} != {*next(iter(found.values()))} or (ALL in shot) != at_once or (at_once and len(shot) > 1):
+            raise ValueError("its tasks are not those of the model")
+        for fields in shot.values():
+            _check_shapes({field: value.shape for field, value in fields.items()}, config)
+    return tuple(
         {task: Guidance(**fields) for task, fields in sorted(shot.items())} for _, shot in sorted(found.items())
     )
-    for guidance in (guidance for shot in shots for guidance in shot.values()):
-        k = guidance.total.shape[1:2]
-        sound = guidance.total.shape == (1, *k, channels) and guidance.mass.shape == guidance.points.shape == (1, *k)
-        if guidance.weights is not None:
-            sound &= guidance.weights.shape[:2] == (1, *k) and guidance.features is not None
-            sound &= guidance.features.shape == (1, *guidance.weights.shape[2:], channels)
-        if not sound:
-            raise ValueError("its arrays do not fit each other")
-    if len({tuple(shot) for shot in shots}) > 1:
-        raise ValueError("its shots are of different tasks")
-    return shots
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: ModelConfig) -> None:
+    """Of the arrays of a shot for a task, which must be those of the model's guidance and fit each other."""
+    rows, channels = shapes.get("total", ())[1:2], feature_channels(config)
+    wanted = {"total": (1, *rows, channels), "mass": (1, *rows), "points": (1, *rows)}
+    if config.locality != "global":
+        cells = shapes.get("weights", ())[2:]
+        wanted |= {"features": (1, *cells, channels), "weights": (1, *rows, *cells)}
+    if shapes != wanted or (guidance_labels(config) == 1) != (rows == (1,)):
+        raise ValueError(f"its arrays {', '.join(wanted)} do not fit each other or the model")
 
 
 def fit(shots: Iterable[Shot], labels: Mapping[int, int], tasks: Sequence[int], way: int) -> tuple[Shot, ...]:
