@@ -18,6 +18,17 @@ except ImportError:  # Windows
 
 
 @contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Around what writes to an open file: the system's error on a full disk does not tell which, and here it does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that takes the place of `path` at the end: there is the old file or the new one, whole.
 
@@ -30,7 +41,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     token = f"{os.getpid()}-{secrets.token_hex(4)}"
     partial = path.with_name(f".{path.name[:40]}.{token}.partial")  # cut: a name has at most 255 bytes
     try:
-        with open(partial, "xb") as file:
+        with naming(path), open(partial, "xb") as file:
             yield file
         partial.replace(path)
     except BaseException:

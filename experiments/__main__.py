@@ -59,7 +59,9 @@ def dispatch(argv: Sequence[str]) -> int:
         print(f"guided_jax {version()}")
         return 0
     if words[0] not in COMMANDS:
-        print(f"error: {_what_is_wrong(words)}", file=sys.stderr)
+        from experiments.settings.errors import one_line  # imports JAX
+
+        print(f"error: {one_line(_what_is_wrong(words))}", file=sys.stderr)
         return 2
     from experiments.settings.command_line import start  # imports JAX
 

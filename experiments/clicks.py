@@ -26,6 +26,7 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from experiments.settings.help_texts import Command
+from experiments.settings.ranges import MOST_TIMES
 from guided_jax.scoring.clicks import LIMIT
 
 COMMAND = Command(
@@ -71,6 +72,8 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, ClickOptions]:
         raise UserError(f"--targets={','.join(values.targets)}: expects whole per cent of IoU, as 80,85,90")
     if values.clicks < 1 or values.limit < 0:
         raise UserError(f"--clicks={values.clicks}: at least 1; --limit={values.limit}: at least 0, which is all")
+    if values.clicks > MOST_TIMES:
+        raise UserError(f"--clicks={values.clicks}: at most {MOST_TIMES}")
     save = Path(values.save) if values.save else None
     workdir = workdir_if_any(values)
     if values.source:

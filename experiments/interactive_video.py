@@ -27,6 +27,7 @@ from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
+from experiments.settings.ranges import MOST_TIMES
 from guided_jax.model_config import check_mode
 from guided_jax.session import Session
 
@@ -84,6 +85,9 @@ def parse(argv: Sequence[str]) -> tuple[Trained, Config, AnnotatorOptions]:
     for name, least in {"budget": 0, "draws": 1, "corrections": 0}.items():
         if values[name].value < least:
             raise UserError(f"--{name}={values[name].value}: at least {least}")
+    for name in ("draws", "corrections"):
+        if values[name].value > MOST_TIMES:
+            raise UserError(f"--{name}={values[name].value}: at most {MOST_TIMES}")
     asked = AnnotatorOptions(
         workdir_if_any(values),
         values.source,

@@ -30,7 +30,7 @@ from experiments.settings.command_flags import (
 )
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError
+from experiments.settings.errors import UserError, one_line
 from experiments.settings.help_texts import Command
 from experiments.settings.json_files import read_json, write_json
 from experiments.settings.parameters import count_parameters
@@ -140,7 +140,7 @@ def sweep(asked: PlannedSweep) -> dict[str, str]:
             except UserError as error:
                 if not isinstance(error.__cause__, NonFiniteLoss):
                     raise UserError(f"{each.name}: {error}") from error
-                print(f"failed: {error}", file=sys.stderr, flush=True)
+                print(f"failed: {one_line(str(error))}", file=sys.stderr, flush=True)
                 failures[each.name] = str(error)
             jax.clear_caches()  # the next variant is another program
         if each.seed == each.variant.config.seed and _measured(asked.workdir, each.variant) is None:

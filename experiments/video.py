@@ -33,6 +33,7 @@ from experiments.settings.command_line import start
 from experiments.settings.config import Config, describe_model
 from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
+from experiments.settings.ranges import MOST_TIMES
 from guided_jax.video import MEMORIES
 
 COMMAND = Command("guided_jax video", __doc__, fields=FIELDS)
@@ -61,7 +62,7 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
         flag_values=values,
     )
     text = "How often, `D`, the points are drawn; the result is the mean."
-    flags.DEFINE_integer("draws", 1, text, lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("draws", 1, text, lower_bound=1, upper_bound=MOST_TIMES, flag_values=values)
     text = "Number `S` of annotated frames: the first that show an object."
     flags.DEFINE_integer("shots", 1, text, lower_bound=1, flag_values=values)
     flags.DEFINE_enum(

@@ -26,6 +26,8 @@ def is_array(value: Any) -> bool:
 
 def describe(value: Any) -> str:
     """An array by dtype and shape, a short value as Python writes it, anything else by its type; in one line."""
+    if isinstance(value, np.ma.MaskedArray):
+        return f"a masked array, {value.dtype} {tuple(value.shape)}"
     if is_array(value) and not isinstance(value, np.generic):
         return f"{value.dtype} {tuple(value.shape)}"
     if value is None or isinstance(value, bool | int | float | str | bytes | np.generic):
@@ -80,6 +82,17 @@ def check_size(size: Any, what: str) -> tuple[int, int]:
         given = size if isinstance(size, tuple | list) and len(size) < 4 else describe(size)
         raise ValueError(f"{what} is {given}; it must be (height, width) in pixels, two whole numbers from 1 on")
     return height, width
+
+
+def check_canvases(canvases: Any) -> tuple[tuple[int, int], ...]:
+    """Heights and widths of canvases; none: ().
+
+    Raises:
+        ValueError: they are none.
+    """
+    if not isinstance(canvases, tuple | list):
+        raise ValueError(f"canvases is {describe(canvases)}; it must be a list of (height, width) in pixels")
+    return tuple(check_size(each, "a canvas") for each in canvases)
 
 
 def check_rgb(image: Any, what: str, *lead: str) -> UInt8[np.ndarray, "*lead h w 3"]:
@@ -145,7 +158,8 @@ def check_annotation(labels: UInt8[np.ndarray, "..."], what: str, way: int, *, n
 
 
 def _check_array(value, what, wanted, fits, mend) -> UInt8[np.ndarray, "..."]:
-    if not (is_array(value) and value.dtype == np.uint8 and fits(tuple(value.shape))):
+    plain = is_array(value) and not isinstance(value, np.ma.MaskedArray)  # its mask would be dropped without a word
+    if not (plain and value.dtype == np.uint8 and fits(tuple(value.shape))):
         hint = mend(value)
         raise ValueError(f"{what} is {describe(value)}; it must be {wanted}" + (f" ({hint})" if hint else ""))
     return np.asarray(value)
@@ -156,6 +170,8 @@ def _mend_image(value) -> str:
         return "cv2.imread gives None where it cannot read a file"
     if type(value).__module__.partition(".")[0] == "PIL":
         return 'np.asarray(image.convert("RGB"))'
+    if isinstance(value, np.ma.MaskedArray):
+        return "image.data is all of it, image.filled(0) is black where it is masked"
     if not is_array(value):
         return ""
     if value.dtype.kind == "f":
@@ -174,6 +190,8 @@ def _mend_image(value) -> str:
 def _mend_labels(value) -> str:
     if value is None:
         return "cv2.imread gives None where it cannot read a file"
+    if isinstance(value, np.ma.MaskedArray):
+        return "labels.filled(255), where masked pixels are unannotated"
     if not is_array(value):
         return "np.asarray(labels, np.uint8)"
     if value.dtype == bool:

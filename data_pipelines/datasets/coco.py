@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco_mask
 
+from data_pipelines.counted import counted
 from data_pipelines.datasets.builder import Lazy, RecordBuilder
 from data_pipelines.datasets.coco_checks import Checked, check_content, read_json
 from data_pipelines.datasets.reading.files import check_listed, require, spread
@@ -77,6 +78,9 @@ class CocoInstances(RecordBuilder):
             for name, image in content.images.items()
             if any(not annotation.get("iscrowd") for annotation in annotations.get(image["id"], ()))
         }
+        if not images and not content.broken:
+            number = counted(len(content.images), "image")
+            raise DatasetError(f"{self._file(split)}: none of its {number} has an annotation that is no crowd")
         for message in content.broken:
             self.skip(message)
         folder = require(self.path / split, REMEDY.format(path=self.path))

@@ -14,6 +14,8 @@ from data_pipelines.safe_paths import join
 LISTS = ("images", "annotations", "categories")
 FAR = 1.0
 """How far a polygon may lie outside its image, relative to the longer side: beyond, rasterising fails."""
+PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
+"""How files of gzip, zip, bzip2 and xz begin."""
 SPOILT = "its image is left out"
 
 
@@ -40,8 +42,11 @@ def read_json(path: Path) -> dict:
     Raises:
         DatasetError: it is cut short, no JSON, or no instance file of COCO.
     """
+    encoded = read_bytes(path)
+    if encoded.startswith(PACKED):
+        raise DatasetError(f"{path} is compressed; unpack it")
     try:
-        content = json.loads(read_bytes(path))
+        content = json.loads(encoded)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 (byte {error.start}); save it in UTF-8") from error
     except (ValueError, RecursionError) as error:
@@ -114,6 +119,15 @@ def _check_categories(categories: list[dict], path: Path) -> list[dict]:
             raise DatasetError(f"{path}: category {_called(category, number)} has no name")
     if len(set(ids)) < len(ids):
         raise DatasetError(f"{path}: two categories have the id {next(i for i in ids if ids.count(i) > 1)}")
+    numbers = {}
+    for category in categories:
+        name = category["name"].strip()
+        if name in numbers:
+            raise DatasetError(
+                f"{path}: the categories {numbers[name]} and {category['id']} have the same name {name!r}; "
+                "rename one, or take the one without annotations out"
+            )
+        numbers[name] = category["id"]
     return sorted(categories, key=lambda category: category["id"])
 
 

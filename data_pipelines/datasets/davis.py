@@ -101,6 +101,7 @@ def list_clips(root: Path, listing: Path) -> list[list[Frame]]:
                 raise DatasetError(f"{listing}: {line!r} is neither a clip nor the paths of an image and its mask")
             clips.setdefault(video, []).append((join(root, image.lstrip("/")), join(root, rest[0].lstrip("/"))))
         else:
+            image = PurePosixPath(image).as_posix()  # `bear/` is `bear`
             folder = require(join(root / "JPEGImages" / "480p", image), REMEDY.format(path=root))
             masks = root / "Annotations" / "480p" / image
             clips[image] = _pair_frames(image, folder, masks)

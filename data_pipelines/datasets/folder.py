@@ -210,7 +210,10 @@ def list_items(group: str, images: Path, masks: Path) -> list[Item]:
             raise DatasetError(f"{folder} holds no file that ends in {', '.join(suffixes)}")
     lonely = [str(path) for name, path in mask_files.items() if name not in image_files]
     if lonely:
-        raise DatasetError(f"{len(lonely)} of the {len(mask_files)} masks in {masks} have no image, first {lonely[0]}")
+        raise DatasetError(
+            f"{len(lonely)} of the {len(mask_files)} masks in {masks} have no image, first {lonely[0]}; "
+            "a mask has its image's name: a.png of a.jpg"
+        )
     items, frames = [], {}
     for name in sorted(image_files, key=natural_key):
         frame = frames[Path(name).parent] = frames.get(Path(name).parent, -1) + 1

@@ -11,4 +11,5 @@ API = ROOT / "docs" / "api"
 
 def find_pages() -> list[Path]:
     """Every Markdown page, the README first."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    card = ROOT / "guided_jax" / "shipped" / "MODEL_CARD.md"
+    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", card, *sorted((ROOT / "docs").glob("*.md"))]

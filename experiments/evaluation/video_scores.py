@@ -74,6 +74,10 @@ def count_objects(
     return np.stack([agree, table.sum(0)[1:] - agree, table.sum(1)[1:] - agree], 1)
 
 
+NOTHING_SCORED = "nothing is scored: no frame after the annotated ones has a true mask"
+"""Of a clip of which only the first frame is annotated, say."""
+
+
 def summarise(videos: Mapping[str, Scored]) -> dict[str, Any]:
     """The scores of a set of videos, in [0, 1]; None where no frame is scored."""
     single = {
@@ -147,12 +151,14 @@ def video_row(video: Video, **about: Any) -> dict[str, Any]:
 
 
 def describe_table(rows: Sequence[dict[str, Any]], scores: Mapping[str, dict[str, Any]]) -> str:
-    """The table that is printed: the objects under each number of points, and the means.
+    """The table that is printed: the objects under each number of points, and the means; or that nothing is scored.
 
     Args:
         rows: of `object_rows`; those of an object that differ in their draw alone are averaged.
         scores: by the number of points.
     """
+    if not rows:
+        return NOTHING_SCORED
     width = max([len("mean of objects"), *(len(row["video"]) for row in rows)])
     head = f"{'video':<{width}} object {'J':>6} {'recall':>6} {'decay':>6} {'F':>6} {'recall':>6} {'decay':>6} "
     head += f"{'J&F':>6} {'pos IU':>6}"

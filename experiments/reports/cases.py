@@ -123,7 +123,7 @@ def rank_tasks(found: Found, points: str) -> list[dict[str, Any]]:
         raise UserError(f"{path} is not of {found.path.name}: its counts give another score")
     known = [row for row in rows if row["pos_iu"].get(points) is not None]
     if not known:
-        raise UserError(f"{path} has no task with a positive")
+        raise UserError(f"nothing is scored: no task of {path} shows a positive, or was given one")
     return sorted(known, key=lambda row: row["pos_iu"][points], reverse=True)
 
 

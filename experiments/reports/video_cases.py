@@ -22,6 +22,7 @@ from data_pipelines.videos import (
 )
 from experiments.drawing.episodes import plot_episodes
 from experiments.evaluation.video_files import read_prediction
+from experiments.evaluation.video_scores import NOTHING_SCORED
 from experiments.evaluation.videos import Choice, open_videos
 from experiments.reports.content import Block, FigureFolder, Picture, Text, per_label
 from experiments.reports.found import Found
@@ -69,7 +70,10 @@ def _picture(
         raise UserError("guidance followed the clips, so that no frame is segmented on its own; --save keeps the masks")
     if points not in result["scores"]:
         raise UserError(f"{found.path} has no score at {points} points, but at {', '.join(result['scores'])}")
-    ranked = [row for row in result["rows"] if row["points"] == points and row["draw"] == 0]
+    rows_of_first = [row for row in result["rows"] if row["points"] == points and row["draw"] == 0]
+    ranked = [row for row in rows_of_first if row["j_and_f"] is not None]
+    if not ranked:
+        raise UserError(NOTHING_SCORED)
     ranked.sort(key=lambda row: row["j_and_f"], reverse=True)
     config, segment = _segmentor(found, where)
     names = protocol["names"] if isinstance(protocol["names"], list) else ()

@@ -7,7 +7,8 @@ import numpy as np
 
 from experiments.drawing.lines import plot_lines
 from experiments.evaluation.spread import mean, percent
-from experiments.reports.content import Block, FigureFolder, Picture, Section, Table
+from experiments.evaluation.video_scores import NOTHING_SCORED
+from experiments.reports.content import Block, FigureFolder, Picture, Section, Table, Text
 from experiments.reports.evaluations import describe_protocol, published_table
 from experiments.reports.found import Found, group_by_protocol
 
@@ -32,7 +33,11 @@ def video_sections(
 
 
 def _section(found: list[Found], figures: FigureFolder, cases: Callable | None) -> Section:
+    title = f"Video objects on {found[0].result['protocol']['data']}"
+    protocol = describe_protocol([each.result["protocol"] for each in found])
     labels = _labels(found)
+    if not any(each.result["rows"] for each in found):
+        return Section(title, [Text(f"{', '.join(labels)}: {NOTHING_SCORED}.")], protocol)
     rows = []
     for label, each in zip(labels, found, strict=True):
         for points, scores in each.result["scores"].items():
@@ -49,8 +54,7 @@ def _section(found: list[Found], figures: FigureFolder, cases: Callable | None) 
     blocks += [table for label, each in zip(labels, found, strict=True) for table in _by_object(label, each.result)]
     for label, each in zip(labels, found, strict=True) if cases else ():
         blocks += cases(label, each, figures)
-    title = f"Video objects on {found[0].result['protocol']['data']}"
-    return Section(title, blocks, describe_protocol([each.result["protocol"] for each in found]))
+    return Section(title, blocks, protocol)
 
 
 def _labels(found: Sequence[Found]) -> list[str]:

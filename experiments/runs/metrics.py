@@ -17,6 +17,7 @@ from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import scalar
 from tqdm import tqdm
 
+from data_pipelines.disk import naming
 from experiments.settings.json_files import write_json_lines
 from experiments.settings.shapes import EACH, SCORE, find_fault
 
@@ -72,7 +73,7 @@ class MetricWriter:
         numbers = {name: float(value) for name, value in values.items()}
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         line = {"step": step, "seconds": round(time.monotonic() - self._start, 3)}
-        with open(self._path, "a", encoding="utf-8") as file:
+        with naming(self._path), open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**line, **{name: finite.get(name) for name in numbers}}) + "\n")
         self._events.write(step, finite)
 
@@ -98,7 +99,8 @@ class _Events:
         folder.mkdir(exist_ok=True)
         # As tensorboardX names them, by the second; it would overwrite one of a start in the same second.
         name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{os.getpid()}.{time.monotonic_ns()}"
-        self._records, self._flushed = RecordWriter(str(folder / name)), 0.0
+        self._path, self._flushed = folder / name, 0.0
+        self._records = RecordWriter(str(self._path))
         version = "brain.Event:2"
         self._write(Event(wall_time=time.time(), file_version=version))
         self._write(Event(wall_time=time.time(), step=first_step, file_version=version))
@@ -110,14 +112,17 @@ class _Events:
         for name, value in values.items():
             self._write(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self._records.flush()
+            with naming(self._path):
+                self._records.flush()
             self._flushed = time.monotonic()
 
     def close(self) -> None:
-        self._records.close()
+        with naming(self._path):
+            self._records.close()
 
     def _write(self, event: Event) -> None:
-        self._records.write(event.SerializeToString())
+        with naming(self._path):
+            self._records.write(event.SerializeToString())
 
 
 class Progress:

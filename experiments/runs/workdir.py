@@ -59,6 +59,9 @@ FREE_IN_EVAL = ("data.*", "eval.*", "seed")
 Training may not change `eval.*`, or the best checkpoints would be chosen by scores that cannot be compared.
 """
 
+FOLDERS = ("checkpoints", "tensorboard")
+"""Of a run, in its workdir."""
+
 START = {"mode": str, "name?": str, "data": {EACH: str}}
 """What is needed of an entry of `run.json`."""
 
@@ -87,6 +90,7 @@ def open_workdir(path: Path, config: Config, mode: str = "train_and_eval") -> It
     with contextlib.ExitStack() as stack:
         try:
             path.mkdir(parents=True, exist_ok=True)
+            _refuse_other_kinds(path)
             _refuse_foreign(path)
             lock = stack.enter_context(open(path / ".lock", "a+"))
         except FileExistsError as error:
@@ -96,6 +100,16 @@ def open_workdir(path: Path, config: Config, mode: str = "train_and_eval") -> It
         _lock(lock, path)
         refuse_other_config(path, config, mode)
         yield (path / "config.json").exists()
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Raises UserError where a folder stands where the run would write a file, or a file where it needs a folder."""
+    for name in FOLDERS:
+        if os.path.lexists(path / name) and not (path / name).is_dir():
+            raise UserError(f"{path / name}: is no folder, which the run needs there; move it away")
+    for each in (*path.glob("*.json"), *path.glob("*.jsonl"), *path.glob("*.png"), path / ".lock"):
+        if each.is_dir():
+            raise UserError(f"{each}: is a folder, and the run needs a file there; move it away")
 
 
 def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: dict[str, str]) -> dict[str, Any]:

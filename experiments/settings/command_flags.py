@@ -86,8 +86,12 @@ def read_flags(argv: Sequence[str], values: flags.FlagValues, command: Command) 
 
     Raises:
         Answered: with the help, where it is asked for.
-        UserError: a flag has no value, or a wrong one; there is no such flag; a word that the command does not take.
+        UserError: a flag has no value, or a wrong one; there is no such flag; a word that the command does not take, or
+            that is not UTF-8.
     """
+    for word in argv:
+        if not word.isprintable() and any(0xD800 <= ord(each) <= 0xDFFF for each in word):
+            raise UserError(f"{word}: is not UTF-8, as every word of a command must be; rename the file or folder")
     with _flag_errors():
         program, *words = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
         _, *rest = values([program, *words], known_only=True)

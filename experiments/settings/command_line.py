@@ -25,7 +25,7 @@ from experiments.settings.command_flags import (
 )
 from experiments.settings.config import Config
 from experiments.settings.config_files import list_configs, load_config
-from experiments.settings.errors import UserError, machine_fault
+from experiments.settings.errors import UserError, machine_fault, one_line
 from experiments.settings.exits import run_quietly
 from experiments.settings.fields import describe_fields
 from experiments.settings.help_texts import Command
@@ -107,7 +107,7 @@ def _one_line(program: Callable[[], int | None]) -> int:
         message = machine_fault(error)
         if message is None:
             raise
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {one_line(message)}", file=sys.stderr)
     return 2
 
 

@@ -22,8 +22,36 @@ def user_mistakes() -> Iterator[None]:
         raise UserError(machine_fault(error) or str(error)) from error
 
 
+LONGEST_WORD, LONGEST_MESSAGE = 500, 3000
+"""Characters of a message that are shown. A path has fewer, as a rule, and so have all fields of two configurations."""
+
+
+def one_line(message: str) -> str:
+    """A message for a terminal: one line, without control codes, and what is of absurd length cut in its middle."""
+    words = (_cut(word, LONGEST_WORD) for word in message.split())
+    shown = _cut(" ".join(words), LONGEST_MESSAGE)
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown)
+
+
+def _cut(text: str, longest: int) -> str:
+    """Keeps two parts, for what is asked for stands at the end of a message."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DISK = (*FULL, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ESTALE)
+DISK = (
+    *FULL,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+    errno.ESTALE,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+)
 """Faults of a disk or its rights, not of the code."""
 
 

@@ -16,6 +16,8 @@ from experiments.settings.fields import flatten, to_dict
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 
 NO_LIMIT = 2**63 - 1
+MOST_TIMES = 1000
+"""Most draws, seeds, clicks or corrections: more only fails once memory or patience is spent."""
 LEAST_AND_MOST = {
     # As many as there are keys of jax.random.
     "seed": (0, 2**32 - 1),
@@ -25,7 +27,7 @@ LEAST_AND_MOST = {
     "data.window": (0, NO_LIMIT),
     "data.evenness": (0, 100),
     "data.workers": (0, 1024),
-    "eval.draws": (0, 1000),
+    "eval.draws": (0, MOST_TIMES),
     "eval.shots": (1, 1000),
     "eval.min_area": (0, NO_LIMIT),
     "eval.batch_size": (1, NO_LIMIT),

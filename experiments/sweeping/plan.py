@@ -15,6 +15,7 @@ from experiments.settings.config_files import call_module, load_config, load_mod
 from experiments.settings.errors import UserError
 from experiments.settings.fields import FieldError, differences, nearest, read_stored, to_dict, with_overrides
 from experiments.settings.json_files import read_json
+from experiments.settings.ranges import MOST_TIMES
 from experiments.settings.shapes import EACH, SCORE, find_fault
 
 RESULT_SHAPE = {
@@ -138,6 +139,8 @@ def plan_runs(variants: Sequence[Variant], seeds: int, workdir: Path) -> list[Ru
     """
     if seeds < 1:
         raise UserError(f"--seeds={seeds}: at least 1")
+    if seeds > MOST_TIMES:
+        raise UserError(f"--seeds={seeds}: at most {MOST_TIMES}")
     runs = []
     for variant in variants:
         for seed in range(variant.config.seed, variant.config.seed + seeds):

@@ -14,17 +14,30 @@ _SECONDS = 30  # without an answer
 
 
 def cache_folder() -> Path:
-    """The folder of downloaded weights: `GUIDED_JAX_CACHE`, or else the system's place for caches."""
+    """The folder of downloaded weights: `GUIDED_JAX_CACHE`, or else the system's place for caches.
+
+    Raises:
+        WeightsError: the variable names the home of a user that there is not.
+    """
     if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named).expanduser().absolute()
+        try:
+            return Path(named).expanduser().absolute()
+        except RuntimeError as error:
+            raise WeightsError(
+                f"the environment has {CACHE_VARIABLE}={named}: there is no such user, whose home ~ stands for"
+            ) from error
     import pooch  # brings the client of HTTP with it, which only a download needs
 
     return Path(pooch.os_cache("guided_jax"))
 
 
 def check_weights(weights: str | Path) -> None:
-    """Raises WeightsError where weights are neither a file nor the name of published ones."""
+    """Raises WeightsError where weights are no file and no name of published ones, or have no folder to go to."""
     if str(weights) in named_weights():
+        try:
+            cache_folder()
+        except WeightsError as error:
+            raise WeightsError(f"{weights}: {error}") from error
         return
     path = Path(weights).expanduser()
     if not path.is_file():

@@ -71,7 +71,12 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if file.read(2) != b"PK":
             raise ValueError("not a zip archive")
     with np.load(path) as file:
-        return dict(file), {}
+        try:
+            return dict(file), {}
+        except ValueError as error:
+            if "allow_pickle" in str(error):  # numpy's advice is to load what may run code
+                raise WeightsError(f"{path}: holds Python objects, not arrays alone; they can run code") from error
+            raise
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -124,7 +129,21 @@ def _read_torch(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         what = f"several state dicts ({', '.join(dicts)})" if dicts else "not a state dict (name -> tensor)"
         raise WeightsError(f"{path}: {what}; {_HOW_TO_SAVE}")
     (state,) = dicts.values()
+    for name, value in state.items():
+        if kind := _unlike_an_array(value, torch):
+            raise WeightsError(f"{path}: {name} is {kind}; weights must be dense and real: {_HOW_TO_SAVE}")
     return _unwrapped({name: value.detach().to(torch.float32).numpy() for name, value in state.items()}), {}
+
+
+def _unlike_an_array(tensor: Any, torch) -> str:
+    """What keeps a tensor from being an array of real numbers; empty where nothing does."""
+    if tensor.layout is not torch.strided:
+        return "a sparse tensor"
+    if tensor.is_quantized:
+        return "a quantized tensor"
+    if tensor.is_meta:
+        return "a tensor without values (device meta)"
+    return "complex" if tensor.is_complex() else ""
 
 
 _HOW_TO_SAVE = "save model.state_dict() where it was made: torch.save(model.state_dict(), FILE)"

@@ -138,7 +138,8 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> t
     layout = max(found, key=lambda layout: sum(part is not None for part in found[layout].values()))
     parts_of = found[layout]
     if not any(parts_of.values()):
-        raise WeightsError(f"{path}: no layer of VGG-16 in it; its names are like {_some(arrays)}")
+        names = f"its names are like {_some(arrays)}" if arrays else "it holds no array"
+        raise WeightsError(f"{path}: no layer of VGG-16 in it; {names}")
     values: dict[tuple[str, str], np.ndarray] = {}
     for name, part in parts_of.items():
         if part in values:

@@ -8,13 +8,15 @@ from guided_jax.session.marks import Point
 
 
 def check_name(name: Any) -> Hashable:
-    """The name of an image: hashable, and not None.
+    """The name of an image: hashable, equal to itself, and not None.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is not.
     """
     try:
         hash(name)
+        if name != name:
+            raise ValueError(f"the name of an image is {describe(name)}; it must equal itself, as a str or an int does")
     except TypeError:
         raise ValueError(f"the name of an image is {describe(name)}; it must be hashable, as a str or an int") from None
     if name is None:

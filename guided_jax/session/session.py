@@ -24,7 +24,7 @@ from jaxtyping import Float, PyTree, UInt8
 
 from guided_jax.compiled import CompiledMethod
 from guided_jax.guides.guidance import Guidance
-from guided_jax.inputs import check_size, check_way, check_whole, describe
+from guided_jax.inputs import check_canvases, check_way, check_whole, describe
 from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.loading import load
 from guided_jax.model_config import check_mode, geometry_of, places_annotation, query_sees_annotation
@@ -75,7 +75,7 @@ class Session(Annotating):
         tasks_of(model.config, way)
         if budget is not None and check_whole(budget, "budget") < 0:
             raise ValueError(f"budget={budget}: must be 0 or more bytes, or None for no bound")
-        self._model, self._canvases = model, tuple(check_size(each, "a canvas") for each in canvases)
+        self._model, self._canvases = model, check_canvases(canvases)
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
         self._steps = compile_steps(model, filtered=guided_filter)
         self._features = Features(self._steps, self._variables, budget)

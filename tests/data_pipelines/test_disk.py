@@ -1,5 +1,6 @@
 """Files are whole whatever happens while they are written, and a lock keeps other processes out."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_pipelines import disk
-from data_pipelines.disk import lock, replacing, write_text
+from data_pipelines.disk import lock, naming, replacing, write_text
 
 
 def test_the_new_file_takes_the_place_of_the_old_one(tmp_path):
@@ -47,6 +48,20 @@ def test_a_killed_process_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old"
     (left,) = set(tmp_path.iterdir()) - {path}
     assert left.name.startswith(".x.json.") and left.suffix == ".partial"  # no pattern of ours takes it for a result
+
+
+FAULTS = [
+    (OSError(errno.ENOSPC, "No space left on device"), "the file"),
+    (OSError(errno.ENOSPC, "No space left on device", "another"), "another"),
+    (OSError("a decoder's"), None),
+]
+
+
+@pytest.mark.parametrize(("error", "named"), FAULTS, ids=str)
+def test_a_full_disk_tells_the_file(error, named):
+    with pytest.raises(OSError) as caught, naming(Path("the file")):
+        raise error
+    assert caught.value is error and caught.value.filename == named
 
 
 def test_two_writers_at_once_and_a_long_name(tmp_path):

@@ -152,6 +152,7 @@ def test_objects_of_one_image_are_each_clicked_on_as_alone_and_void_is_left_out(
     [
         (["--targets=0.8"], "--targets=0.8: expects whole per cent"),
         (["--clicks=0"], "--clicks=0: at least 1"),
+        (["--clicks=1001"], "--clicks=1001: at most 1000"),
         (["--source=nowhere:val"], "no data set is called 'nowhere'"),
         (["--config.data.buckets=64x64"], "fits none of the buckets 64x64"),
         (["--config.model.stride=8"], "--config.model.stride: belongs to the trained run"),

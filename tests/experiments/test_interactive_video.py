@@ -119,6 +119,8 @@ def test_the_command(workdir, clip, capsys, monkeypatch):
         (["--points=dense"], "--points=dense: expects whole numbers"),
         (["--frames=4", "--points=5", "--budget=10"], "--budget=10: no S x P is that small; the least is 20"),
         (["--draws=0"], "--draws=0: at least 1"),
+        (["--draws=1000000"], "--draws=1000000: at most 1000"),
+        (["--corrections=1001"], "--corrections=1001: at most 1000"),
         (["--videos=dogs"], "has no video 'dogs'; there are: cars"),
         (["--source=generated:val"], "holds stills"),
         (["--config.model.way=3"], "--config.model.way: belongs to the trained run"),

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.videos import list_videos
+from experiments import report
+from experiments.evaluation.video_scores import NOTHING_SCORED
 from experiments.settings.errors import UserError
 from experiments.video import main
 from tests.data_pipelines.bad_inputs.originals import open_text, photo, save
@@ -89,7 +91,11 @@ def test_a_clip_with_one_annotated_frame_is_segmented_and_nothing_is_scored(clip
     result = result_of(clip / "run")
     assert result["protocol"]["frames_scored"] == 0 and result["scores"]["dense"]["j_and_f"] is None
     assert result["rows"] == [] and len(list((clip / "saved" / "mine").iterdir())) == FRAMES
-    assert "0 frames scored" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "0 frames scored" in told and NOTHING_SCORED in told and "mean of objects" not in told
+    report.main(["report", str(clip / "run"), f"--out={clip / 'report'}"])
+    page = (clip / "report" / "report.md").read_text()
+    assert page.count(NOTHING_SCORED) == 1 and "no pictures" not in page and "J&F" not in page.partition("Protocol")[0]
     with pytest.raises(UserError, match="only annotated frames have a true mask, so no mask can be scored"):
         run(clip, f"--predictions={clip / 'saved'}", f"--workdir={clip / 'out'}")
     (video,) = list_videos(open_text("frames@mine:all", clip))

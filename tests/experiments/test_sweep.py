@@ -162,6 +162,7 @@ def test_what_makes_no_run_is_refused_before_any(ask, fake, sweep, message):
         (["--part=3/2"], "--part=3/2"),
         (["--part=half"], "--part=half"),
         (["--seeds=0"], "--seeds=0: at least 1"),
+        (["--seeds=1000000000"], "--seeds=1000000000: at most 1000"),
         (["--config.train.step=1"], r"train\.step: no such field"),
         (["--onyl=slow"], "--onyl: no such flag; did you mean only"),
     ],

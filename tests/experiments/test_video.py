@@ -274,6 +274,7 @@ def test_wrong_masks_are_named(folder, tmp_path, capsys, spoil, message):
         (["--model=run"], "run: is a folder; a run is named by --workdir=run"),
         (["--predictions=masks", "--model=a.safetensors"], "--model: is of no effect on --predictions"),
         (["--workdir=nowhere"], "nowhere: is not the workdir of a run"),
+        (["--workdir=run", "--draws=1001"], "--draws=1001: 1001 is not an integer in the range"),
         (["--predictions=masks", "--draws=2"], "--draws: is of no effect on --predictions"),
         (["--predictions=masks", "--memory=both"], "--memory: is of no effect on --predictions"),
         (["--workdir=run", "--memory=yes"], "--memory=yes: value should be one of <none|forward|both>"),

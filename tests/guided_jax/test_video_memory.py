@@ -174,9 +174,8 @@ def test_a_few_points_are_completed_by_the_first_frames_own_prediction(model):
 @pytest.fixture(scope="module")
 def decoder():
     """Untrained: it starts from the similarities along its principal directions."""
-    return small_model(
-        **{**MODEL, "inference": "decoder", "feature_width": 8, "fc6_kernel": 1, "embedding": 4}, principal=16
-    )
+    widths = {"feature_width": 8, "fc6_kernel": 1, "embedding": 4, "head_width": 4, "principal": 16}
+    return small_model(**{**MODEL, "inference": "decoder", **widths})
 
 
 def points_on(labels, every=6):
@@ -187,10 +186,9 @@ def points_on(labels, every=6):
 
 def complete(decoder, frames, annotation, way=2):
     network, params = decoder
-    sizes = np.tile(np.array(SIZE, np.int32), (len(frames), 1))
-    found = network.apply(
-        {"params": params}, frames, annotation[None], sizes, canvas=SIZE, way=way, method=complete_annotation
-    )
+    arrays = frames, annotation[None], np.tile(np.array(SIZE, np.int32), (len(frames), 1))
+    arrays = (jnp.asarray(each) for each in arrays)
+    found = network.apply({"params": params}, *arrays, canvas=SIZE, way=way, method=complete_annotation)
     return np.asarray(found)[0]
 
 

@@ -1,6 +1,7 @@
 """Original files on disk: what is listed, what is missing, the size in a header, the labels in a mask."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ def require(path: Path, remedy: str) -> Path:
         path: file or folder.
         remedy: what the user can do, for the end of the error's line.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # False, not an error, for a name that no file can have
         raise DatasetError(f"{path} is missing; {remedy}")
     return path
 
@@ -31,7 +32,7 @@ def require(path: Path, remedy: str) -> Path:
 def check_listed(files: Iterable[Path], listing: Path, remedy: str) -> None:
     """Raises an error that says which and how many of the files named in a list are not there."""
     files = list(files)
-    missing = [file for file in files if not file.exists()]
+    missing = [file for file in files if not os.path.exists(file)]
     if missing:
         raise DatasetError(
             f"{len(missing)} of the {len(files)} files that {listing} asks for are missing, first {missing[0]}; "

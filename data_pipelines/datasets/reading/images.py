@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ def open_image(path: Path, encoded: bytes | None = None) -> Iterator[Image.Image
         path: of the file.
         encoded: its bytes, where they were read already.
     """
+    if encoded is None:
+        _check_regular(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, and of metadata that nobody reads
@@ -47,6 +50,7 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int]]:
     Raises:
         DatasetError: the file is missing, cut short, too large, or no image.
     """
+    _check_regular(path)
     encoded = read_bytes(path)
     with open_image(path, encoded) as image:
         size = image.height, image.width
@@ -54,6 +58,12 @@ def read_image(path: Path) -> tuple[bytes, tuple[int, int]]:
         if image.format not in ("JPEG", "PNG"):  # both of these decode alike in OpenCV, which reads them later
             decode_image(encoded)
     return encoded, size
+
+
+def _check_regular(path: Path) -> None:
+    """Raises DatasetError for a pipe or a device: reading it would wait, or never end."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise DatasetError(f"{path} is not an image that can be read (a pipe or a device); replace or remove the file")
 
 
 def read_bytes(path: Path) -> bytes:

@@ -15,6 +15,7 @@ def remove_all(folder):
 
 
 UNDERSTOOD = [
+    ("a slash after its name", lambda d: (d / "ImageSets/2017/val.txt").write_text("bear/\n./bear"), 3),
     ("upper-case suffixes", lambda d: [f.rename(f.with_suffix(".JPG")) for f in (d / CLIP).iterdir()], 3),
     (
         "frames as PNG",
@@ -33,6 +34,7 @@ REFUSED = [
     ("a frame twice", lambda d: save(photo(), d / CLIP / "00001.png"), r"\.jpg and .*00001\.png have the same name"),
     ("out of the folder", lambda d: (d / "ImageSets/2017/val.txt").write_text("../x"), r"'\.\./x' leads out of"),
     ("absolute", lambda d: (d / "ImageSets/2017/val.txt").write_text("/etc"), "'/etc' leads out of the folder"),
+    ("a name too long", lambda d: (d / "ImageSets/2017/val.txt").write_text("x" * 5000), "xxx is missing"),
     ("three paths", lambda d: (d / "ImageSets/2017/val.txt").write_text("a b c"), r"txt: 'a b c' is neither a clip"),
 ]  # fmt: skip
 

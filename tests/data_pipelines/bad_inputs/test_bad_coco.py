@@ -1,6 +1,7 @@
 """COCO files with something wrong: one line with the file and the image or annotation, never a lost object."""
 
 import copy
+import gzip
 import json
 
 import numpy as np
@@ -61,6 +62,8 @@ CASES = [
     ("a number among images", lambda: {**coco_content(), "images": [1]}, "images holds 1, which is no object"),
     ("null among annotations", lambda: {**coco_content(), "annotations": [None]}, "annotations holds None"),
     ("cut short", lambda: json.dumps(coco_content()).encode()[:-9], "is not whole"),
+    ("gzip", lambda: gzip.compress(json.dumps(coco_content()).encode()), "json is compressed; unpack it"),
+    ("zip", lambda: b"PK\x03\x04" + bytes(30), "json is compressed; unpack it"),
     ("latin-1", lambda: json.dumps(coco_content()).replace('"a"', '"\xe9"').encode("latin-1"), r"is not UTF-8 \(byte"),
     ("deep", lambda: b"[" * 200_000, "is not whole"),
     ("image without id", change("images", 0, id=GONE), r"image number 0 \(from 0\) has no id"),
@@ -85,6 +88,11 @@ CASES = [
     ("image_id as a list", change("annotations", 0, image_id=[1]), r"annotation 11: its image_id is \[1\], and"),
     ("without category", change("annotations", 0, category_id=GONE), "annotation 11: its category_id is None"),
     ("unknown category", change("annotations", 0, category_id=4), "annotation 11: no category has the id 4"),
+    ("two categories of one name", change("categories", 1, name=" a"), "categories 3 and 5 have the same name 'a'"),
+    ("no annotation", lambda: {**coco_content(), "annotations": []}, "none of its 2 images has an annotation that is"),
+    ("no image", lambda: {**coco_content(), "images": [], "annotations": []}, "none of its 0 images has an annotation"),
+    ("crowds alone", lambda: {**coco_content(), "annotations": coco_content()["annotations"][1:2]}, "that is no crowd"),
+    ("a name too long", change("images", 0, file_name="x" * 5000), "1 of the 2 files that .* asks for are"),
     ("category twice", double("categories"), "two categories have the id 3"),
     ("category without name", change("categories", 0, name=GONE), "category 3 has no name"),
     ("category without id", change("categories", 1, id=GONE), r"category number 1 \(from 0\) has no id"),

@@ -42,6 +42,11 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def as_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 def as_directory(file: Path) -> None:
     file.unlink()
     file.mkdir()
@@ -54,6 +59,7 @@ BREAKS = [
     ("a header alone", lambda file: file.write_bytes(file.read_bytes()[:30]), "is not an image that can be read"),
     ("300 million pixels", lambda file: file.write_bytes(png(15000, 20000)), "has more than 178 million pixels; s"),
     ("a million rows", lambda file: file.write_bytes(png(1_000_000, 1_000)), "has more than 178 million pixels"),
+    ("a pipe", as_pipe, r"cannot be read|\(a pipe or a device\); replace or remove the file"),
     ("a folder", as_directory, "cannot be read|is not an image that can be read|have no image|no mask of its"),
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from experiments.runs.workdir import open_workdir, record_start, refuse_other_da
 from experiments.settings.command_line import run_app
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import with_overrides
+from experiments.settings.fields import to_dict, with_overrides
 from experiments.sweeping.plan import Run, Variant, read_result, read_variants
 from experiments.sweeping.tables import PER_RUN
 from tests.experiments.tiny_run import make_run
@@ -126,6 +126,34 @@ def test_results_that_are_none(tmp_path, text):
     for found in (tmp_path, tmp_path / "result.json", tmp_path / "a" / "measured.json"):
         with pytest.raises(UserError, match=r"no result|no run"):
             find_results(found)
+
+
+IN_THE_WAY = [
+    "config.json",
+    "run.json",
+    "result.json",
+    "result-x.json",
+    "tasks.jsonl",
+    "metrics.jsonl",
+    "curve.png",
+    ".lock",
+]
+NO_FOLDERS = ["checkpoints", "tensorboard"]
+
+
+@pytest.mark.parametrize("name", [*IN_THE_WAY, *NO_FOLDERS])
+def test_a_folder_in_the_place_of_a_file_is_found_at_the_start(tmp_path, name):
+    """And a file in that of a folder; both would end a training at its first evaluation, or at its end."""
+    (tmp_path / "config.json").write_text(json.dumps(to_dict(Config())))
+    (tmp_path / name).unlink(missing_ok=True)
+    if name in NO_FOLDERS:
+        (tmp_path / name).write_text("")
+    else:
+        (tmp_path / name).mkdir()
+    message = f"{name}: is no folder, which" if name in NO_FOLDERS else f"{name}: is a folder, and the run needs a file"
+    with pytest.raises(UserError, match=message), open_workdir(tmp_path, Config()):
+        pass
+    assert {each.name for each in tmp_path.iterdir()} == {"config.json", name}
 
 
 GOOD = {"step": 1, "seconds": 0.5, "loss": 0.25}

@@ -3,16 +3,19 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
+from guided_jax.backbones.preprocessing import CAFFE
 from tests.experiments.bad_inputs.test_stopped import files_of, wait_for
 from tests.experiments.conftest import SHRUNK
 from tests.experiments.small_data import write_videos
 from tests.experiments.tiny_run import make_run
+from tests.experiments.tiny_weights import write_tiny_weights
 from tests.experiments.whole_runs.processes import begin, end
 
 SWEEP = """
@@ -145,3 +148,67 @@ def test_a_disk_that_takes_no_more(command, tmp_path, most):
     end(whole)
     scores = [json.loads((tmp_path / name / "result.json").read_text())["scores"] for name in ("run", "whole")]
     assert scores[0] == scores[1] and files_of(tmp_path / "masks") == files_of(tmp_path / "others")
+
+
+OWN = """
+from experiments import experiment
+from experiments.configs.quickstart import get_config as base_config
+from experiments.settings.fields import with_overrides
+from tests.experiments.tiny_weights import read_tiny_weights
+
+experiment.read_weights = read_tiny_weights
+
+def get_config():
+    return with_overrides(base_config(), {fields})
+
+def get_sweep():
+    yield "plain", {{}}
+    yield "fast", {{"train.learning_rate": 1e-2}}
+"""
+
+
+FULL_DISKS = {
+    "features ahead": (["prepare"], 4_000, "/features/", "features/*/*/*.safetensors"),
+    "a sweep": (["sweep", "--workdir=run", "--seeds=1"], 10_000, "plain/seed-1337/checkpoints/", "run/table.json"),
+}
+"""What is asked for, the most bytes of a file, what the message must name, and the files that must be the same."""
+
+
+@pytest.mark.parametrize(("words", "most", "named", "pattern"), FULL_DISKS.values(), ids=FULL_DISKS)
+def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
+    prepared, tmp_path, words, most, named, pattern
+):
+    """The largest feature file has 9,288 bytes, the largest of a checkpoint more than 10,000."""
+    pytest.importorskip("resource")
+    write_tiny_weights(tmp_path / "w.safetensors", CAFFE)
+    fields = {"train.freeze": "trunk", "train.cache_features": True, "weights": str(tmp_path / "w.safetensors")}
+    (tmp_path / "own.py").write_text(OWN.format(fields={**SHRUNK, **fields, "data.prepared": "prepared"}))
+    lines = {}
+    for name in ("whole", "full"):
+        shutil.copytree(prepared, tmp_path / name / "prepared")
+        where = [word.replace("=run", f"={tmp_path / name / 'run'}") for word in words]
+        lines[name] = [
+            *where,
+            f"--config={tmp_path / 'own.py'}",
+            f"--config.data.prepared={tmp_path / name / 'prepared'}",
+        ]
+    full = begin(lines["full"], largest_file=most)
+    _, messages = full.communicate(timeout=240)
+    assert full.returncode == 2 and "Traceback" not in messages, messages
+    last = messages.splitlines()[-1]
+    assert str(tmp_path / "full") in last and named in last, last
+    assert last.endswith(": cannot be written or read: File too large; make room, and the same command goes on"), last
+    whole = begin(lines["whole"])
+    end(begin(lines["full"]))
+    end(whole)
+    found = {name: contents(tmp_path / name, pattern) for name in lines}
+    assert found["whole"] and found["full"] == found["whole"]
+
+
+def contents(folder: Path, pattern: str) -> dict[str, object]:
+    """Of files below: the numbers of a table, the bytes of others."""
+    files = {str(path.relative_to(folder)): path for path in folder.rglob(pattern)}
+    return {
+        name: numbers(json.loads(path.read_text()))["variants"] if path.suffix == ".json" else path.read_bytes()
+        for name, path in files.items()
+    }

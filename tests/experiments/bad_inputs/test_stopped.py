@@ -151,6 +151,8 @@ FAULTS = [
     (ExceptionGroup("two", [KeyError("a"), FULL]), "No space left on device"),
     (ValueError("/fc7/bias/0: [File too large]"), "error: cannot be written or read: File too large; make room"),
     (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: cannot be written or read: Permission denied"),
+    (IsADirectoryError(errno.EISDIR, "Is a directory", "/x"), "/x: cannot be written or read: Is a directory"),
+    (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x"), "/x: cannot be written or read: Not a directory"),
     (MemoryError("Unable to allocate 9 EiB"), "out of memory: make data.buckets"),
     (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"), "out of memory: make data.buckets"),
 ]

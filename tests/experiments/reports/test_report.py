@@ -12,6 +12,7 @@ import pytest
 
 from experiments import report as module
 from experiments import score
+from experiments.evaluation.video_scores import NOTHING_SCORED
 from experiments.reports import cases, click_cases, video_cases
 from experiments.reports.content import FigureFolder, Picture, Section, Table, Text
 from experiments.reports.found import find_all, kind_of
@@ -352,6 +353,21 @@ def test_videos(tmp_path):
     assert published_for("video", video(every=4)) == [] == published_for("video", video(source="davis:train"))
     part = published_for("video", video())
     assert [each.ours(video()) for each in part] == ["30.0", None, "2.00 s a video"]
+
+
+def test_videos_of_which_one_result_scores_nothing(tmp_path):
+    """With two shots no frame is left, say: the other result is shown, and no picture is drawn of nothing."""
+    nothing = video(seconds=4.0, shots=2)
+    part = dict.fromkeys(("mean", "recall", "decay"))
+    nothing["scores"]["dense"] |= {"j_and_f": None, "j": part, "f": part, "pos_iu": None}
+    nothing["rows"] = []
+    write(tmp_path / "run", nothing, "video-2.json")
+    write(tmp_path / "run", video(), "video-1.json")
+    (section,) = make(tmp_path / "out", tmp_path / "run", cases=1)
+    main, *_ = tables_of([section])
+    assert [row[2] for row in main.rows] == ["50.0", "-"]
+    texts = [each.text for each in section.blocks if isinstance(each, Text)]
+    assert texts[-1] == f"film, 2-shot: no pictures of single objects, for {NOTHING_SCORED}"
 
 
 def test_a_mean_over_videos_of_any_length():

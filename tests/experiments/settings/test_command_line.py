@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from data_pipelines.datasets.record import DatasetError
+from experiments.experiment import run
 from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.errors import LONGEST_MESSAGE, LONGEST_WORD, UserError, one_line, user_mistakes
 from experiments.settings.fields import differences, to_dict
 
 CONFIG = """
@@ -181,3 +182,62 @@ def test_a_process_ends_with_one_line_and_code_2(experiment, tmp_path):
     assert (
         ended.stderr == "error: --config.train.step: no such field; did you mean train.steps? (--fields lists them)\n"
     )
+
+
+SHOWN = {
+    "several lines": ("a\n  b\r\nc", "a b c"),
+    "codes that steer a terminal": ("a\x1b[2Jb \x07", "a\\x1b[2Jb \\x07"),
+    "what is not UTF-8": ("a\udcff", "a\\udcff"),
+    "accents, and what is printable": ("é 漢 … 🐈", "é 漢 … 🐈"),
+    "a word that just fits": ("x" * LONGEST_WORD, "x" * LONGEST_WORD),
+    "one that does not": (f"--a={'x' * 5000}: expects", f"--a={'x' * 246}…{'x' * 249}: expects"),
+    "many words": (f"first {'x ' * 5000}last", f"first {'x ' * 747}…{'x ' * 748}last"),
+}
+
+
+@pytest.mark.parametrize(("message", "shown"), SHOWN.values(), ids=SHOWN)
+def test_what_a_terminal_shows_of_a_message(message, shown):
+    assert one_line(message) == shown
+    assert len(shown) <= LONGEST_MESSAGE + 1
+
+
+LONG = "x" * 5000
+ABSURD = [
+    f"--config.data.train={LONG}",
+    f"--config.data.train={'x ' * 2500}",
+    f"--config.eval.source=folder@{LONG}:all",
+    f"--config.eval.source=generated:val:{LONG}",
+    f"--config.eval.source=generated:{LONG}",
+    f"--config.eval.points={LONG}",
+    f"--config.eval.mode={LONG}",
+    f"--config.train.freeze={LONG}",
+    f"--config.train.steps={LONG}",
+    f"--config.weights={LONG}",
+    f"--config.eval.lists={LONG}",
+    f"--config.{LONG}=1",
+    f"--{LONG}",
+    f"--workdir={LONG}",
+    LONG,
+]
+
+
+@pytest.mark.parametrize("word", ABSURD, ids=lambda word: word[:24])
+def test_values_of_absurd_length_are_not_repeated_whole(experiment, tmp_path, capsys, word):
+    words = ["run", f"--config={experiment}", f"--workdir={tmp_path / 'run'}", "--config.train.batch_size=4", word]
+    assert run_app(run, words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1 and len(told) < 4000
+    assert told.count("x") < 3100 and ("…" in told or "'...: is no path" in told)
+
+
+NOT_UTF8 = ["--workdir=a\udcff", "--config.eval.save=a\udcff/b", "--config.data.root", "\udcff=3"]
+
+
+@pytest.mark.parametrize("word", NOT_UTF8, ids=ascii)
+def test_words_that_are_not_utf8_are_refused_before_anything_is_made(experiment, tmp_path, monkeypatch, capsys, word):
+    monkeypatch.chdir(tmp_path)
+    words = [word, "x\udcff"] if word.endswith("root") else [word]
+    assert run_app(run, ["run", f"--config={experiment}", "--workdir=run", *words]) == 2
+    told = capsys.readouterr().err
+    assert "\\udcff" in told and "is not UTF-8, as every word of a command must be" in told and told.count("\n") == 1
+    assert not list(tmp_path.glob("*run*"))

@@ -146,6 +146,15 @@ def test_the_folder_of_the_cache(monkeypatch, tmp_path):
     assert cache_folder() == Path(pooch.os_cache("guided_jax"))
 
 
+def test_a_cache_in_the_home_of_nobody(monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, "~nobody-at-all/x")
+    for name in ("vgg16", "vgg16-caffe"):
+        with pytest.raises(
+            WeightsError, match=rf"^{name}: the environment has {CACHE_VARIABLE}=~nobody.*: there is no"
+        ):
+            check_weights(name)
+
+
 def test_files_are_named_by_their_paths(tmp_path, monkeypatch):
     (tmp_path / "a.npz").write_bytes(b"x")
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -69,6 +69,16 @@ REFUSED = {
     "no state dict": ({"epoch": 3}, r"not a state dict .*; save model\.state_dict\(\)"),
     "a list": ([1, 2], r"not a state dict"),
     "a tensor": (torch.zeros(3), r"not a state dict"),
+    "numbered": ({0: torch.zeros(3)}, "not a state dict"),
+    "sparse": (
+        {**STATE, "features.0.weight": torch.zeros(4, 27).to_sparse()},
+        "features.0.weight is a sparse tensor",
+    ),
+    "complex": (
+        {**STATE, "features.0.bias": torch.zeros(4).cfloat()},
+        "features.0.bias is complex; weights",
+    ),
+    "no values": ({**STATE, "features.0.bias": torch.zeros(4, device="meta")}, r"is a tensor without values \(device"),
     "a module": (torch.nn.Conv2d(3, 4, 3), r"Python object \(torch\.nn\.modules\.conv\.Conv2d\).* a whole module was"),
     "an object beside": ({"state_dict": STATE, "when": io.StringIO}, r"Python object \(_?io\.StringIO\)"),
 }
@@ -93,6 +103,13 @@ def refused(path, message):
 def test_torchscript_is_told(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Conv2d(3, 4, 3)), tmp_path / "v.pth")
     refused(tmp_path / "v.pth", r"is a program of TorchScript, not a state dict; save model\.state_dict\(\)")
+
+
+def test_an_npz_of_nothing_and_one_of_objects(tmp_path):
+    np.savez(tmp_path / "nothing.npz")
+    refused(tmp_path / "nothing.npz", "no layer of VGG-16 in it; it holds no array$")
+    np.savez(tmp_path / "objects.npz", conv1_1_W=np.array([{}], object))
+    refused(tmp_path / "objects.npz", "holds Python objects, not arrays alone; they can run code")
 
 
 # Files that are something else.

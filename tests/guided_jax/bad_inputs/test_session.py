@@ -41,6 +41,10 @@ IMAGES = {
     "batch": (PICTURE[None], f"is uint8 (1, 9, 12, 3); {WANTED}"),
     "empty": (PICTURE[:0], f"is uint8 (0, 12, 3); {WANTED}"),
     "number": (np.uint8(3), f"image 'b' is np.uint8(3); {WANTED}"),
+    "masked": (
+        np.ma.masked_array(PICTURE, PICTURE > 9),
+        f"is a masked array, uint8 (9, 12, 3); {WANTED} (image.data is all of it",
+    ),
     "objects": (np.array([[[None] * 3]]), f"is object (1, 1, 3); {WANTED}"),
 }
 
@@ -55,6 +59,7 @@ MAPS = {
     "turned": (np.ascontiguousarray(MAP.T), "is uint8 (12, 9); it must be uint8 (9, 12)"),
     "rows": (MAP[1:], "is uint8 (8, 12); it must be uint8 (9, 12), as high and wide as the image"),
     "channels": (np.dstack([MAP] * 3), "is uint8 (9, 12, 3); it must be uint8 (9, 12)"),
+    "masked": (np.ma.masked_array(MAP, OBJECT), "is a masked array, uint8 (9, 12); it must be uint8 (9, 12), as high"),
     "0 and 255": (OBJECT.astype(np.uint8) * 255, "has the values 0 and 255 alone, so that it shows no object: 255 is"),
     "0 and 128": (OBJECT.astype(np.uint8) * 128, "has the label 128; the labels are 0 (the negative) to 1, and 255"),
     "two objects": (OBJECT.astype(np.uint8) * 2, "has the label 2; the labels are 0 (the negative) to 1"),
@@ -85,6 +90,7 @@ NAMES = {
     "none": (None, "the name of an image is None; undo and clear take it for all images"),
     "list": (["a"], "the name of an image is a list; it must be hashable, as a str or an int"),
     "array": (PICTURE, "the name of an image is uint8 (9, 12, 3); it must be hashable"),
+    "nan": (float("nan"), "the name of an image is nan; it must equal itself, as a str or an int does"),
     "nested": (("a", []), "the name of an image is a tuple; it must be hashable"),
 }
 
@@ -177,7 +183,6 @@ def test_what_is_no_edit(session, method, arguments, message):
 PARAMS = {"way": 2, "canvases": ()}
 OPENINGS = {
     "a path": (("guide.safetensors",), {}, "the model is 'guide.safetensors'; it must be what guided_jax.load gives"),
-    "none": ((None,), {}, "the model is None; it must be what guided_jax.load gives, or (model, params)"),
     "way of 1": (None, {"way": 1}, "way=1: must be 2 (the negative and one positive) to 255"),
     "way of 300": (None, {"way": 300}, "way=300: must be 2 (the negative and one positive) to 255: labels are uint8"),
     "way below 0": (None, {"way": -1}, "way=-1: must be 2"),
@@ -185,6 +190,8 @@ OPENINGS = {
     "a budget of text": (None, {"budget": "1 GB"}, "budget is '1 GB'; it must be a whole number (int)"),
     "a budget below 0": (None, {"budget": -1}, "budget=-1: must be 0 or more bytes, or None for no bound"),
     "a canvas alone": (None, {"canvases": (480, 640)}, "a canvas is 480; it must be (height, width)"),
+    "no canvases": (None, {"canvases": None}, "canvases is None; it must be a list of (height, width) in pixels"),
+    "canvases of text": (None, {"canvases": "96x96"}, "canvases is '96x96'; it must be a list of (height, width)"),
     "a canvas of 0": (None, {"canvases": [(0, 640)]}, "a canvas is (0, 640); it must be (height, width) in pixels"),
     "a canvas of three": (None, {"canvases": [(9, 9, 3)]}, "a canvas is (9, 9, 3); it must be (height, width)"),
     "a canvas of text": (None, {"canvases": ["480x640"]}, "a canvas is '480x640'; it must be (height, width)"),
