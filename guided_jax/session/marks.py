@@ -3,7 +3,6 @@
 A mark is a `Click`, a `Scribble` or a `LabelMap`. Later marks lie over earlier ones.
 """
 
-import zlib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -37,24 +36,29 @@ class Scribble(NamedTuple):
 
 
 class LabelMap(NamedTuple):
-    """A label for every pixel of an image, 255 where it marks nothing; kept deflated, since it lies in the history.
+    """A label for every pixel of an image, 255 where it marks nothing; kept as runs, since it lies in the history.
 
     Attributes:
         size: height and width in pixels.
-        deflated: the labels by rows, a byte each, by zlib.
+        starts: where each run of equal labels begins, row by row; the bytes of int32.
+        values: the label of each run, as bytes.
     """
 
     size: tuple[int, int]
-    deflated: bytes
+    starts: bytes
+    values: bytes
 
     @classmethod
     def of(cls, labels: UInt8[np.ndarray, "h w"]) -> "LabelMap":
         """The mark of a label map."""
-        return cls(labels.shape, zlib.compress(np.ascontiguousarray(labels), 1))
+        flat = labels.ravel()
+        starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+        return cls(labels.shape, starts.astype(np.int32).tobytes(), flat[starts].tobytes())
 
     def labels(self) -> UInt8[np.ndarray, "h w"]:
-        """The label map; not to be written to."""
-        return np.frombuffer(zlib.decompress(self.deflated), np.uint8).reshape(self.size)
+        """The label map."""
+        lengths = np.diff(np.frombuffer(self.starts, np.int32), append=self.size[0] * self.size[1])
+        return np.repeat(np.frombuffer(self.values, np.uint8), lengths).reshape(self.size)
 
 
 Mark = Click | Scribble | LabelMap
@@ -82,8 +86,7 @@ def paint(marks: Sequence[Mark], size: tuple[int, int]) -> UInt8[np.ndarray, "h 
 
 def labels_of(mark: Mark) -> set[int]:
     """The labels that a mark gives to pixels."""
-    found = np.flatnonzero(np.bincount(mark.labels().ravel())).tolist() if isinstance(mark, LabelMap) else [mark.label]
-    return {*found} - {UNKNOWN}
+    return {*(mark.values if isinstance(mark, LabelMap) else [mark.label])} - {UNKNOWN}
 
 
 def relabel(mark: Mark, labels: Mapping[int, int]) -> Mark:

@@ -243,9 +243,9 @@ class Session(Annotating):
         shots += [self._guidance(each, task) for each in annotated or ([] if shots else [name])]
         shots = [shot for shot in shots if shot is not None]
         # Blank shots keep the number of programs low; but `every` counts the shots, and kept features cost time.
-        if shots and self._model.config.merge != "every" and shots[0].weights is None:
-            blank = jax.tree.map(jnp.zeros_like, shots[0])
-            shots += [blank] * (power_of_two(len(shots)) - len(shots))
+        missing = power_of_two(len(shots)) - len(shots)
+        if missing and shots and self._model.config.merge != "every" and shots[0].weights is None:
+            shots += [jax.tree.map(jnp.zeros_like, shots[0])] * missing
         return tuple(shots)
 
     def _query(self, name: Hashable, task: int) -> PyTree:
