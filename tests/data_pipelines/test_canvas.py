@@ -35,6 +35,7 @@ def test_smallest_area_that_fits():
     assert choose_canvas(500, 375, canvases) == (512, 384)
     assert choose_canvas(500, 500, canvases) == (512, 512)
     assert choose_canvas(384, 384, canvases) == (384, 512)
+    assert choose_canvas(50, 60, parse_canvases("64x128,96x64")) == (96, 64)
 
 
 def test_no_canvas_fits():

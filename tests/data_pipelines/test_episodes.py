@@ -213,14 +213,15 @@ def test_errors(still_source, clip_source):
 
 
 def test_evenness_draws_classes_alike(still_source, stills):
-    """At 1 every class as often as another, at 0 every task; streams of before draw what they drew."""
+    """At 1 every class as often as another, at 0 every task, at 1/2 a class as the root of its number of tasks."""
     tasks = still_source[1]
     _, counts = np.unique(tasks.class_id, return_counts=True)
     assert len(set(counts.tolist())) > 1
     shares = {}
-    for evenness in (0.0, 1.0):
+    for evenness in (0.0, 0.5, 1.0):
         stream = make_stream(still_source, evenness=evenness, group=1)
         drawn = Counter(int(tasks.class_id[stream.choose(i).row]) for i in range(4000))
         shares[evenness] = np.array([drawn[number] for number in sorted(drawn)]) / 4000
     np.testing.assert_allclose(shares[0.0], counts / counts.sum(), atol=0.03)
+    np.testing.assert_allclose(shares[0.5], np.sqrt(counts) / np.sqrt(counts).sum(), atol=0.03)
     np.testing.assert_allclose(shares[1.0], 1 / len(counts), atol=0.03)

@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from data_pipelines.tasks import Tasks
 from experiments.clicks import main
+from experiments.evaluation.clicks import choose_tasks
 from experiments.runs.load import load_model
 from experiments.settings.command_line import guarded
 from experiments.settings.errors import UserError
@@ -211,6 +213,14 @@ def of_fold(run, fold, *words):
     main(["clicks", f"--workdir={run}", *given])
     newest = max(run.glob("clicks-*.json"), key=lambda path: path.stat().st_mtime_ns)
     return json.loads(newest.read_text())
+
+
+def test_which_objects_are_clicked_on_follows_from_the_seed():
+    tasks = Tasks(*np.tile(np.arange(19, -1, -1, dtype=np.int32), (len(Tasks._fields), 1)))
+    chosen = {seed: [task.record for task in choose_tasks(tasks, 5, seed)] for seed in (0, 1, 2)}
+    assert all(len(set(each)) == 5 and each == sorted(each) for each in chosen.values())
+    assert len(set(map(tuple, chosen.values()))) == 3
+    assert [task.record for task in choose_tasks(tasks, 0, 1)] == list(range(20))
 
 
 def test_a_fold_that_was_learnt_is_refused_or_marked(learnt, caplog):

@@ -208,6 +208,14 @@ def test_the_next_correction_is_on_the_worst_frame():
     assert [accuracy.j for accuracy in accuracies] == pytest.approx(js)
 
 
+def test_no_pixel_is_corrected_twice():
+    """Though the model stays deaf to the dots; when all nine are used up there is nothing left to correct."""
+    target = np.pad(np.ones((3, 3), np.uint8), 1)
+    mask = np.zeros_like(target)
+    _, dots = correct(Painter([target]), [target], [0], 20, lambda: (measure([mask], [target]), [mask]))
+    assert dots[0] == (0, 2, 2, 1) and len(dots) == len(set(dots)) == 9
+
+
 class Recorder(Session):
     """A session that only keeps what it is given."""
 

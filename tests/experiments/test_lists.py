@@ -12,20 +12,22 @@ from experiments.settings.command_line import guarded
 
 @pytest.fixture
 def root(tmp_path):
-    """VOC with a big airplane (class 1) and a small bird (3) in `a`, a big dog (12) in `b`; `b` is in both splits."""
+    """VOC with a big airplane (class 1), a bicycle (2) and a small bird (3) in `a`, a big dog (12) in `b`, an airplane
+    in `c`; `b` is in both splits."""
     voc = tmp_path / "VOCdevkit" / "VOC2012"
     lists = voc / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
     for folder in ("JPEGImages", "SegmentationClass", "SegmentationObject", "SegmentationClassAug"):
         (voc / folder).mkdir()
-    mask = {name: np.zeros((128, 128), np.uint8) for name in "ab"}
-    mask["a"][:96, :96], mask["a"][100:104, 100:104], mask["b"][:96, 32:] = 1, 3, 12
+    mask = {name: np.zeros((128, 128), np.uint8) for name in "abc"}
+    mask["a"][:96, :96], mask["a"][96:, :96], mask["a"][100:104, 100:104] = 1, 2, 3
+    mask["b"][:96, 32:], mask["c"][:96, :96] = 12, 1
     for name, values in mask.items():
         cv2.imwrite(str(voc / "JPEGImages" / f"{name}.jpg"), np.full((128, 128, 3), 99, np.uint8))
         for folder in ("SegmentationClass", "SegmentationObject", "SegmentationClassAug"):
             Image.fromarray(values).save(voc / folder / f"{name}.png")
     (lists / "val.txt").write_text("b\n")
-    (lists / "trainaug.txt").write_text("a\nb\n")
+    (lists / "trainaug.txt").write_text("a\nb\nc\n")
     return tmp_path
 
 
@@ -34,11 +36,12 @@ def test_what_is_big_enough_is_on_one_list(root, capsys):
     assert guarded(lambda: main(["lists", *words])) == 0
     written = {str(file.relative_to(root / "lists")): file.read_text() for file in (root / "lists").glob("*/*.txt")}
     assert {name: text for name, text in written.items() if text} == {
-        "trn/fold0.txt": "a__01\n",  # the bird is too small, and b is held out for val
+        # By class, then image; the bird is too small, and b is held out for val.
+        "trn/fold0.txt": "a__01\nc__01\na__02\n",
         "val/fold2.txt": "b__12\n",
     }
     assert len(written) == 8
-    assert f"{root / 'lists' / 'trn'}: 1 of 2 tasks; by fold [1, 0, 0, 0]" in capsys.readouterr().out
+    assert f"{root / 'lists' / 'trn'}: 3 of 4 tasks; by fold [3, 0, 0, 0]" in capsys.readouterr().out
     assert guarded(lambda: main(["lists", *words, f"--check={root / 'lists'}"])) == 0
     assert capsys.readouterr().out.count("0 lines of these images differ") == 2
 

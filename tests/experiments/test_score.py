@@ -185,7 +185,7 @@ def spoil_size(folder):
 
 
 def spoil_label(folder):
-    cv2.imwrite(str(folder / "dog" / "1__dog.png"), np.full((40, 48), 7, np.uint8))
+    cv2.imwrite(str(folder / "dog" / "1__dog.png"), np.full((40, 48), 2, np.uint8))
 
 
 def spoil_void(folder):
@@ -209,7 +209,7 @@ def spoil_all(folder):
 WRONG = [
     (spoil_missing, "1__dog.png: no such file; 1 of the 6 masks under"),
     (spoil_size, "1__dog.png: is 40x40 pixels (height x width), the query is 40x48"),
-    (spoil_label, "1__dog.png: has the label 7; they are 0 (negative) to 1"),
+    (spoil_label, "1__dog.png: has the label 2; they are 0 (negative) to 1"),
     (spoil_void, "1__dog.png: has the label 255; they are 0 (negative) to 1"),
     (spoil_colour, "1__dog.png: is an RGB image; a mask holds labels, as a palette or grey PNG"),
     (spoil_file, "1__dog.png is not an image that can be read"),

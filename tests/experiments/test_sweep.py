@@ -164,6 +164,8 @@ def test_what_makes_no_run_is_refused_before_any(ask, fake, sweep, message):
         (["--seeds=0"], "--seeds=0: at least 1"),
         (["--seeds=1000000000"], "--seeds=1000000000: at most 1000"),
         (["--config.train.step=1"], r"train\.step: no such field"),
+        (["--config.eval.name=other"], r"--config\.eval\.name: all runs of a sweep would write to it; leave it out"),
+        (["--config.eval.save=masks"], r"--config\.eval\.save: all runs of a sweep would write to it; leave it out"),
         (["--onyl=slow"], "--onyl: no such flag; did you mean only"),
     ],
 )

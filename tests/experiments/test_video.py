@@ -23,7 +23,7 @@ from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
 from experiments.settings.fields import to_dict
 from experiments.settings.json_files import write_json
-from experiments.video import main
+from experiments.video import _same_data, main
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
@@ -394,3 +394,9 @@ def test_the_report_of_masks_and_why_there_are_no_pictures(run, folder, tmp_path
     shutil.rmtree(masks / "bear")
     (section,) = write_report(parse(["report", str(tmp_path / "workdir"), "--cases=1", *words]))
     assert "no pictures of single objects, for" in section.blocks[-1].text and "bear" in section.blocks[-1].text
+
+
+def test_data_that_were_trained_on_are_known_in_any_slice_and_unit():
+    trained = parse_sources("davis:train[:50%]:class*2, davis@elsewhere:train, davis:val")
+    (tested,) = parse_sources("davis:train")
+    assert [_same_data(source, tested) for source in trained] == [True, False, False]

@@ -180,8 +180,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("name", "message"),
         [
-            ("none", "no such file or folder; a .safetensors or the workdir of a run was expected"),
-            ("none.pth", "no such file or folder; a .safetensors or the workdir of a run was expected"),
+            ("none", "no such file or folder; a .safetensors, the workdir of a run or a name"),
+            ("none.pth", "no such file or folder; a .safetensors, the workdir of a run or a name"),
             ("notes.txt", "is neither a .safetensors nor the workdir of a run"),
             ("folder", r"is not the workdir of a run \(it holds no config.json\)"),
             (

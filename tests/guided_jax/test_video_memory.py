@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.guides.memory import Remembered
 from guided_jax.video import ClipMemory, VideoSegmentor
 from guided_jax.video.completing import complete_annotation, trunk_alone
+from guided_jax.video.following import ClipState, score_both_ways
 from tests.guided_jax.small_models import small_model
 
 SIZE, FRAMES, SIDE, APART = (64, 48), 6, 14, 44
@@ -140,6 +142,16 @@ def test_between_annotated_frames_both_ways_count(model):
     # The order in which they are given does not matter.
     annotation = np.stack([truth(5), truth(0)])
     np.testing.assert_array_equal(segment(video, frames, positions=(5, 0), annotation=annotation), found)
+
+
+def test_the_nearer_annotated_frame_counts_more():
+    """Scores that are 1 forward and 0 backward, annotated frames 2 and 6: backward before, between in proportion."""
+    remembered = Remembered(jnp.ones((1, 1, 1, 1)), jnp.ones((1, 1, 1, 1, 1)))
+    state = ClipState(remembered, remembered.certainty)
+    scores, _ = score_both_ways(
+        lambda number, state: (state.previous.features, state), range(9), [2, 6], state, goes_on=False
+    )
+    assert [float(each.squeeze()) for each in scores] == [0, 0, 1, 0.75, 0.5, 0.25, 1, 1, 1]
 
 
 @pytest.mark.parametrize("memory", ["forward", "both"])

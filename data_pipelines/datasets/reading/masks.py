@@ -155,7 +155,7 @@ def _grey_coding(ones: Values, others: Values, folder: Path, indexed: bool, loss
 
 
 def _find_ground(values: Values) -> int:
-    """The value from 128 on that is the ground of an object of 255, in place of 0; 0 where there is none."""
+    """The value from 64 on that is the ground of an object of 255, in place of 0; 0 where there is none."""
     positive = [value for value in values.found() if value]
     if len(positive) != 2 or positive[0] < HALF // 2 or positive[1] != UNKNOWN:
         return 0

@@ -135,6 +135,15 @@ def test_a_file_is_refused_by_image_or_annotation(tmp_path, make, message):
     assert "\n" not in str(caught.value)
 
 
+def test_how_far_a_polygon_may_lie_outside():
+    """By the longer side: of an image 10 high and 40 wide x is -40 to 80, y -40 to 50."""
+    polygon = [-40, -40, 80, 50, 0, 10.5]
+    assert check_segmentation([polygon], 10, 40) is None
+    for place, beyond in enumerate((-41, -41, 81, 51)):
+        wrong = [*polygon[:place], beyond, *polygon[place + 1 :]]
+        assert f"has the coordinate {beyond}, far outside" in check_segmentation([wrong], 10, 40)
+
+
 def test_a_sound_file_is_read(tmp_path):
     make_coco(tmp_path, coco_content())
     records = records_of(open_text("coco:train2017", tmp_path))

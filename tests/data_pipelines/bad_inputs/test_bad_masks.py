@@ -77,6 +77,8 @@ UNDERSTOOD = [
     ("alpha says nothing", {"a.png": with_alpha(np.dstack([disc()] * 3), np.full((SIDE, SIDE), 9, np.uint8))},
      "0, 255 -> one object", [OBJECT]),
     ("labels and void", {"a.png": bands(0, 1, 2, 255)}, "2 labels, 255 is void", [bands(0, 1, 2, 255)]),
+    ("labels and void in 16 bits", {"a.png": Image.fromarray(bands(0, 1, 2, 255).astype(np.uint16))},
+     "2 labels, 255 is void", [bands(0, 1, 2, 255)]),
     ("label 1 and void on its rim", {"a.png": rim(disc(0, 1), 255)}, "1 label, 255 is void", [rim(disc(0, 1), 255)]),
     ("many labels", {"a.png": bands(0, 50, 100, 150)}, "3 labels", [bands(0, 50, 100, 150)]),
     ("nothing", {"a.png": disc(0, 0), "b.png": disc(0, 1)}, "one object", [disc(0, 0), OBJECT]),
@@ -116,6 +118,7 @@ def test_what_jpeg_leaves_of_a_mask_is_one_object(tmp_path):
 AMBIGUOUS = [
     ("label 1 and void, or an object", {"a.png": bands(0, 1, 255), "b.png": disc()}, "alone in b.png"),
     ("two broad greys", {"a.png": bands(0, 128, 255)}, "128 and 255 could be two labels, or an object and what is unk"),
+    ("two greys, a mask without black", {"a.png": bands(0, 128, 255), "b.png": disc(128)}, "128 and 255 could be two"),
     ("grey or white object", {"a.png": disc(0, 128), "b.png": disc()}, "128 and 255 could be two labels"),
     ("a thin label beside 255", {"a.png": rim(disc(), 1)}, "1 value: 1 only line rims"),
     ("a ramp", {"a.png": ramp()}, "the values between cover too much to be the rims of an object"),
@@ -154,6 +157,15 @@ def test_a_cut_out_is_read_by_its_alpha_channel_when_asked(tmp_path):
     save(disc(), root / "masks" / "a.png")
     with pytest.raises(DatasetError, match=r"masks/a\.png has no alpha channel, which masks=alpha asks for"):
         open_text("folder@mine:all:masks=alpha", tmp_path / "raw")
+
+
+def test_colours_are_one_object_when_asked_where_a_channel_is_bright(tmp_path):
+    """From 64 on, the darkest that palettes of labels such as VOC's have."""
+    drawn = np.zeros((SIDE, SIDE, 3), np.uint8)
+    drawn[:8, :, 2], drawn[8:16, :, 0] = 64, 63
+    make_folder(tmp_path / "raw", {"a.png": drawn})
+    found = layers_of(open_text("folder@mine:all:masks=object", tmp_path / "raw"))["a"]
+    np.testing.assert_array_equal(found, drawn.max(2) == 64)
 
 
 def test_a_grey_mask_among_coloured_ones_is_of_grey_colours(tmp_path):

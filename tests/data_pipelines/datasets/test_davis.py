@@ -63,6 +63,16 @@ def test_frames_stay_in_order_and_bytes_stay_as_they_are(davis, read):
         assert record.image == (davis / "JPEGImages" / "480p" / f"{name}.jpg").read_bytes()
 
 
+def test_frames_are_ordered_by_their_numbers(davis, read):
+    names = dict(zip(("00000", "00001", "00002"), ("9", "10", "100"), strict=True))
+    for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "png")):
+        clip = davis / folder / "480p" / "bear"
+        for old, new in names.items():
+            (clip / f"{old}.{suffix}").rename(clip / f"{new}.{suffix}")
+    records = read(Davis, davis, "train2017")
+    assert [records[f"bear/{name}"].frame for name in names.values()] == [0, 1, 2]
+
+
 def test_a_split_without_year_is_that_of_2017_where_there_is_one(davis, read):
     assert "dogs/00000" in read(Davis, davis, "train")
     with pytest.raises(DatasetError, match=r"1 of the 2 files that .*2016/val\.txt asks for .*nowhere/00000\.png"):

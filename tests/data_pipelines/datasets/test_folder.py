@@ -119,6 +119,13 @@ def test_sub_folders_and_other_suffixes_match_by_name(folder, read, write_mask):
     np.testing.assert_array_equal(layer_of(records, "y/1"), FIGURE[:, ::-1] // 255)
 
 
+def test_what_lies_in_a_hidden_folder_is_no_original(folder, read, write_mask):
+    root = folder("a", ".thumbnails/a", "__MACOSX/a", "a/.cache/b")
+    for name in ("a", ".thumbnails/a", "__MACOSX/._a", "old/.cache/c"):
+        write_mask(root / "masks" / f"{name}.png", FIGURE)
+    assert list(read(ImageFolder, root, "all")) == ["a"]
+
+
 def test_frames_are_in_natural_order_and_unlabelled_ones_are_void(folder, read, write_mask):
     root = folder("frame10", "frame9", "frame2")
     write_mask(root / "masks" / "frame2.png", FIGURE)

@@ -103,6 +103,17 @@ def test_changed_originals_are_built_anew(root, write_mask):
     assert [record.image_id for record in empty] == ["3"]
 
 
+def test_an_original_changed_in_as_many_bytes_is_built_anew(root, write_mask):
+    def write(mask):
+        path = write_mask(root / "mine" / "masks" / "3.png", mask)
+        path.write_bytes(path.read_bytes().ljust(400, b"\0"))
+
+    write(FIGURE)
+    before = open_text("folder@mine:all", root)
+    write(FIGURE * 0)
+    assert open_text("folder@mine:all", root).version != before.version
+
+
 def test_what_was_built_opens_without_the_originals(root):
     version = open_text("folder@mine:all", root).version
     shutil.rmtree(root / "mine")

@@ -301,6 +301,11 @@ def test_published_figures_only_for_their_task(tmp_path):
     forced = of_fold(1)
     forced["protocol"]["forced"] = True
     assert published_for("evaluation", forced) == []
+    others = {"source": "coco:val2017:class", "mode": "interactive", "chosen_classes": "not fold:1"}
+    for field, value in others.items():
+        elsewhere = of_fold(1)
+        elsewhere["protocol"][field] = value
+        assert published_for("evaluation", elsewhere) == []
     learnt = of_fold(2, trained_on={"mode": "interactive"})
     learnt["scores"]["10"] = {"pos_iu": 0.31, "class_mean": 0.3}
     cross = published_for("evaluation", learnt)[:2]

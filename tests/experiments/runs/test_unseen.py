@@ -8,7 +8,7 @@ from data_pipelines.datasets.record import DatasetError
 from experiments.experiment import run
 from experiments.run import run_and_draw
 from experiments.runs.data import count_draws, evaluation_episodes, open_evaluation, open_sources, task_classes
-from experiments.runs.unseen import check_evaluation, check_unseen, seen_classes
+from experiments.runs.unseen import check_evaluation, check_unseen, seen_classes, trained_classes
 from experiments.settings.checks import check_config
 from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config, EvalConfig
@@ -64,6 +64,16 @@ def test_the_classes_that_are_chosen(config):
     config.data.balance = True
     (opened,) = open_sources(config, "data")
     assert np.unique(opened.tasks.class_id, return_counts=True)[1].tolist() == [2, 2]
+
+
+def test_which_classes_a_model_has_learnt(config):
+    config.data.classes = "dog, horse"
+    sources = open_sources(config, "data")
+    assert trained_classes(config, sources) == ["dog", "horse"]
+    config.data.train, config.data.classes = "folder@mine:all:class, folder@plain:all", ""
+    assert trained_classes(config, open_sources(config, "data")) is None
+    config.train.steps = 0
+    assert trained_classes(config, sources) == []
 
 
 @pytest.mark.parametrize(

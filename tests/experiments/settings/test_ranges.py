@@ -71,6 +71,7 @@ def test_every_field(name, value):
         ({"eval.batch_size": 10**9}, "eval.batch_size=1000000000.*a batch would take .* GB"),
         ({"data.shots": "1-5"}, "data.shots=1-5: data.mode=interactive has one"),
         ({"data.mode": "views", "data.crops": 0, "eval.mode": "video"}, "data.crops=0: .*a crop for each"),
+        ({"data.mode": "semantic", "eval.shots": 0}, "eval.shots=0: must be at least 1"),
         ({"data.points": f"1-{10**20}"}, "data.points: .*at most"),
         ({"eval.points": f"{10**20}"}, "eval.points: .*at most"),
         ({"eval.source": "generated:val, generated:test"}, "eval.source: .*one source was expected"),
@@ -82,6 +83,11 @@ def test_every_field(name, value):
 def test_what_is_refused_by_name(fields, message):
     with pytest.raises(ValueError, match=message):
         check_config(with_overrides(get_config(), fields), training=True)
+
+
+def test_a_crop_for_each_shot_is_enough():
+    fields = {"data.mode": "views", "data.crops": 3, "data.shots": "1-3", "eval.mode": "interactive"}
+    check_config(with_overrides(get_config(), fields), training=True)
 
 
 def test_the_greatest_values_are_those_that_can_be_computed_with():

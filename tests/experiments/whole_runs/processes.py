@@ -11,9 +11,10 @@ STARTED: list[subprocess.Popen] = []
 """By the test that runs; its fixture kills what is left of them."""
 
 
-# In the process itself: between fork and exec JAX forbids any Python.
+# In the process itself: between fork and exec JAX forbids any Python. -B: under the limit Python would cut the byte
+# code of what it imports, too, and leave that in the checkout.
 LIMITED = "import os, resource, sys; most = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)); "
-LIMITED += "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+LIMITED += "os.execv(sys.executable, [sys.executable, '-B', *sys.argv[2:]])"
 
 
 def begin(words, *, stdout=subprocess.PIPE, largest_file: int = 0, **options) -> subprocess.Popen:

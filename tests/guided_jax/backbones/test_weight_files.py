@@ -49,6 +49,7 @@ READ = {
     "module. in state_dict": {"state_dict": prefixed("module.")},
     "module.model.": prefixed("module.model."),
     "_orig_mod.": prefixed("_orig_mod."),
+    "backbone.": prefixed("backbone."),
     "bfloat16": {name: value.to(torch.bfloat16).to(torch.float64) for name, value in STATE.items()},
 }
 

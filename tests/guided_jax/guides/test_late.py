@@ -16,7 +16,7 @@ from guided_jax.segmentor import Segmentor
 from tests.guided_jax.guides.sums import add
 
 GRIDS = [("taps", 2), ("taps", 4), ("taps", 8), ("exact", 8), ("dilated", 4), ("dilated", 2)]
-SIZES = [(24, 32), (21, 29), (9, 17)]
+SIZES = [(24, 32), (21, 29), (9, 17), (15, 23)]  # the last: pixels whose nearest cell of the canvas is padding
 CANVAS = (24, 32)
 
 

@@ -104,6 +104,29 @@ def test_it_starts_as_the_similarities_that_do_not_learn():
     np.testing.assert_allclose(found[:, 1], 10 * (alike[:, 1] - alike[:, 0]), rtol=1e-3, atol=1e-3)
 
 
+def test_what_it_is_shown_of_a_distance():
+    """Gaussians of 1 and 5 cells, and whether anything is annotated, each read through layers that let one map pass."""
+    head, params, features, distance, task = make_case(labels=2)
+    distance = distance.at[0, 0].set(jnp.inf).at[1].set(jnp.inf)  # a positive alone; nothing at all
+    layers = jax.tree.map(jnp.zeros_like, params)["params"]
+    layers["last"]["kernel"] = layers["last"]["kernel"].at[0].set(1)
+    far = np.asarray(distance)[:, 1]
+    shown = [np.exp(-(far**2) / 2), np.exp(-(far**2) / 50), np.broadcast_to([[[1.0]], [[0.0]]], far.shape)]
+    for number, expected in enumerate(shown, start=2 * len(GROUPS)):
+        kernel = layers["first"]["kernel"].at[1, 1, number, 0].set(1)
+        found = scores(head, {"params": {**layers, "first": {"kernel": kernel}}}, features, distance, task)
+        np.testing.assert_allclose(found[:, 1], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_maps_and_features_are_dropped_apart_from_each_other():
+    head, params, features, distance, task = make_case(batch=1, labels=2)
+    features, distance, task = jax.tree.map(lambda leaf: jnp.repeat(leaf, 200, 0), (features, distance, task))
+    both = make_head(drop_maps=0.5, drop_image=0.5)
+    found = scores(both, params, features, distance, task, jax.random.split(jax.random.key(3), 200))
+    whole = np.isclose(found, scores(head, params, features, distance, task), rtol=1e-4, atol=1e-4).all((1, 2, 3))
+    assert abs(whole.mean() - 0.25) < 0.1
+
+
 @pytest.mark.parametrize(("field", "rate"), [("drop_maps", 0.25), ("drop_image", 0.75)])
 def test_what_is_dropped_in_training_and_how_often(field, rate):
     """Whole episodes: some are as without places (or features), the others as in evaluation."""

@@ -100,12 +100,21 @@ def test_cells_of_no_label_are_not_looked_at(monkeypatch, metric):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_one_neighbour_a_label_is_its_prototype(metric):
+    """In its value and in its gradient, which a search in blocks has of its own."""
     rng = np.random.default_rng(3)
-    query, z = uniform(rng, 2, 3, 4, 5), uniform(rng, 2, 3, 5)
-    neighbours = Neighbours(z, jnp.tile(jnp.eye(3, dtype=bool), (2, 1, 1)))
-    np.testing.assert_allclose(
-        nearest_similarity(query, neighbours, metric), prototype_similarity(query, z, metric), rtol=1e-5, atol=1e-6
-    )
+    query, z, factors = uniform(rng, 2, 3, 4, 5), uniform(rng, 2, 3, 5), uniform(rng, 2, 3, 3, 4)
+    of_label = jnp.tile(jnp.eye(3, dtype=bool), (2, 1, 1))
+
+    def nearest(query, z):
+        found = nearest_similarity(query, Neighbours(z, of_label), metric)
+        return jnp.sum(factors * found), found
+
+    def prototype(query, z):
+        found = prototype_similarity(query, z, metric)
+        return jnp.sum(factors * found), found
+
+    one, other = (jax.grad(of, (0, 1), has_aux=True)(query, z) for of in (nearest, prototype))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one, other)
 
 
 @pytest.mark.parametrize(("locality", "factor"), [("global", [10.0]), ("local", [10.0]), ("both", [10.0, 10.0])])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from guided_jax.episode import UNKNOWN
-from guided_jax.learning import loss
+from guided_jax.learning import loss, step
 
 
 def cross_entropy(logits, target):
@@ -125,3 +125,11 @@ def test_dice_counts_every_positive_alike_and_ignores_void():
     target[:, 2:] = UNKNOWN
     cut = dice(logits[..., :2, :], target[:, :2])
     np.testing.assert_allclose(dice(logits, target), cut, rtol=1e-5)
+
+
+def test_dice_is_weighted_by_the_pixels_that_the_step_divides_by():
+    logits, target = random_case(2)
+    target[1, 1:] = UNKNOWN
+    total, pixels = cross_entropy(logits, target)
+    found = step._draw_totals(jnp.asarray(logits), None, jnp.asarray(target), 0.5)
+    np.testing.assert_allclose(found.loss, (total + 0.5 * dice(logits, target) * pixels).sum(), rtol=1e-5)

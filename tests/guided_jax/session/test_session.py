@@ -122,6 +122,19 @@ def test_clicks_and_maps_give_what_the_model_gives(name):
     assert np.abs(session.logits("a") - logits).max() > 1e-3 * np.abs(logits).max()
 
 
+def test_a_mask_is_that_of_the_logits_up_to_the_padding():
+    """Pixels of the last two rows and columns lie beyond the last centre of a cell of the image."""
+    name, size = "late-unshared", (28, 44)
+    session = make_session(name)
+    for seed in range(4):
+        clicks = [click for click in CLICKS if click.row < 28]
+        session.add(seed, picture(seed, size))
+        for click in clicks:
+            session.click(seed, *click)
+        check(session, seed, expected(name, picture(seed, size), annotation=paint(clicks, size)))
+        session.remove(seed)
+
+
 @pytest.mark.parametrize("name", [name for name in TESTED if takes_another_query(name)])
 def test_all_annotated_images_guide_any(name):
     session = make_session(name)
