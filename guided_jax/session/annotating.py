@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_jax.episode import UNKNOWN, Click
-from guided_jax.inputs import MOST_LABELS, check_annotation, check_labels, check_whole, describe
+from guided_jax.inputs import check_annotation, check_labels, check_whole, describe
 from guided_jax.session import history
 from guided_jax.session.annotation_file import AnnotatedImage, Annotations, read_annotations, write_annotations
 from guided_jax.session.checks import check_label, check_name, check_pair, check_pixel
@@ -28,7 +28,7 @@ from guided_jax.session.edits import (
 )
 from guided_jax.session.history import History
 from guided_jax.session.marks import LabelMap, Point, Scribble, labels_of, paint, relabel
-from guided_jax.session.objects import free_label, match_objects
+from guided_jax.session.objects import Labelled
 
 
 @dataclass
@@ -40,60 +40,21 @@ class Marked:
     annotated: bool = False
 
 
-class Annotating:
+class Annotating(Labelled):
     """The part of a `Session` that edits annotations. Every method that edits is a step that `undo` takes back.
 
     An edit that is refused, or that changes nothing, leaves no step.
     """
 
-    def __init__(self, way: int):
-        """No images yet.
-
-        Args:
-            way: number of labels, the negative included; `add_object` may raise it.
-        """
-        self._first_way = way
-        self._forget_all()
-
     def _forget_all(self) -> None:
-        self._way, self._marked, self._history = self._first_way, {}, History()
-        self._objects: dict[int, str] = {}
-
-    @property
-    def way(self) -> int:
-        """Number of labels, the negative included."""
-        return self._way
+        super()._forget_all()
+        self._marked: dict[Hashable, Marked] = {}
+        self._history = History()
 
     @property
     def names(self) -> tuple[Hashable, ...]:
         """Names of the images, in the order in which they were added."""
         return tuple(self._marked)
-
-    @property
-    def objects(self) -> dict[int, str]:
-        """Names of the labels that were added as objects or annotated; "" of one that has no name."""
-        return dict(sorted(self._objects.items()))
-
-    def add_object(self, name: str = "") -> int:
-        """Adds an object; no edit, so that `undo` leaves it.
-
-        Args:
-            name: that no other object has; by it `merge` and `load_annotations` know the object again.
-
-        Returns:
-            Its label: the smallest from 1 on that is no object yet. Where it is not below `way`, that grows.
-
-        Raises:
-            ValueError: another object has the name, or the model takes no more labels.
-        """
-        if not isinstance(name, str):
-            raise ValueError(f"the name of an object is {describe(name)}; it must be a str")
-        if name and name in self._objects.values():
-            raise ValueError(f"there is an object {name!r} already; give another name")
-        label = free_label(self._objects)
-        self._grow(label + 1)
-        self._objects[label] = name
-        return label
 
     def click(self, name: Hashable, row: SupportsIndex, column: SupportsIndex, label: SupportsIndex) -> None:
         """Adds a click. A later click on the same pixel takes the place of the earlier one.
@@ -256,25 +217,13 @@ class Annotating:
                 raise ValueError(f"{where}: annotates image {name!r}, which the session does not hold; add it first")
             self._check_size(name, image.size, where)
         labels = self._match(theirs.objects)
-        self._claim(labels, theirs.objects)
+        self._add_matched(labels, theirs.objects)
         self._edit(
             {
                 name: Extend(tuple(relabel(mark, labels) for mark in image.marks))
                 for name, image in theirs.images.items()
             }
         )
-
-    def _claim(self, labels: Mapping[int, int], objects: Mapping[int, str]) -> None:
-        """Adds their objects, each by its label here, where they are none yet."""
-        self._grow(max(labels.values(), default=1) + 1)
-        for label, new in labels.items():
-            self._objects.setdefault(new, objects[label])
-
-    def _match(self, theirs: Mapping[int, str]) -> dict[int, int]:
-        """The label here of each of their objects; refused where the model does not take as many labels."""
-        labels = match_objects(self._objects, theirs)
-        self._check_way(max(self.way, max(labels.values(), default=1) + 1))
-        return labels
 
     def _edit(self, edits: Mapping[Hashable, Edit]) -> None:
         marks = {name: apply(self._at(name).marks, edit) for name, edit in edits.items()}
@@ -283,8 +232,7 @@ class Annotating:
             return
         self._history = history.record(self._history, changed)
         for name, edit in changed.items():
-            for label in set().union(*map(labels_of, added(edit))) - {0}:
-                self._objects.setdefault(label, "")
+            self._claim(set().union(*map(labels_of, added(edit))) - {0})
             self._set(name, marks[name])
 
     def _travel(self, go, name: Hashable | None) -> Edit | None:
@@ -301,20 +249,6 @@ class Annotating:
         marked.marks = marks
         marked.annotated = bool((paint(marks, marked.size) != UNKNOWN).any()) if erased else bool(marks)
         self._changed(name)
-
-    def _grow(self, way: int) -> None:
-        """Raises the number of labels where it is below this one."""
-        if way > self._way:
-            self._check_way(way)
-            self._way = way
-            self._grown()
-            for name in self.names:
-                self._changed(name)
-
-    def _check_way(self, way: int) -> None:
-        """Raises ValueError where so many labels cannot be."""
-        if way > MOST_LABELS:
-            raise ValueError(f"way={way}: at most {MOST_LABELS} labels: they are uint8, and {UNKNOWN} is unknown")
 
     def _at(self, name: Hashable) -> Marked:
         if check_name(name) not in self._marked:
@@ -340,7 +274,8 @@ class Annotating:
         del self._marked[name]
 
     def _grown(self) -> None:
-        """The number of labels is another one."""
+        for name in self.names:
+            self._changed(name)
 
     def _changed(self, name: Hashable) -> None:
         """What follows from the annotation of an image is stale."""

@@ -183,7 +183,7 @@ class Session(Annotating):
         theirs = read_guidance(path, self._model, self._identity())
         labels = self._match(theirs.objects)
         shots = self._fit(theirs.shots, labels)
-        self._claim(labels, theirs.objects)
+        self._add_matched(labels, theirs.objects)
         self._stored = (*self._stored, *shots)
 
     def drop_guidance(self) -> None:
@@ -216,7 +216,7 @@ class Session(Annotating):
             self._features.adopt(name, other._features[name])
             self._marked[name] = Marked(other._at(name).size)
         self._take(other.annotations(), "the other session")
-        self._claim(labels, other.objects)
+        self._add_matched(labels, other.objects)
         self._stored = (*self._stored, *shots)
 
     def _fit(self, shots: tuple[Shot, ...], labels: dict[int, int]) -> tuple[Shot, ...]:
@@ -282,6 +282,7 @@ class Session(Annotating):
         tasks_of(self._model.config, way)
 
     def _grown(self) -> None:
+        super()._grown()
         same = {label: label for label in range(1, self.way)}
         self._stored = fit(self._stored, same, tasks_of(self._model.config, self.way), self.way)
 
