@@ -1,17 +1,23 @@
 """Higher-way tasks as a union of binary ones (paper 3): every positive label against all the rest."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from guided_jax.episode import UNKNOWN
 
 
 def binary_tasks(annotation: UInt8[Array, "*b h w"], way: int) -> list[UInt8[Array, "*b h w"]]:
-    """One annotation a positive label: 1 where it is, 0 where any other label is, 255 where none is."""
-    return [
-        jnp.where(annotation == UNKNOWN, jnp.uint8(UNKNOWN), (annotation == label).astype(jnp.uint8))
-        for label in range(1, way)
-    ]
+    """One annotation a positive label, as `binary_task` has it."""
+    return [binary_task(annotation, label) for label in range(1, way)]
+
+
+def binary_task(annotation: UInt8[Array | np.ndarray, "*b h w"], label: int) -> UInt8[Array | np.ndarray, "*b h w"]:
+    """The annotation of a label against the rest: 1 where it is, 0 where any other label is, 255 where none is.
+
+    Of numpy or JAX, as the annotation is.
+    """
+    return (annotation == label).astype(np.uint8) + UNKNOWN * (annotation == UNKNOWN).astype(np.uint8)
 
 
 def union_logits(logits: Float[Array, "tasks *b 2 h w"]) -> Float[Array, "*b k h w"]:

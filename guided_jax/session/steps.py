@@ -12,6 +12,7 @@ from guided_jax.compiled import CompiledMethod
 from guided_jax.guided_filter import FilterGuide, apply_filter, filter_guide, to_blocks
 from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.guidance import Guidance, Task
+from guided_jax.inference.union import union_logits
 from guided_jax.model_config import guidance_labels
 from guided_jax.observed import Observed
 from guided_jax.resample import interpolate, valid_cells
@@ -28,6 +29,8 @@ class Steps(NamedTuple):
         guide: guidance of an annotated image; None where nothing guides the model.
         labels: label map of a query.
         logits: logits of a query.
+        probabilities: of the labels of a query.
+        uncertainty: of the label map of a query.
         edges: of an image, what guides the filter of its labels; None: they are interpolated.
     """
 
@@ -37,6 +40,8 @@ class Steps(NamedTuple):
     guide: Callable
     labels: CompiledMethod
     logits: CompiledMethod
+    probabilities: CompiledMethod
+    uncertainty: CompiledMethod
     edges: CompiledMethod | None
 
     def programs(self) -> int:
@@ -44,17 +49,19 @@ class Steps(NamedTuple):
         return sum(step.programs for step in self if isinstance(step, CompiledMethod))
 
 
-def compile_steps(model: Segmentor, way: int, *, filtered: bool = False) -> Steps:
-    """Compiles the steps of sessions on a model, with a number of labels, whose labels may be filtered."""
+def compile_steps(model: Segmentor, *, filtered: bool = False) -> Steps:
+    """Compiles the steps of sessions on a model, whose labels may be filtered."""
     step = partial(CompiledMethod, model)
     interpolates, guided = model.config.support_grid == "interpolated", guidance_labels(model.config) > 0
     return Steps(
         observe=step(observe),
         refine=step(refine, "canvas") if interpolates else lambda _, observed, canvas: observed.support,
-        query=step(partial(Segmentor.query_observed, way=way)),
-        guide=step(partial(guide, way=way)) if guided else lambda *_: None,
+        query=step(Segmentor.query_observed, "way"),
+        guide=step(guide, "way") if guided else lambda *_, way: None,
         labels=step(segment_labels, "canvas"),
         logits=step(segment_logits, "canvas"),
+        probabilities=step(segment_probabilities, "canvas"),
+        uncertainty=step(segment_uncertainty, "canvas"),
         edges=step(find_edges) if filtered else None,
     )
 
@@ -87,24 +94,35 @@ def find_edges(model: Segmentor, image: UInt8[Array, "1 h w 3"], size: Int32[Arr
     return filter_guide(image, size)
 
 
+Tasks = tuple[tuple[PyTree, tuple[Guidance, ...]], ...]
+"""What the head sees of a query and the shots, for each of the tasks whose union is segmented."""
+
+
 def segment_logits(
-    model: Segmentor,
-    query: PyTree,
-    shots: tuple[Guidance, ...],
-    size: Int32[Array, "1 2"],
-    canvas: tuple[int, int],
+    model: Segmentor, tasks: Tasks, size: Int32[Array, "1 2"], canvas: tuple[int, int]
 ) -> Float[Array, "1 k h w"]:
-    """Logits at every pixel of the canvas."""
-    return model.segment(query, _merge(model, shots), canvas, size)
+    """Logits at every pixel of the canvas; of several tasks those of their union, 0 for the negative."""
+    logits = [model.segment(query, _merge(model, shots), canvas, size) for query, shots in tasks]
+    return logits[0] if len(logits) == 1 else union_logits(jnp.stack(logits))
+
+
+def segment_probabilities(
+    model: Segmentor, tasks: Tasks, size: Int32[Array, "1 2"], canvas: tuple[int, int]
+) -> Float[Array, "1 k h w"]:
+    """Probabilities of the labels at every pixel of the canvas, by the softmax of the logits."""
+    return jax.nn.softmax(segment_logits(model, tasks, size, canvas), 1)
+
+
+def segment_uncertainty(
+    model: Segmentor, tasks: Tasks, size: Int32[Array, "1 2"], canvas: tuple[int, int]
+) -> Float[Array, "1 h w"]:
+    """1 less the margin between the two likeliest labels, at every pixel of the canvas."""
+    ordered = jnp.sort(segment_probabilities(model, tasks, size, canvas), 1)
+    return 1 - (ordered[:, -1] - ordered[:, -2])
 
 
 def segment_labels(
-    model: Segmentor,
-    query: PyTree,
-    shots: tuple[Guidance, ...],
-    size: Int32[Array, "1 2"],
-    edges: FilterGuide | None,
-    canvas: tuple[int, int],
+    model: Segmentor, tasks: Tasks, size: Int32[Array, "1 2"], edges: FilterGuide | None, canvas: tuple[int, int]
 ) -> UInt8[Array, "1 h w"]:
     """The label of the greatest logit at every pixel, on a tie the smallest.
 
@@ -113,8 +131,8 @@ def segment_labels(
     Interpolation is linear, and the labels share its normaliser, which is positive: so the scores less those of the
     negative are interpolated, one plane less, and never divided.
     """
-    scores, _ = model.head(query, _merge(model, shots), None)
-    apart = scores[:, 1:] - scores[:, :1]
+    scores = [model.head(query, _merge(model, shots), None)[0] for query, shots in tasks]
+    apart = jnp.concatenate([each[:, 1:] - each[:, :1] for each in scores], 1)
     inside = valid_cells(apart.shape[-2:], model.geometry.cells(size))[:, None]
     if edges is not None:
         apart = apply_filter(edges, to_blocks(apart, model.geometry, canvas, size))

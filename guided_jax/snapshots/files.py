@@ -78,7 +78,7 @@ def write_snapshot(path: str | Path, model: str, params: Mapping, *, way: int = 
         raise WeightsError(f"{path}: writing {path.suffix} needs torch: pip install 'guided_jax[torch]'") from error
     state = to_state(params, model, way=way, numbered=numbered)
     tensors = {name: torch.from_numpy(value) for name, value in state.items()}
-    _replace(path, lambda partial: torch.save(tensors, partial))
+    write_whole(path, lambda partial: torch.save(tensors, partial))
 
 
 def write_parameters(
@@ -118,7 +118,7 @@ def write_parameters(
         ABOUT_KEY: json.dumps(told),
     }
     # Not `save_file`, whose files nobody but their owner may read: a file is made to be passed on.
-    _replace(path, lambda partial: partial.write_bytes(save(arrays, metadata=metadata)))
+    write_whole(path, lambda partial: partial.write_bytes(save(arrays, metadata=metadata)))
 
 
 def read_parameters(path: str | Path) -> LoadedModel:
@@ -148,8 +148,16 @@ def read_parameters(path: str | Path) -> LoadedModel:
     return LoadedModel(model, params, about)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file whole or not at all."""
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file whole or not at all.
+
+    Args:
+        path: of the file.
+        write: writes a file of the path that it is given, which is another one in the same folder.
+
+    Raises:
+        WeightsError: it cannot be written; the old file stays.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(partial)

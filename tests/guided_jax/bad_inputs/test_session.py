@@ -129,19 +129,66 @@ def test_what_is_no_click(session, click, message):
 @pytest.mark.parametrize(("name", "message"), NAMES.values(), ids=NAMES)
 def test_what_is_no_name(session, name, message):
     calls = {"add": (PICTURE,), "click": (0, 0, 1), "annotate": (MAP,), "mask": (), "logits": (), "remove": ()}
-    calls |= {"clicks": ()} if name is None else {"clicks": (), "undo": (), "clear": ()}
+    calls |= {"scribble": ([(0, 0)], 1), "move": ((0, 0), (1, 1)), "unclick": (0, 0), "annotation": ()}
+    calls |= {"clicks": ()} if name is None else {"clicks": (), "undo": (), "redo": (), "clear": ()}
     for method, arguments in calls.items():
         check_refused(lambda method=method, rest=arguments: getattr(session, method)(name, *rest), message)
+
+
+EDITS = {
+    "no points": ("scribble", ("a", [], 1), "a scribble on image 'a' has no points; it needs one at least"),
+    "points of none": (
+        "scribble",
+        ("a", None, 1),
+        "the points of a scribble on image 'a' are None; they must be a list",
+    ),
+    "a flat list": (
+        "scribble",
+        ("a", [1, 2], 1),
+        "a scribble on image 'a' has the point 1; a point must be (row, column",
+    ),
+    "text": ("scribble", ("a", "12", 1), "a scribble on image 'a' has the point '1'; a point must be (row, column)"),
+    "three": ("scribble", ("a", [(1, 2, 3)], 1), "has the point a tuple; a point must be (row, column)"),
+    "a point outside": (
+        "scribble",
+        ("a", [(1, 2), (9, 0)], 1),
+        "the scribble at row 9, column 0 lies outside the image",
+    ),
+    "a float": ("scribble", ("a", [(1, 2.0)], 1), f"the column of a scribble on image 'a' is 2.0; {WHOLE}"),
+    "no label": ("scribble", ("a", [(1, 2)], 2), "the scribble has the label 2; the labels are 0 (the negative) to 1"),
+    "a label of text": ("scribble", ("a", [(1, 2)], "1"), f"the label of a scribble on image 'a' is '1'; {WHOLE}"),
+    "no width": ("scribble", ("a", [(1, 2)], 1, 0), "a scribble on image 'a' is 0 pixels wide; it must be 1 to 21"),
+    "wide": ("scribble", ("a", [(1, 2)], 1, 2**70), "pixels wide; it must be 1 to 21"),
+    "half a pixel": ("scribble", ("a", [(1, 2)], 1, 0.5), f"the width of a scribble on image 'a' is 0.5; {WHOLE}"),
+    "move nothing": ("move", ("a", (1, 2), (3, 4)), "there is no click at row 1, column 2 of image 'a'"),
+    "move outside": ("move", ("a", (4, 4), (9, 4)), "the click at row 9, column 4 lies outside the image 'a'"),
+    "move a number": ("move", ("a", 4, (1, 1)), "a click on image 'a' has the point 4; a point must be (row, column)"),
+    "unclick nothing": ("unclick", ("a", 1, 2), "there is no click at row 1, column 2 of image 'a'"),
+    "unclick outside": ("unclick", ("a", -1, 2), "the click at row -1, column 2 lies outside the image 'a'"),
+    "clear no label": ("clear", ("a",), "what is to be cleared has the label 2; the labels are 0 (the negative) to 1"),
+    "an object of 3": ("add_object", (3,), "the name of an object is 3; it must be a str"),
+    "merge nothing": ("merge", (None,), "what is merged is None; it must be another session"),
+}
+
+
+@pytest.mark.parametrize(("method", "arguments", "message"), EDITS.values(), ids=EDITS)
+def test_what_is_no_edit(session, method, arguments, message):
+    session.click("a", 4, 4, 1)
+    options = {"label": 2} if method == "clear" else {}
+    check_refused(lambda: getattr(session, method)(*arguments, **options), message)
+    assert session.clicks("a") == ((4, 4, 1),) and session.objects == {1: ""}
+    assert session.undo() == (4, 4, 1) and session.undo() is None
 
 
 PARAMS = {"way": 2, "canvases": ()}
 OPENINGS = {
     "a path": (("guide.safetensors",), {}, "the model is 'guide.safetensors'; it must be what guided_jax.load gives"),
-    "none": ((None,), {}, "the model is None; it must be what guided_jax.load gives, or (model, params)"),
     "way of 1": (None, {"way": 1}, "way=1: must be 2 (the negative and one positive) to 255"),
     "way of 300": (None, {"way": 300}, "way=300: must be 2 (the negative and one positive) to 255: labels are uint8"),
     "way below 0": (None, {"way": -1}, "way=-1: must be 2"),
     "way of a float": (None, {"way": 2.0}, "way is 2.0; it must be a whole number (int)"),
+    "a budget of text": (None, {"budget": "1 GB"}, "budget is '1 GB'; it must be a whole number (int)"),
+    "a budget below 0": (None, {"budget": -1}, "budget=-1: must be 0 or more bytes, or None for no bound"),
     "a canvas alone": (None, {"canvases": (480, 640)}, "a canvas is 480; it must be (height, width)"),
     "no canvases": (None, {"canvases": None}, "canvases is None; it must be a list of (height, width) in pixels"),
     "canvases of text": (None, {"canvases": "96x96"}, "canvases is '96x96'; it must be a list of (height, width)"),

@@ -15,6 +15,7 @@ from guided_jax.guides import late
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks, guide_clicks
 from guided_jax.resample import label_planes
 from guided_jax.session import CAPACITY, Session
+from guided_jax.session.edits import Clear
 from tests.guided_jax.small_models import make_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
@@ -187,6 +188,10 @@ def test_undo_and_clear_leave_no_trace(name):
     np.testing.assert_array_equal(session.logits("a"), before)
     session.clear("a")
     np.testing.assert_array_equal(session.logits("a"), empty)
+    assert session.undo() == Clear()
+    np.testing.assert_array_equal(session.logits("a"), before)
+    assert [session.undo("a"), session.undo()] == [Click(20, 30, 0), Click(3, 5, 1)]
+    np.testing.assert_array_equal(session.logits("a"), empty)
     assert session.undo() is None and session.undo("a") is None
 
 
@@ -210,11 +215,6 @@ def test_undo_on_one_image_leaves_the_order_of_the_others():
         session.click(name, row, 0, 1)
     assert session.undo("a") == Click(3, 0, 1)
     assert [session.undo() for _ in range(3)] == [Click(2, 0, 1), Click(1, 0, 1), None]
-    for take_back in (session.clear, lambda name: session.annotate(name, np.zeros(SIZE, np.uint8))):
-        session.click("a", 5, 0, 1)
-        session.click("b", 6, 0, 1)
-        take_back("b")
-        assert session.undo() == Click(5, 0, 1)
 
 
 def test_undo_follows_the_session_or_one_image():
@@ -370,8 +370,8 @@ def test_what_is_refused():
         session.annotate("a", np.full(SIZE, 2, np.uint8))
     with pytest.raises(ValueError, match="sides of 9 pixels"):
         make_session("late-dilated").add("a", picture(0, (8, 30)))
-    with pytest.raises(ValueError, match="way=3: the head scores 2 labels"):
-        Session(*model_of("late-unshared"), way=3)
+    with pytest.raises(ValueError, match="way=4: the head scores 3 labels at once, and no label against the rest"):
+        Session(*model_of("late-unshared", way=3), way=4)
 
 
 @pytest.mark.parametrize(("grid", "stride"), [("taps", 8), ("taps", 2), ("exact", 8), ("dilated", 4)])
