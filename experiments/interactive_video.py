@@ -43,7 +43,7 @@ def evaluate(trained: Trained, config: Config, asked: AnnotatorOptions) -> dict[
     """
     check_mode(config.model, "video", "interactive video: mode")
     split, videos = open_videos(config, Choice(asked.source, names=asked.videos, every=asked.every))
-    opened, warm, times, results = Session(trained), set(), Times([], [], []), []
+    opened, warm, times, results = Session(trained, max_side=0), set(), Times([], [], []), []
     for video in tqdm(videos, desc="videos", disable=None, leave=False):
         session, size = opened.fresh(), scaled_size(video.height, video.width, config.data.max_side)
         if size not in warm:

@@ -39,6 +39,7 @@ def load(path: str | Path = DEFAULT, *, best: bool = False, step: int | None = N
         ValueError: there is no such file or folder, it is neither of the two, it holds no such checkpoint, or what it
             holds is not sound; in one line.
     """
+    name = path if isinstance(path, str) else ""
     try:
         path = model_file(path)
         is_folder, is_there = path.is_dir(), path.exists()
@@ -65,7 +66,8 @@ def load(path: str | Path = DEFAULT, *, best: bool = False, step: int | None = N
         raise ValueError(f"{path}: is neither a .safetensors nor the workdir of a run")
     if best or step is not None:
         raise ValueError(f"{path}: holds one model; best and step choose among the checkpoints of a workdir")
-    return read_parameters(path)
+    loaded = read_parameters(path)
+    return loaded._replace(about={**loaded.about, "max_side": SHIPPED[name].max_side}) if name in SHIPPED else loaded
 
 
 def model_file(path: str | Path) -> Path:

@@ -83,7 +83,7 @@ def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: C
     for task in tasks:  # before any of them is clicked on
         name = f"{opened.split.name}: image {to_record(opened.split.records[task.record]).image_id!r}"
         choose_canvas(*scaled_size(task.height, task.width, max_side), canvases, name=name)
-    session = Session(trained, canvases=canvases, guided_filter=asked.guided_filter)
+    session = Session(trained, canvases=canvases, max_side=0, guided_filter=asked.guided_filter)
     warm, now = set(), None
     for task in tqdm(tasks, desc="objects", disable=None, leave=False):
         record = to_record(opened.split.records[task.record])

@@ -71,7 +71,7 @@ def load_file(name: str) -> Trained:
         path = model_file(name)
         if path.is_dir():
             raise UserError(f"{name}: is a folder; a run is named by --workdir={name}")
-        loaded = load(path)
+        loaded = load(name)
     return Trained(Config(name=path.stem, model=loaded.config), loaded.model, loaded.params, loaded.about)
 
 

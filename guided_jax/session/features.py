@@ -17,6 +17,7 @@ from guided_jax.guided_filter import FilterGuide
 from guided_jax.guides.guidance import Guidance
 from guided_jax.inputs import check_rgb
 from guided_jax.observed import Observed
+from guided_jax.session.scaling import shrink
 from guided_jax.session.steps import Steps
 
 Source = UInt8[np.ndarray, "h w 3"] | Callable[[], UInt8[np.ndarray, "h w 3"]]
@@ -30,6 +31,7 @@ class Encoded:
     Attributes:
         canvas: height and width of its canvas in pixels.
         size: its own height and width in pixels.
+        shown: height and width at which it is looked at.
         source: gives its pixels anew; None: they are not kept, and what is encoded stays.
         observed: all of it that does not depend on its annotation, on the device; None where it is dropped.
         edges: what guides the filter of its mask; None: the mask is not filtered, or it is dropped.
@@ -41,6 +43,7 @@ class Encoded:
 
     canvas: tuple[int, int]
     size: tuple[int, int]
+    shown: tuple[int, int]
     source: Source | None
     observed: Observed | None = None
     edges: FilterGuide | None = None
@@ -84,21 +87,29 @@ class Features:
     def __getitem__(self, name: Hashable) -> Encoded:
         return self._images[name]
 
-    def add(self, name: Hashable, source: Source, image: UInt8[np.ndarray, "h w 3"], canvas: tuple[int, int]) -> None:
+    def add(
+        self,
+        name: Hashable,
+        source: Source,
+        image: UInt8[np.ndarray, "h w 3"],
+        shown: tuple[int, int],
+        canvas: tuple[int, int],
+    ) -> None:
         """Adds an image, and encodes it unless it can be called for when it is first used.
 
         Args:
             name: of the image, a new one.
             source: as it was given.
             image: its pixels.
-            canvas: on which it lies.
+            shown: height and width at which it is looked at.
+            canvas: on which it lies then.
         """
         size = image.shape[:2]
         if callable(source):
-            self._images[name] = Encoded(canvas, size, source)
+            self._images[name] = Encoded(canvas, size, shown, source)
             return
         kept = None if self._budget is None else image.copy()  # the caller's may change
-        encoded = Encoded(canvas, size, kept)
+        encoded = Encoded(canvas, size, shown, kept)
         self._encode(encoded, image)
         self._images[name] = encoded
         self._use(name)
@@ -128,8 +139,8 @@ class Features:
 
     def _encode(self, image: Encoded, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
         on_canvas = np.zeros((1, *image.canvas, 3), np.uint8)
-        on_canvas[0, : image.size[0], : image.size[1]] = pixels
-        on_canvas, sizes = jnp.asarray(on_canvas), jnp.array([image.size], jnp.int32)
+        on_canvas[0, : image.shown[0], : image.shown[1]] = shrink(pixels, image.shown)
+        on_canvas, sizes = jnp.asarray(on_canvas), jnp.array([image.shown], jnp.int32)
         image.edges = self._steps.edges and self._steps.edges(self._variables, on_canvas, sizes)
         image.observed = jax.block_until_ready(self._steps.observe(self._variables, on_canvas, sizes))
         image.refined = False

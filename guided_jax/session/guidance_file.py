@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-from safetensors.numpy import save_file
 
 from guided_jax.backbones.weight_files import read_arrays
 from guided_jax.guides.guidance import Guidance
@@ -23,7 +22,7 @@ from guided_jax.inputs import MOST_LABELS
 from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels
 from guided_jax.segmentor import Segmentor
 from guided_jax.session.tasks import ALL, tasks_of
-from guided_jax.snapshots.files import write_whole
+from guided_jax.snapshots.files import write_tensors
 
 KEY, VERSION = "guided_jax.guidance", 1
 """Key of the file's metadata, and the version that stands there."""
@@ -76,7 +75,7 @@ def write_guidance(path: str | Path, model: str, stored: StoredGuidance) -> None
         if value is not None
     }
     metadata = {KEY: json.dumps({"version": VERSION, "model": model, "objects": [*stored.objects.items()]})}
-    write_whole(path, lambda partial: save_file(arrays, partial, metadata=metadata))
+    write_tensors(path, arrays, metadata)
 
 
 def read_guidance(path: str | Path, model: Segmentor, expected: str) -> StoredGuidance:

@@ -33,6 +33,7 @@ from guided_jax.session.annotating import Annotating, Marked
 from guided_jax.session.checks import check_name
 from guided_jax.session.features import Features, Source, read_source
 from guided_jax.session.guidance_file import Shot, StoredGuidance, fingerprint, fit, read_guidance, write_guidance
+from guided_jax.session.scaling import enlarge, shown_size, shrink_marks
 from guided_jax.session.steps import compile_steps, with_features
 from guided_jax.session.tasks import annotation_of, labels_at_once, power_of_two, tasks_of
 
@@ -47,6 +48,7 @@ class Session(Annotating):
         *,
         way: int = 0,
         canvases: Sequence[tuple[int, int]] = (),
+        max_side: int | None = None,
         guided_filter: bool = False,
         budget: int | None = None,
     ):
@@ -59,6 +61,9 @@ class Session(Annotating):
                 takes two labels alone, more are segmented as a union of binary tasks, each label against the rest.
             canvases: heights and widths on which images lie, each on the smallest that holds it. A canvas compiles
                 once; results do not depend on it. Empty: each image on a canvas of its own size.
+            max_side: images whose longer side has more pixels are looked at scaled down to it; masks and all else come
+                at the image's own size, and clicks are given there. 0: every image at its own size. None: what the
+                model says of itself, which the guides that come with the package do, or 0.
             guided_filter: whether masks follow the edges of the image (`guided_jax.guided_filter`), at a few ms a mask;
                 else they are interpolated, as the logits are.
             budget: bytes on the device that may be held of the images, the parameters and guidance aside; beyond it
@@ -67,15 +72,20 @@ class Session(Annotating):
                 them (see `add`). None: all is held, and no pixels are kept.
 
         Raises:
-            ValueError: the head takes no such number of labels, there are no parameters, a canvas is no size, or the
-                budget no number of bytes.
+            ValueError: the head takes no such number of labels, there are no parameters, a canvas is no size, the
+                greatest side no number of pixels, or the budget no number of bytes.
         """
-        model, params = model_and_params(load() if model is None else model, params)
+        model = load() if model is None else model
+        if max_side is None:
+            max_side = getattr(model, "about", {}).get("max_side", 0)
+        if check_whole(max_side, "max_side") < 0:
+            raise ValueError(f"max_side={max_side}: must be a number of pixels, or 0 for no bound")
+        model, params = model_and_params(model, params)
         way = check_way(way if check_whole(way, "way") else model.config.way)
         tasks_of(model.config, way)
         if budget is not None and check_whole(budget, "budget") < 0:
             raise ValueError(f"budget={budget}: must be 0 or more bytes, or None for no bound")
-        self._model, self._canvases = model, check_canvases(canvases)
+        self._model, self._canvases, self._max_side = model, check_canvases(canvases), max_side
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
         self._steps = compile_steps(model, filtered=guided_filter)
         self._features = Features(self._steps, self._variables, budget)
@@ -107,7 +117,8 @@ class Session(Annotating):
             raise ValueError(f"the session holds an image {name!r} already; remove it, or give another name")
         pixels = read_source(image, f"image {name!r}")
         size = pixels.shape[:2]
-        self._features.add(name, image, pixels, self._canvas(name, size))
+        shown = shown_size(size, self._max_side)
+        self._features.add(name, image, pixels, shown, self._canvas(name, shown))
         self._marked[name] = Marked(size)
 
     def remove(self, name: Hashable) -> None:
@@ -123,7 +134,11 @@ class Session(Annotating):
         Raises:
             ValueError: there is no such image, or another one is annotated and the model segments that one alone.
         """
-        return self._segment(self._steps.labels, name, edges=True)
+        size = self._at(name).size
+        if self._features[name].shown == size:
+            return self._segment(self._steps.labels, name, edges=True)
+        apart = self._segment(self._steps.apart, name, edges=True)
+        return np.where(apart.max(0) > 0, apart.argmax(0) + 1, 0).astype(np.uint8)
 
     def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
         """The logits behind `mask`, label planes first; of a union of binary tasks the log odds of each, 0 for label 0.
@@ -232,7 +247,8 @@ class Session(Annotating):
         more = (image.edges,) if edges else ()
         pairs = tuple(zip(queries, shots, strict=True))
         result = step(self._variables, pairs, image.observed.size, *more, canvas=image.canvas)
-        return np.asarray(result)[0, ..., : size[0], : size[1]].copy()
+        shown = np.asarray(result)[0, ..., : image.shown[0], : image.shown[1]]
+        return shown.copy() if image.shown == size else enlarge(shown, size)
 
     def _shots(self, name: Hashable, task: int) -> tuple[Guidance, ...]:
         """Guidance of every annotated image; of an empty annotation where there is none."""
@@ -270,8 +286,9 @@ class Session(Annotating):
         return self._features[name].guidance[task]
 
     def _annotation(self, name: Hashable, task: int) -> PyTree:
-        marked, canvas = self._at(name), self._features[name].canvas
-        return annotation_of(self._model.config, marked.marks, marked.size, canvas, task)
+        marked, image = self._at(name), self._features[name]
+        marks = shrink_marks(marked.marks, marked.size, image.shown)
+        return annotation_of(self._model.config, marks, image.shown, image.canvas, task)
 
     def _identity(self) -> str:
         self._fingerprint = self._fingerprint or fingerprint(self._model, self._variables["params"])

@@ -28,6 +28,7 @@ class Steps(NamedTuple):
         query: what the head sees of an image, where that depends on the image's annotation.
         guide: guidance of an annotated image; None where nothing guides the model.
         labels: label map of a query.
+        apart: what the labels of a query follow from.
         logits: logits of a query.
         probabilities: of the labels of a query.
         uncertainty: of the label map of a query.
@@ -39,6 +40,7 @@ class Steps(NamedTuple):
     query: CompiledMethod
     guide: Callable
     labels: CompiledMethod
+    apart: CompiledMethod
     logits: CompiledMethod
     probabilities: CompiledMethod
     uncertainty: CompiledMethod
@@ -59,6 +61,7 @@ def compile_steps(model: Segmentor, *, filtered: bool = False) -> Steps:
         query=step(Segmentor.query_observed, "way"),
         guide=step(guide, "way") if guided else lambda *_, way: None,
         labels=step(segment_labels, "canvas"),
+        apart=step(segment_apart, "canvas"),
         logits=step(segment_logits, "canvas"),
         probabilities=step(segment_probabilities, "canvas"),
         uncertainty=step(segment_uncertainty, "canvas"),
@@ -124,7 +127,17 @@ def segment_uncertainty(
 def segment_labels(
     model: Segmentor, tasks: Tasks, size: Int32[Array, "1 2"], edges: FilterGuide | None, canvas: tuple[int, int]
 ) -> UInt8[Array, "1 h w"]:
-    """The label of the greatest logit at every pixel, on a tie the smallest.
+    """The label of the greatest logit at every pixel, on a tie the smallest."""
+    apart = segment_apart(model, tasks, size, edges, canvas)
+    if apart.shape[1] == 1:
+        return (apart[:, 0] > 0).astype(jnp.uint8)
+    return jnp.where(apart.max(1) > 0, jnp.argmax(apart, 1).astype(jnp.uint8) + jnp.uint8(1), jnp.uint8(0))
+
+
+def segment_apart(
+    model: Segmentor, tasks: Tasks, size: Int32[Array, "1 2"], edges: FilterGuide | None, canvas: tuple[int, int]
+) -> Float[Array, "1 k h w"]:
+    """By how much each positive label leads the negative at every pixel, up to a factor that they share.
 
     With edges the logits come to the pixels by the guided filter, in place of interpolation.
 
@@ -135,12 +148,8 @@ def segment_labels(
     apart = jnp.concatenate([each[:, 1:] - each[:, :1] for each in scores], 1)
     inside = valid_cells(apart.shape[-2:], model.geometry.cells(size))[:, None]
     if edges is not None:
-        apart = apply_filter(edges, to_blocks(apart, model.geometry, canvas, size))
-    else:
-        apart = interpolate(jnp.where(inside, apart, 0.0), *(model.geometry.pixel_weights(side) for side in canvas))
-    if apart.shape[1] == 1:
-        return (apart[:, 0] > 0).astype(jnp.uint8)
-    return jnp.where(apart.max(1) > 0, jnp.argmax(apart, 1).astype(jnp.uint8) + jnp.uint8(1), jnp.uint8(0))
+        return apply_filter(edges, to_blocks(apart, model.geometry, canvas, size))
+    return interpolate(jnp.where(inside, apart, 0.0), *(model.geometry.pixel_weights(side) for side in canvas))
 
 
 def _merge(model: Segmentor, shots: tuple[Guidance, ...]) -> Task:

@@ -117,8 +117,7 @@ def write_parameters(
         METADATA_KEY: json.dumps(preprocessing.to_dict()),
         ABOUT_KEY: json.dumps(told),
     }
-    # Not `save_file`, whose files nobody but their owner may read: a file is made to be passed on.
-    write_whole(path, lambda partial: partial.write_bytes(save(arrays, metadata=metadata)))
+    write_tensors(path, arrays, metadata)
 
 
 def read_parameters(path: str | Path) -> LoadedModel:
@@ -146,6 +145,16 @@ def read_parameters(path: str | Path) -> LoadedModel:
         raise WeightsError(str(error)) from error
     params = unflatten_dict({name: jnp.asarray(value, jnp.float32) for name, value in arrays.items()}, sep="/")
     return LoadedModel(model, params, about)
+
+
+def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Writes a `.safetensors`, whole or not at all.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
+    # Not `save_file`, whose files nobody but their owner may read: a file is made to be passed on.
+    write_whole(path, lambda partial: partial.write_bytes(save(dict(arrays), metadata=dict(metadata))))
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
