@@ -32,6 +32,7 @@ from experiments.runs.data import (
     training_views,
 )
 from experiments.runs.features import cache_features
+from experiments.runs.load import start_from
 from experiments.runs.metrics import MetricWriter, Progress, RunLog
 from experiments.runs.principal import set_principal
 from experiments.runs.unseen import check_evaluation, trained_classes
@@ -139,7 +140,8 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             "config": to_dict(config),
             "preprocessing": experiment.model.preprocessing.to_dict(),
             "trained_classes": trained,
-            "trained_on": {name: learnt.get(name) for name in ("train", "mode", "classes", "shots", "points")},
+            "trained_on": {name: learnt.get(name) for name in ("train", "mode", "classes", "shots", "points")}
+            | ({"start_from": config.start_from} if config.start_from else {}),
             **start,
         }
         state = replicate(from_first(state), devices_of(parallel))
@@ -210,7 +212,7 @@ def open_experiment(
     training = bool(train_sources)
     model, params = initial_parameters(config)
     features = open_features(config, model, params, train_sources, eval_source)
-    if training:
+    if training and not config.start_from:
         params = set_principal(config, model, params, train_sources, features)
     stream = training_stream(config, train_sources, features) if training else None
     tasks = partial(evaluation_episodes, config, eval_source, features, devices=jax.device_count())
@@ -240,6 +242,10 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
     Raises:
         ValueError: the weights do not fit the model, or their file is not sound.
     """
+    if config.start_from:
+        model, params = start_from(config)
+        logger.info("parameters of %s in place", config.start_from)
+        return model, params
     pretrained = None
     if config.weights:
         pretrained = read_weights(config.weights, preprocessing=config.weights_preprocessing or None)

@@ -48,7 +48,7 @@ INDEX_SHAPE = {
 FLAT = "masks"
 """Stands for the number of points of masks that lie in the folder itself, where it is not known."""
 
-UNUSED = {"eval.save": "", "weights": "", "train.cache_features": False}
+UNUSED = {"eval.save": "", "weights": "", "start_from": "", "train.cache_features": False}
 """Fields that do not matter once the masks are there: neither the weights nor the folder that they were written to."""
 
 

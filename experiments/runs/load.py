@@ -1,5 +1,6 @@
 """A trained model from its workdir, and what it predicts."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ from guided_jax.episode import Episode
 from guided_jax.learning.step import predict_step
 from guided_jax.loading import CONFIG, load, model_file, read_run_config
 from guided_jax.segmentor import Segmentor
+
+OF_TRAINING = ("dropout", "drop_maps", "drop_image", "init_std", "preprocessing", "dtype")
+"""Fields of a model that may differ where it starts from a trained one: they say how it learns or is computed."""
 
 
 class Trained(NamedTuple):
@@ -73,6 +77,21 @@ def load_file(name: str) -> Trained:
             raise UserError(f"{name}: is a folder; a run is named by --workdir={name}")
         loaded = load(name)
     return Trained(Config(name=path.stem, model=loaded.config), loaded.model, loaded.params, loaded.about)
+
+
+def start_from(config: Config) -> tuple[Segmentor, dict]:
+    """The model of an experiment with the parameters of the trained one that it starts from.
+
+    Raises:
+        ValueError: there is no such model, it is not sound, or it is another than the configuration's.
+    """
+    loaded = load(config.start_from)
+    wanted, there = (dataclasses.asdict(each) for each in (config.model, loaded.config))
+    for field in (field for field in wanted if field not in OF_TRAINING and wanted[field] != there[field]):
+        raise ValueError(
+            f"start_from={config.start_from}: its model has model.{field}={there[field]}, not {wanted[field]}; set that"
+        )
+    return Segmentor(config.model, loaded.preprocessing), loaded.params
 
 
 def spread_tasks(config: Config, number: int) -> tuple[EvaluationEpisodes, list[int]]:

@@ -13,10 +13,14 @@ logger = logging.getLogger(__name__)
 def trained_classes(config: Config, sources: Sequence[OpenSource]) -> list[str] | None:
     """The classes that training poses tasks of; None where a source has none, so that anything may be in it.
 
+    None, too, of a training that starts from another model, which may have learnt any.
+
     Args:
         config: of the run.
         sources: of its training.
     """
+    if config.start_from:
+        return None
     if config.train.steps == 0:
         return []
     if not all(each.split.class_names for each in sources):

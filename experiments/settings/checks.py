@@ -18,7 +18,9 @@ from experiments.settings.ranges import check_ranges
 from guided_jax.backbones.preprocessing import named_preprocessing
 from guided_jax.backbones.weight_downloads import check_weights
 from guided_jax.learning.config import check_train
+from guided_jax.loading import model_file
 from guided_jax.model_config import check_mode, check_model
+from guided_jax.shipped import SHIPPED
 
 LONGEST_NAME = 200
 """Bytes in the name of a result or a variant: file systems take 255 with all that is put around it."""
@@ -39,6 +41,8 @@ def check_config(config: Config, *, training: bool) -> None:
     _check_evaluation(config, training=training)
     if config.weights:
         _check_weights(config)
+    if config.start_from:
+        _check_start(config)
     if config.train.cache_features:
         _check_cache(config)
     check_memory(config, training=training)
@@ -53,6 +57,19 @@ def _check_weights(config: Config) -> None:
         named_preprocessing(config.weights_preprocessing or "caffe")
     except ValueError as error:
         raise ValueError(f"weights_preprocessing: {error}") from error
+
+
+def _check_start(config: Config) -> None:
+    if config.weights:
+        raise ValueError("start_from: the model has a trunk already; leave `weights` empty")
+    try:
+        file = model_file(config.start_from)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"start_from={error}") from error
+    if not file.is_file():
+        raise ValueError(
+            f"start_from={config.start_from}: no such file; a .safetensors or {', '.join(SHIPPED)} would be"
+        )
 
 
 def check_fields(config: Config, *, training: bool = False) -> None:
@@ -110,7 +127,7 @@ def _check_cache(config: Config) -> None:
         raise ValueError(
             "train.cache_features: model.support_grid=dilated runs the trunk once more on another grid; set it to False"
         )
-    if not config.weights:
+    if not (config.weights or config.start_from):
         raise ValueError("train.cache_features: features of an untrained trunk; name its file in `weights`")
 
 

@@ -169,7 +169,7 @@ def expand(path: str) -> str:
         raise ValueError(str(error)) from error
 
 
-PATHS = ("weights", "data.root", "data.prepared", "eval.save")
+PATHS = ("weights", "start_from", "data.root", "data.prepared", "eval.save")
 """Fields that are one path. Lists expand their own."""
 
 

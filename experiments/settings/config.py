@@ -121,6 +121,8 @@ class Config:
             vgg16-torchvision or vgg16-caffe, which are downloaded once; empty: none.
         weights_preprocessing: of the images for weights of unknown origin: caffe or torchvision; empty: told by the
             file.
+        start_from: a trained model whose parameters training starts from, in place of `weights`: the name of a guide
+            that comes with the package, or a .safetensors that export wrote. The model must be the same. Empty: none.
         data: see `DataConfig`.
         model: see `ModelConfig`.
         train: see `TrainConfig`.
@@ -131,6 +133,7 @@ class Config:
     seed: int = 1337
     weights: str = ""
     weights_preprocessing: str = ""
+    start_from: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -106,7 +106,7 @@ def check_ranges(config: Config) -> None:
     for field in ("data.root", "data.prepared"):
         if not values[field]:
             raise ValueError(f"{field}={values[field]!r}: must be a folder")
-    for field in ("data.root", "data.prepared", "weights", "eval.save"):
+    for field in ("data.root", "data.prepared", "weights", "start_from", "eval.save"):
         check_path(values[field], field)
     for field in ("data.lists", "eval.lists"):
         for path in values[field].split(","):

@@ -84,6 +84,8 @@ def test_a_rule_beyond_measure(check, value):
     check({"train.freeze": value}, "train")
 
 
-@pytest.mark.parametrize("field", ["weights", "data.root", "data.prepared", "data.lists", "eval.lists", "eval.save"])
+@pytest.mark.parametrize(
+    "field", ["weights", "start_from", "data.root", "data.prepared", "data.lists", "eval.lists", "eval.save"]
+)
 def test_the_home_of_nobody(check, field):
     check({field: "~nobody_/x"}, "train")

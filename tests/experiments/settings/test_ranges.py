@@ -26,7 +26,7 @@ ALLOWED = {
     "eval.save": ("", "nonsense", "-1"),
     "eval.name": ("", "nonsense", "-1"),
     # Empty for what the documentation of the field says.
-    **dict.fromkeys(("weights", "weights_preprocessing", "data.lists", "eval.lists"), ("",)),
+    **dict.fromkeys(("weights", "weights_preprocessing", "start_from", "data.lists", "eval.lists"), ("",)),
     **dict.fromkeys(("train.freeze", "eval.mode", "eval.headline"), ("",)),
     # Zero: none, all, never, or nothing to do.
     **dict.fromkeys(("seed", "data.crops", "data.min_area", "data.max_side", "data.window", "data.workers"), (ZERO,)),
