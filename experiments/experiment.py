@@ -191,7 +191,7 @@ def open_data(config: Config, *, training: bool) -> tuple[list[OpenSource], Open
     Raises:
         ValueError, DatasetError: what a user can mend.
     """
-    if config.weights:
+    if config.weights and not config.start_from:
         locate(config.weights)  # first: a download may fail, and data sets can take hours to build
     eval_source = open_evaluation(config)
     train_sources = open_training(config) if training else []

@@ -39,10 +39,10 @@ def check_config(config: Config, *, training: bool) -> None:
     check_fields(config, training=training)
     check_mode(config.model, config.eval.mode or config.data.mode, "eval.mode" if config.eval.mode else "data.mode")
     _check_evaluation(config, training=training)
-    if config.weights:
-        _check_weights(config)
     if config.start_from:
         _check_start(config)
+    elif config.weights:
+        _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
     check_memory(config, training=training)
@@ -60,8 +60,6 @@ def _check_weights(config: Config) -> None:
 
 
 def _check_start(config: Config) -> None:
-    if config.weights:
-        raise ValueError("start_from: the model has a trunk already; leave `weights` empty")
     try:
         file = model_file(config.start_from)
     except (ValueError, RuntimeError) as error:

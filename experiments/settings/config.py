@@ -121,8 +121,9 @@ class Config:
             vgg16-torchvision or vgg16-caffe, which are downloaded once; empty: none.
         weights_preprocessing: of the images for weights of unknown origin: caffe or torchvision; empty: told by the
             file.
-        start_from: a trained model whose parameters training starts from, in place of `weights`: the name of a guide
-            that comes with the package, or a .safetensors that export wrote. The model must be the same. Empty: none.
+        start_from: a trained model whose parameters training starts from, whatever `weights` says: the name of a
+            guide that comes with the package, or a .safetensors that export wrote. The model must be the same. Empty:
+            none.
         data: see `DataConfig`.
         model: see `ModelConfig`.
         train: see `TrainConfig`.
