@@ -49,6 +49,13 @@ def test_255_is_the_object_where_a_clip_has_no_other_value(davis, read):
     assert records["bear/00001"].segments == ()
 
 
+def test_255_is_void_beside_a_single_object(davis, read, write_mask):
+    write_mask(davis / "Annotations" / "480p" / "bear" / "00002.png", FIGURE // 255)
+    records = read(Davis, davis, "train2016")
+    np.testing.assert_array_equal(decode_layer(records["bear/00000"].layers[0]), FIGURE)
+    assert [len(record.segments) for record in records.values()] == [0, 0, 1]
+
+
 def test_lists_of_2016_name_pairs_of_files(davis, read):
     records = read(Davis, davis, "train2016")
     assert list(records) == ["bear/00000", "bear/00001", "bear/00002"]
