@@ -89,6 +89,14 @@ def test_on_a_flat_image_it_is_the_mean_over_windows_of_means():
     np.testing.assert_allclose(found, [box_mean(box_mean(plane, 3), 3) for plane in scores], atol=1e-5)
 
 
+def test_a_block_that_the_border_cuts_has_a_score_of_its_own():
+    size, scores = (22, 33), np.random.default_rng(2).normal(size=(1, 6, 9)).astype(np.float32)
+    found = filtered(np.full((*size, 3), 90, np.uint8), scores, radius=4, block=4)
+    blocks = box_mean(box_mean(scores[0], 1), 1)
+    expected = cv2.resize(blocks, (36, 24), interpolation=cv2.INTER_LINEAR)[:22, :33]
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)
+
+
 def test_constants_and_affine_functions_of_the_colour_stay():
     image = picture()
     np.testing.assert_allclose(filtered(image, np.full((1, 6, 9), 3.0), radius=8, block=4), 3, atol=1e-4)
