@@ -52,6 +52,12 @@ def white_first(mask: np.ndarray) -> Image.Image:
     return image
 
 
+def labels_under_white(mask: np.ndarray) -> Image.Image:
+    image = Image.fromarray(mask)
+    image.putpalette([255, 255, 255, 0, 0, 0, 255, 0, 0])
+    return image
+
+
 def half(mask: np.ndarray) -> np.ndarray:
     return mask >= 128
 
@@ -71,6 +77,10 @@ UNDERSTOOD = [
     ("as JPEG", {"a.jpg": disc()}, "one object", None),
     ("16 bits", {"a.png": Image.fromarray(disc().astype(np.uint16) * 257)}, "0, 255 -> one object", [OBJECT]),
     ("white comes first in the palette", {"a.png": white_first(disc(0, 1))}, "0, 1 -> one object", [OBJECT]),
+    ("labels under a palette that begins with white", {"a.png": labels_under_white(bands(0, 1, 2))}, "2 labels",
+     [bands(0, 1, 2)]),
+    ("opaque and black", {"a.png": with_alpha((0, 0, 0), disc(255)), "b.png": disc()}, "0, 255 -> one object",
+     [disc(0, 0), OBJECT]),
     ("black with alpha", {"a.png": with_alpha((0, 0, 0), disc())}, "0, 255 -> one object", [OBJECT]),
     ("white with smooth alpha", {"a.png": with_alpha((255,) * 3, smooth())}, "smoothed edges", [half(smooth())]),
     ("black on clear white", {"a.png": with_alpha(255 - np.dstack([disc()] * 3), disc())}, "one object", [OBJECT]),

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 
 import h5py
 import jax
@@ -180,12 +181,14 @@ def test_an_unknown_file_asks_for_its_preprocessing(tmp_path, suffix):
         read_weights(path, shapes=SMALL)
 
 
-def test_the_mean_may_be_overridden_but_not_the_channels(tmp_path):
+def test_the_mean_may_be_overridden_but_neither_the_channels_nor_the_deviation(tmp_path):
     path = tmp_path / "own.safetensors"
     write_weights(path, LAYERS, CAFFE)
     assert read_weights(path, preprocessing="caffe-ilsvrc", shapes=SMALL).preprocessing == CAFFE_ILSVRC
     with pytest.raises(WeightsError, match=r"its weights expect bgr .*, but the preprocessing passed is rgb"):
         read_weights(path, preprocessing="torchvision", shapes=SMALL)
+    with pytest.raises(WeightsError, match=r"its weights expect bgr .*std=1\.0,1\.0,1\.0, but .* std=2\.0,1\.0,1\.0"):
+        read_weights(path, preprocessing=replace(CAFFE, std=(2.0, 1.0, 1.0)), shapes=SMALL)
 
 
 def publish(monkeypatch, name, algorithm, checksum, preprocessing):
