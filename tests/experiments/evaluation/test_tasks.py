@@ -22,5 +22,10 @@ def test_small_tasks_by_hand():
     assert small_iu(np.concatenate([COUNTS, more])) == 10 / 32
 
 
+def test_size_is_that_of_the_truth():
+    """Of an object of 10 pixels much is wrongly taken; of one of 500 all is missed."""
+    assert is_small(np.array([[5, 100, 5, 890, 0, 0], [0, 0, 500, 500, 0, 0]])).tolist() == [True, False]
+
+
 def test_none_is_small():
     assert np.isnan(small_iu(COUNTS[1:]))

@@ -118,6 +118,16 @@ def test_corrections_with_a_stride_lie_on_their_places():
     assert (rows % 4 == 2).all() and (columns % 4 == 2).all()
     np.testing.assert_array_equal(after[episode, 0, 0, rows, columns], batch.target[episode, rows, columns])
     labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
+    # What is compared there is what is predicted there.
+    seen = model.apply(
+        {"params": params},
+        batch,
+        jnp.int32(1),
+        lambda number, logits, annotation: annotation.at[:, 0, 2::4, 2::4].set(predict_labels(logits)),
+        4,
+        method="annotate",
+    )
+    np.testing.assert_array_equal(seen[:, 0, 0, 2::4, 2::4], labels[:, 2::4, 2::4])
     first = np.asarray(correct(model, params, batch, keys, jnp.int32(1), 4).annotation) != before
     assert (labels[first[:, 0, 0]] != np.asarray(batch.target)[first[:, 0, 0]]).all() and first.sum() == 3
     one = np.asarray(correct(model, params, batch, keys, jnp.int32(1), 1).annotation)
