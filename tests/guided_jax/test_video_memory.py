@@ -181,6 +181,13 @@ def test_a_few_points_are_completed_by_the_first_frames_own_prediction(model):
     found = segment(video, frames, annotation=points[None])
     alone = segment(segmentor(model, "none"), frames, annotation=points[None])
     assert overlap(found, 1) > overlap(alone, 1) + 0.1
+    clip, guidance = ClipMemory(), guide(video, frames, annotation=points[None])
+    list(video.segment(guidance, frames[:1], clip))
+    completed = np.asarray(clip.state.annotated)
+    np.testing.assert_array_equal(completed, clip.state.previous.certainty)
+    assert (completed > 0).sum() > 4 * (np.asarray(guidance.tasks.annotated.certainty) > 0).sum()
+    list(video.segment(guidance, frames[1:], clip))
+    np.testing.assert_array_equal(clip.state.annotated, completed)  # once, not by each frame that follows
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +246,8 @@ def test_what_cannot_be_is_refused(model):
         segmentor(model, "back")
     with pytest.raises(ValueError, match=r"memory=forward: .* the model has model.inference=feature-fusion, not dist"):
         segmentor(small_model())
+    with pytest.raises(ValueError, match=r"memory=forward: .* the model has model.metric=euclidean, not cosine"):
+        segmentor(small_model(**MODEL, metric="euclidean"))
     video, frames = segmentor(model), clip_of()
     for positions in ((0, 1), (-1,), (0, 0)):
         with pytest.raises(ValueError, match=r"must be 1 numbers from 0 on, one an annotated frame"):
