@@ -8,7 +8,7 @@ import pytest
 
 from experiments import configs
 from experiments.settings.checks import check_config
-from experiments.settings.config import Config, describe_model
+from experiments.settings.config import Config, describe_model, unguided_twin
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import differing, with_overrides
@@ -16,7 +16,7 @@ from experiments.settings.parameters import count_parameters
 from experiments.sweeping.plan import Variant, check_variants, read_variants
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import blank_batch
-from guided_jax.model_config import ModelConfig
+from guided_jax.model_config import ModelConfig, head_width
 from guided_jax.segmentor import Segmentor
 
 FILES = sorted(
@@ -146,6 +146,12 @@ def test_the_unguided_twin_differs_in_what_it_sees_alone():
     ]
     # The first layer lacks the rows of the guidance; the score has a column for each label instead of one in all.
     assert parameters(guided.model) - parameters(twin.model) == 256 * 512 - (512 + 1)
+
+
+@pytest.mark.parametrize("fields", [{}, {"sharing": "unshared", "way": 3}, {"head_width": 96}])
+def test_the_unguided_twin_is_as_wide(fields):
+    model = ModelConfig(**fields)
+    assert unguided_twin(model).head_width == head_width(model)
 
 
 def test_the_unshared_variant_differs_in_its_head_alone():

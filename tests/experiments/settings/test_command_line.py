@@ -10,7 +10,7 @@ from experiments.experiment import run
 from experiments.settings.command_line import parse, run_app
 from experiments.settings.config import Config
 from experiments.settings.errors import LONGEST_MESSAGE, LONGEST_WORD, UserError, one_line, user_mistakes
-from experiments.settings.fields import differences, to_dict
+from experiments.settings.fields import differences, flatten, to_dict
 
 CONFIG = """
 from experiments.settings.config import Config
@@ -67,6 +67,12 @@ def test_override(read, word, name, value):
         node = getattr(node, part)
     assert node == value
     assert type(node) is type(value)
+
+
+@pytest.mark.parametrize("name", ["weights", "data.root", "data.prepared", "eval.save"])
+def test_paths_may_lie_at_home(read, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert flatten(to_dict(read(f"--config.{name}=~/there").config))[name] == f"{tmp_path}/there"
 
 
 def test_only_the_overridden_field_changes(read):

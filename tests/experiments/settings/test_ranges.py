@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.configs.quickstart import get_config
-from experiments.settings.checks import check_config
+from experiments.settings.checks import check_config, headline_draw
 from experiments.settings.config import Config
 from experiments.settings.fields import field_types, with_overrides
 
@@ -83,6 +83,12 @@ def test_every_field(name, value):
 def test_what_is_refused_by_name(fields, message):
     with pytest.raises(ValueError, match=message):
         check_config(with_overrides(get_config(), fields), training=True)
+
+
+def test_spaces_between_points_do_not_count():
+    config = with_overrides(get_config(), {"eval.points": "1, 5", "eval.headline": "5"})
+    check_config(config, training=True)
+    assert headline_draw(config.eval) == 1
 
 
 def test_a_crop_for_each_shot_is_enough():
