@@ -62,6 +62,14 @@ def test_one_experiment_by_each_of_its_names(name, tmp_path, monkeypatch):
         assert find_config(typed).samefile(file)
 
 
+def test_a_file_imports_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    (tmp_path / "neighbour_of_mine.py").write_text(CONFIG)
+    (tmp_path / "mine.py").write_text("from neighbour_of_mine import get_config")
+    assert load_config("mine.py").train.steps == 50
+
+
 def test_a_file_here_comes_before_one_of_the_packages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here = tmp_path / "experiments" / "configs" / "quickstart.py"

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from experiments.configs.quickstart import get_config
+from experiments.settings import memory
 from experiments.settings.checks import check_config, headline_draw
 from experiments.settings.config import Config
 from experiments.settings.fields import field_types, with_overrides
+from experiments.settings.parameters import count_parameters
 
 NEGATIVE, ZERO, HUGE = -1, 0, 10**30
 LONG = "x" * 5000
@@ -94,6 +96,18 @@ def test_spaces_between_points_do_not_count():
 def test_a_crop_for_each_shot_is_enough():
     fields = {"data.mode": "views", "data.crops": 3, "data.shots": "1-3", "eval.mode": "interactive"}
     check_config(with_overrides(get_config(), fields), training=True)
+
+
+@pytest.mark.parametrize(("optimizer", "copies"), [("sgd", 3), ("adamw", 4)])
+def test_memory_for_the_weights_their_gradients_and_the_moments_of_the_optimizer(monkeypatch, optimizer, copies):
+    config = with_overrides(get_config(), {"train.optimizer": optimizer, "eval.batch_size": 1})
+    needed = 4 * copies * count_parameters(config).total  # all of them learn
+    monkeypatch.setattr(memory, "physical_memory", lambda: needed)
+    check_config(config, training=True)
+    monkeypatch.setattr(memory, "physical_memory", lambda: needed - 1)
+    check_config(config, training=False)
+    with pytest.raises(ValueError, match="parameters would take"):
+        check_config(config, training=True)
 
 
 def test_the_greatest_values_are_those_that_can_be_computed_with():
