@@ -129,8 +129,13 @@ def test_objects_of_one_image_are_each_clicked_on_as_alone_and_void_is_left_out(
     masks = tmp_path / "saved"
     main(["clicks", f"--workdir={run}", "--source=folder@mine:all:instance", "--clicks=4", f"--save={masks}", *data])
     (path,) = run.glob("clicks-*.json")
-    objects = json.loads(path.read_text())["objects"]
+    result = json.loads(path.read_text())
+    objects, times = result["objects"], result["times"]
     assert [each["object"] for each in objects] == ["1", "2"]
+    # The image was encoded once, for the clicks on both.
+    number = sum(len(each["clicks"]) for each in objects)
+    shared = (times["click_ms_mean_with_encoding"] - times["click_ms_mean"]) * number
+    assert shared == pytest.approx(times["encode_ms_median"])
     image = cv2.imread(str(tmp_path / "mine" / "images" / "0.png"))[..., ::-1]
     for each in objects:
         session = Session(load_model(run))
