@@ -93,6 +93,7 @@ def test_masks_of_several_draws_and_published_accumulations(semantic, tmp_path):
     assert result["scores"] == expected["scores"]
     rows = read_rows(tmp_path / "tasks.jsonl")
     assert [row["draw"] for row in rows] == [0] * 6 + [1] * 6
+    assert [len(list((root / "masks" / f"draw-{draw}").rglob("*.png"))) for draw in (0, 1)] == [6, 6]
     assert {row["class"] for row in rows} == {"dog", "horse"}
     summed = {name: [] for name in ("oslsm", "panet", "hsnet", "pfenet", "reference")}
     for draw in range(2):
