@@ -96,6 +96,7 @@ def write_result(config, folder):
         json.dumps({"protocol": protocol, "scores": scores, "about": {"code": "abc"}}),
     )
     lines = [
+        {"step": 0, "seconds": 0.5, "loss": 0.6, "weight_variation": 0.75},
         {"step": 1, "seconds": config.seed - 1330, "loss": 0.5, "weight_variation": 0.25},
         {"step": 2, "seconds": config.seed - 1327, "loss": 0.4, "weight_variation": None},
         {"step": 2, "seconds": 99, "eval/pos_iu": 0.5},

@@ -236,7 +236,8 @@ def test_a_run_with_a_fold_held_out(line, tmp_path):
         assert scores[name] == pytest.approx(np.mean(scores["draws"][name]))
         assert scores["deviation"][name] == pytest.approx(np.std(scores["draws"][name], ddof=1))
         assert len(set(scores["draws"][name])) == 2 and 0 < scores[name] < 1
-    assert run_line(eval__batch_size=8)["scores"] == result["scores"]
+    again = run_line(eval__batch_size=8, eval__force_seen=True)  # there is nothing to force
+    assert again["scores"] == result["scores"] and again["protocol"]["forced"] is False
 
     with pytest.raises(UserError, match=r"eval.classes names a fold.* the model was trained on bus; train with"):
         run_line(eval__classes="fold:1")

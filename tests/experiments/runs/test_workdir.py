@@ -190,6 +190,15 @@ def test_changed_data_are_refused(tmp_path):
         start(tmp_path, Config(), data={"generated-train": "xyz", "other": "1"})
 
 
+def test_the_data_of_a_named_evaluation_bind_none_but_it(tmp_path):
+    named = changed("eval.name", "new")
+    start(tmp_path, Config())
+    start(tmp_path, named, "eval", {"generated-train": "xyz"})
+    assert start(tmp_path, Config())
+    with pytest.raises(UserError, match=r"version xyz \(workdir\) != abc \(now\); to score the model on these, too"):
+        start(tmp_path, named, "eval")
+
+
 def test_folders_that_cannot_be_used(tmp_path):
     (tmp_path / "file").write_text("")
     for path, message in {
