@@ -339,6 +339,16 @@ def test_a_single_seed_has_no_spread_and_an_odd_protocol_is_named(ask, fake):
     assert "Not the protocol of plain: fast; see table.json." in text
 
 
+def test_a_variant_of_several_protocols_is_named(ask, fake):
+    asked = ask("--seeds=2")
+    run_all(asked)
+    assert asked.runs[3].name == "fast/seed-1338"
+    file = asked.runs[3].folder / "result.json"
+    result = json.loads(file.read_text())
+    file.write_text(json.dumps({**result, "protocol": {**result["protocol"], "tasks": 4}}))
+    assert "Not the protocol of plain: fast; see table.json." in to_markdown(make_table(asked.runs, {}))
+
+
 def test_the_list(experiment, fake, ask, tmp_path, capsys):
     run_all(ask("--seeds=1", "--only=slow"))
     capsys.readouterr()
