@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from experiments import experiment
+from experiments.experiment import initial_parameters
 from experiments.prepare import main
-from experiments.settings.command_line import guarded, run_app
-from guided_jax.backbones.preprocessing import CAFFE
+from experiments.settings.command_line import guarded, parse, run_app
+from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC
 from tests.experiments.small_data import write_classes
 from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
 
@@ -39,6 +40,12 @@ def files(folder: Path) -> dict[Path, int]:
 
 def without_workdir(words):
     return [word for word in words if not word.startswith("--workdir")]
+
+
+@pytest.mark.parametrize(("named", "expected"), [("", CAFFE), ("caffe-ilsvrc", CAFFE_ILSVRC)])
+def test_a_run_prepares_images_as_its_weights_want_them_or_as_it_is_told(words, named, expected):
+    model, _ = initial_parameters(parse([*words, f"--config.weights_preprocessing={named}"]).config)
+    assert model.preprocessing == expected
 
 
 def test_all_is_there_once(words, tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.datasets.record import DatasetError
+from experiments.evaluation.tasks import make_scores, report
 from experiments.experiment import run
 from experiments.run import run_and_draw
 from experiments.runs.data import count_draws, evaluation_episodes, open_evaluation, open_sources, task_classes
@@ -195,6 +196,14 @@ def test_all_classes_but_a_fold_promise_nothing(config):
     (opened,) = open_sources(config, "eval")
     with pytest.raises(ValueError, match="the model was trained on dog; train with"):
         check_evaluation(config, opened, ["bus", "dog"])
+
+
+@pytest.mark.parametrize(("protocol", "seed"), [("all", 7), ("hsnet", 0), ("panet", 1234)])
+def test_a_result_tells_the_seed_of_its_episodes(config, protocol, seed):
+    config.seed, config.eval.classes, config.eval.protocol = 7, "dog, horse", protocol
+    (opened,) = open_sources(config, "eval")
+    scores = make_scores(np.array([[[2, 1, 1, 6, 0, 0]]]), np.unique(opened.tasks.class_id)[:1], ["dense"])
+    assert report(config, opened, scores, step=1, limit=0, about={})["protocol"]["episode_seed"] == seed
 
 
 @pytest.fixture(scope="module")
