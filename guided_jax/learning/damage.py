@@ -99,6 +99,7 @@ def no_late_answers() -> Iterator[None]:
     sys.unraisablehook = hook
     logging.getLogger("asyncio").addFilter(is_wanted)
     yield
-    # Only where nothing failed: after a failure they are yet to come.
-    sys.unraisablehook = before
-    logging.getLogger("asyncio").removeFilter(is_wanted)
+    # Only where nothing failed, here or within, which leaves its own hook: after a failure they are yet to come.
+    if sys.unraisablehook is hook:
+        sys.unraisablehook = before
+        logging.getLogger("asyncio").removeFilter(is_wanted)

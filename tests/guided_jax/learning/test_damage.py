@@ -1,10 +1,12 @@
 """Damaged checkpoints: every kind of damage is one line that says what to do; a new case is one line."""
 
+import contextlib
 import json
 import random
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.checksums import digest, digests, first_changed, first_not_finite
-from guided_jax.learning.damage import DamagedCheckpoint
+from guided_jax.learning.damage import DamagedCheckpoint, no_late_answers
 from guided_jax.learning.stored_checkpoint import StoredCheckpoint
 from tests.guided_jax.learning.test_checkpoints import ABOUT, assert_same_bits, make_state, open_checkpoints
 
@@ -285,6 +287,21 @@ def test_nothing_else_is_printed(copy):
     done = subprocess.run([sys.executable, "-c", program, str(copy)], capture_output=True, text=True, check=True)
     assert done.stdout.count("\n") == 5
     assert "Traceback" not in done.stderr and "Event loop" not in done.stderr
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_late_answers_stay_quiet_after_a_failure_also_when_what_is_around_it_ends_well(monkeypatch, fails):
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", before := heard.append)
+    with no_late_answers(), contextlib.suppress(OSError), no_late_answers():
+        if fails:
+            raise OSError
+    assert (sys.unraisablehook is before) == (not fails)
+    for text in ("Event loop is closed", "another"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(text)))
+    assert [str(each.exc_value) for each in heard][-2:] == (
+        ["another"] if fails else ["Event loop is closed", "another"]
+    )
 
 
 def test_digests_see_values_signs_shapes_and_dtypes():
