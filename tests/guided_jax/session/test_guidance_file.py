@@ -1,5 +1,6 @@
 """Guidance in files: other images are segmented to the bit as beside the annotated images, and by that model alone."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from guided_jax.backbones.preprocessing import TORCHVISION
+from guided_jax.episode import UNKNOWN
 from guided_jax.session import Session
 from guided_jax.session.guidance_file import KEY, fingerprint
 from tests.guided_jax.session.small_sessions import KINDS, PICTURES, opened, session_of
@@ -101,7 +104,9 @@ def test_what_tells_a_model():
     changed = {**params, "head": {**params["head"]}}
     first = next(iter(changed["head"]))
     changed["head"][first] = {**changed["head"][first], "bias": changed["head"][first]["bias"] + 1e-3}
-    assert len({name, *(fingerprint(*other) for other in others), fingerprint(model, changed)}) == 4
+    others += [(model, changed), (dataclasses.replace(model, preprocessing=TORCHVISION), params)]
+    assert model.preprocessing != TORCHVISION
+    assert len({name, *(fingerprint(*other) for other in others)}) == 5
 
 
 def test_guidance_of_another_model_is_refused(tmp_path):
@@ -119,11 +124,21 @@ def test_guidance_of_another_model_is_refused(tmp_path):
     same_model = Session(*small_model(**KINDS["prototypes"]))
     same_model.load_guidance(path)
     assert same_model.objects == {1: "dog", 2: "cat"}
+    blank, anew = opened("prototypes").fresh(), same_model.fresh()
+    for session in (blank, anew, same_model):
+        session.add("a", PICTURES["a"])
+    np.testing.assert_array_equal(anew.logits("a"), blank.logits("a"))
+    assert (same_model.logits("a")[:2] != blank.logits("a")).any()
 
 
 def test_what_is_refused(tmp_path):
     session = session_of("prototypes", "a")
-    with pytest.raises(ValueError, match="there is no guidance to write: no image is annotated"):
+    nothing = "there is no guidance to write: no image is annotated"
+    with pytest.raises(ValueError, match=nothing):
+        session.save_guidance(tmp_path / "a.safetensors")
+    session.scribble("a", [(1, 1), (3, 3)], 1, 2)
+    session.scribble("a", [(1, 1), (3, 3)], UNKNOWN, 4)  # takes away all that was drawn
+    with pytest.raises(ValueError, match=nothing):
         session.save_guidance(tmp_path / "a.safetensors")
     session.click("a", 1, 1, 1)
     with pytest.raises(ValueError, match=r"a\.npz: the name must end in \.safetensors"):

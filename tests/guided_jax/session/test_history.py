@@ -36,6 +36,7 @@ def test_as_many_redos_as_undos_are_the_identity(some, targets):
     assert sorted(history.done, key=lambda step: (step.number, step.name)) == sorted(
         before.done, key=lambda step: (step.number, step.name)
     )
+    assert [step.number for step in history.done] == [step.number for step in before.done]
     assert all(history.edits(name) == before.edits(name) for name in "abc")
     assert history.undone == () and redo(history) == (history, ())
 

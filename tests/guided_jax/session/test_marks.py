@@ -52,9 +52,10 @@ def test_a_scribble_marks_what_is_near_its_line():
 
 def test_later_marks_lie_over_earlier_ones():
     base = LabelMap.of(drawn(["2.....", "......", "..00..", "......"]))
-    marks = [Click(0, 0, 1), base, Click(2, 2, 1), Scribble(((2, 3), (2, 5)), 1), Scribble(((2, 4), (2, 5)), UNKNOWN)]
-    np.testing.assert_array_equal(paint(marks, SIZE), drawn(["2.....", "......", "..11..", "......"]))
-    assert [labels_of(mark) for mark in marks] == [{1}, {0, 2}, {1}, {1}, set()]
+    marks = [Click(0, 0, 1), Click(3, 5, 0), base, Click(2, 2, 1), Scribble(((2, 3), (2, 5)), 1)]
+    marks += [Scribble(((2, 4), (2, 5)), UNKNOWN)]
+    np.testing.assert_array_equal(paint(marks, SIZE), drawn(["2.....", "......", "..11..", ".....0"]))
+    assert [labels_of(mark) for mark in marks] == [{1}, {0}, {0, 2}, {1}, {1}, set()]
 
 
 def test_a_label_map_does_not_follow_its_array():

@@ -30,6 +30,7 @@ def test_labels_of_objects():
     session = session_of("prototypes", "a")
     assert session.way == 2 and session.objects == {}
     session.click("a", 1, 1, 1)  # is an object, then
+    session.click("a", 8, 11, 0)  # the negative is none
     assert session.objects == {1: ""}
     assert session.add_object("dog") == 2 and session.way == 3
     assert session.add_object() == 3 and session.way == 4

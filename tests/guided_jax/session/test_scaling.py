@@ -26,7 +26,7 @@ def model():
 
 def test_the_size_that_is_looked_at():
     assert shown_size((3000, 4000), 512) == (384, 512)
-    assert shown_size((4000, 10), 512) == (512, 1)
+    assert shown_size((4000, 10), 512) == shown_size((4000, 3), 512) == (512, 1)
     assert shown_size((300, 400), 512) == shown_size((300, 400), 0) == (300, 400)
     assert shown_size((512, 512), 512) == (512, 512)
 
