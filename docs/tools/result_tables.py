@@ -275,14 +275,18 @@ def decoder_classes(results: Mapping[str, Any]) -> str:
 
 NAMES_DECODER_CLICKS = {
     "clicks-voc": "VOC `val`, {} class masks",
+    "clicks-voc-filtered": "the same, `--guided_filter`",
     "clicks-regions": "BSDS500, {} regions of images held out",
+    "clicks-regions-filtered": "the same regions, `--guided_filter`",
 }
 
 
 def decoder_clicks(results: Mapping[str, Any]) -> str:
     """Number of clicks to a target, and IoU after so many clicks, with the spatial decoder."""
     named = {
-        name.format(results[key]["protocol"]["objects"]): results[key] for key, name in NAMES_DECODER_CLICKS.items()
+        name.format(results[key]["protocol"]["objects"]): results[key]
+        for key, name in NAMES_DECODER_CLICKS.items()
+        if key in results
     }
     return clicks_table(named)
 

@@ -21,18 +21,21 @@ class Shipped(NamedTuple):
         file: its name in the folder of this module.
         sha256: its checksum in hexadecimal.
         about: what it is, in a few words.
+        max_side: a session looks at images scaled down to so many pixels a side: the largest that it was trained at.
     """
 
     file: str
     sha256: str
     about: str
+    max_side: int
 
 
 SHIPPED = {
     "vgg16-decoder": Shipped(
         "vgg16-decoder.safetensors",
-        "",
+        "e589c95a8cb5bd5da1540e541259f6e176fc845dbad2cd2755c10f4d6b526b50",
         "VGG-16 and a spatial decoder, for objects of any kind in a person's own pictures",
+        max_side=512,
     ),
 }
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from guided_jax.shipped import SHIPPED
+
 ROOT = Path(__file__).parents[3]
 PACKAGES = "guided_jax", "data_pipelines", "experiments"
 SOURCES = *PACKAGES, "tests", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"
@@ -78,7 +80,8 @@ def binaries(wheel, tmp_path_factory) -> Path:
 def test_the_wheel_has_every_module_and_no_test(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    assert names == modules
+    guides = {f"guided_jax/shipped/{each.file}" for each in SHIPPED.values()}
+    assert names == modules | guides | {"guided_jax/shipped/MODEL_CARD.md"}
 
 
 def test_it_trains_exports_and_segments_from_an_empty_folder(binaries, tmp_path):
@@ -88,3 +91,5 @@ def test_it_trains_exports_and_segments_from_an_empty_folder(binaries, tmp_path)
     assert (tmp_path / "quickstart" / "picture.png").stat().st_size
     run(command, "snapshot", "export", "guide.safetensors", "--workdir=quickstart/guided", cwd=tmp_path)
     run(binaries / "python", "-c", CLICK, cwd=tmp_path)
+    shipped = "import guided_jax; print(guided_jax.load().config.inference)"
+    assert run(binaries / "python", "-c", shipped, cwd=tmp_path).strip() == "decoder"
