@@ -51,7 +51,7 @@ def main() -> None:
     """Writes `docs/guide.png`."""
     file = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     image = np.asarray(Image.open(file).convert("RGB"))
-    session = guided_jax.Session(way=len(NAMES), guided_filter=True)
+    session = guided_jax.Session(way=len(NAMES))
     session.add("photo", image)
     for label, row, column in CLICKS:
         session.click("photo", row, column, label)
