@@ -104,7 +104,7 @@ class VideoSegmentor:
         check_mode(model.config, "video", "mode")
         completes = memory != "none" and places_annotation(model.config)
         self._complete = CompiledMethod(model, complete_annotation, "canvas", "way") if completes else None
-        self._own_params = params if completes else None
+        whole = params
         if completes:
             model, params = trunk_alone(model, params)
         check_memory(model.config, memory)
@@ -116,7 +116,7 @@ class VideoSegmentor:
         mesh = jax.make_mesh((len(devices),), ("frames",), axis_types=(AxisType.Auto,), devices=devices)
         self._whole, self._split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("frames",)))
         self._params = jax.device_put({"params": params}, self._whole)
-        self._own_params = jax.device_put({"params": self._own_params}, self._whole)
+        self._completing_params = jax.device_put({"params": whole}, self._whole) if completes else None
         guide = guide_frames if memory == "none" else guide_clip
         self._guide = CompiledMethod(model, guide, "canvas", "way", "union")
         self._encode = CompiledMethod(model, encode_frames, "canvas")
@@ -185,7 +185,7 @@ class VideoSegmentor:
         sizes = np.tile(np.array(size, np.int32), (len(images), 1))
         arrays = jax.device_put((images, annotation, sizes), self._whole)
         if self._complete:
-            filled = self._complete(self._own_params, *arrays, canvas=canvas, way=way)
+            filled = self._complete(self._completing_params, *arrays, canvas=canvas, way=way)
             arrays = arrays[0], filled, arrays[2]
         union = self._union and way > 2
         tasks = self._guide(self._params, *arrays, canvas=canvas, way=way, union=union)

@@ -193,3 +193,25 @@ class TestParameters:
         save_file({k: np.asarray(v) for k, v in flatten_dict(params, sep="/").items()}, tmp_path / "a.safetensors")
         with pytest.raises(WeightsError, match=r"a\.safetensors: its metadata do not tell the model"):
             read_parameters(tmp_path / "a.safetensors")
+
+
+def test_a_file_of_half_the_size(tmp_path):
+    model, params = make_model()
+    sizes = []
+    for dtype in ("float32", "float16"):
+        path = tmp_path / f"{dtype}.safetensors"
+        write_parameters(path, model.config, params, CAFFE, dtype=dtype)
+        assert {each.dtype for each in load_file(path).values()} == {np.dtype(dtype)}
+        (tmp_path / "plain").write_bytes(b"")
+        assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it where they may read any
+        sizes.append(sum(each.nbytes for each in load_file(path).values()))
+        jax.tree.map(
+            lambda found, wanted, dtype=dtype: np.testing.assert_array_equal(found, np.asarray(wanted).astype(dtype)),
+            read_parameters(path).params,
+            params,
+        )
+    assert sizes[0] == 2 * sizes[1]
+    great = jax.tree.map(lambda leaf: leaf * np.float32(1e30), params)
+    with pytest.raises(WeightsError, match=r"has values that float16 cannot hold"):
+        write_parameters(tmp_path / "great.safetensors", model.config, great, CAFFE, dtype="float16")
+    assert not (tmp_path / "great.safetensors").exists()
