@@ -141,7 +141,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             "preprocessing": experiment.model.preprocessing.to_dict(),
             "trained_classes": trained,
             "trained_on": {name: learnt.get(name) for name in ("train", "mode", "classes", "shots", "points")}
-            | ({"start_from": config.start_from} if config.start_from else {}),
+            | ({"start_from": Path(config.start_from).name} if config.start_from else {}),
             **start,
         }
         state = replicate(from_first(state), devices_of(parallel))
