@@ -128,12 +128,11 @@ def _name(files: Sequence[Path], base: Path, clip: bool) -> list[Query]:
 
 
 def _check_clips(queries: dict[str, Query]) -> None:
-    """Frames of a clip are written to a folder of its name, where nothing else may be written."""
+    """Frames of a clip are written to a folder of its name, where no image of another folder may be written."""
     for query in queries.values():
-        for parent in Path(query.name).parents:
-            clip = queries.get(parent.as_posix())
-            if clip is not None and clip.is_clip:
-                raise ValueError(
-                    f"{query.path} would be written among the frames of the clip {clip.path}; rename one of them, or "
-                    "segment them into two folders"
-                )
+        clip = queries.get(Path(query.name).parent.as_posix())
+        if clip is not None and clip.is_clip and not query.is_clip:
+            raise ValueError(
+                f"{query.path} would be written among the frames of the clip {clip.path}; rename one of them, or "
+                "segment them into two folders"
+            )
