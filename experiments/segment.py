@@ -21,7 +21,7 @@ from experiments.evaluation.mask_folders import claim_folder, refuse_foreign
 from experiments.runs.load import Trained, load_file, load_model
 from experiments.segmenting.clips import (
     OpenClip,
-    annotate_best_frame,
+    annotate_first_frame,
     follow_clip,
     is_clip_done,
     open_clips,
@@ -261,7 +261,7 @@ def _segment_clip(
     """Segments a clip, which the session holds, in the best way that there is."""
     names = {clip.name_of(number) for number in range(len(clip.frames))}
     annotated = any(support.frame in names and support.shows_object for support in supports)
-    if follows and (annotated or annotate_best_frame(session, clip) is not None):
+    if follows and (annotated or annotate_first_frame(session, clip) is not None):
         follow_clip(session, clip, plan, advance)
     else:
         segment_clip(session, clip, plan, advance)

@@ -118,11 +118,11 @@ def segment_clip(session: Session, clip: OpenClip, plan: Plan, advance: Callable
     _write_clip(clip, labelled, plan, advance)
 
 
-def annotate_best_frame(session: Session, clip: OpenClip) -> int | None:
-    """Annotates the frame that a session segments best with its own mask; gives its number.
+def annotate_first_frame(session: Session, clip: OpenClip) -> int | None:
+    """Annotates the first frame that shows all objects with the mask that a session gives it; gives its number.
 
-    Of a few frames all over the clip it is the one that shows the most objects, and of these the one of whose objects
-    the model is the surest.
+    A few frames all over the clip are looked at. Where none shows all objects, it is the first that shows the most. How
+    sure the model is would be no better sign: it is the surest of small parts.
 
     Args:
         session: that annotated images guide, and that holds the clip under its name.
@@ -131,19 +131,18 @@ def annotate_best_frame(session: Session, clip: OpenClip) -> int | None:
     Returns:
         None where none of the frames shows an object; then nothing is annotated.
     """
-    numbers = np.unique(np.linspace(0, len(clip.frames) - 1, min(LOOKS, len(clip.frames))).round().astype(int)).tolist()
-    found = {}
-    for number in numbers:
-        name = clip.name_of(number)
-        labels, sure = session.mask(name), 1 - session.uncertainty(name)
-        objects = labels > 0
-        if objects.any():
-            found[number] = (len(np.unique(labels[objects])), float(sure[objects].mean())), labels
-    if not found:
+    most, best = 0, None
+    for number in np.unique(np.linspace(0, len(clip.frames) - 1, LOOKS).round().astype(int)).tolist():
+        labels = session.mask(clip.name_of(number))
+        if (shown := len(np.unique(labels[labels > 0]))) > most:
+            most, best = shown, (number, labels)
+        if most == len(session.objects):
+            break
+    if best is None:
         return None
-    best = max(found, key=lambda number: found[number][0])
-    session.annotate(clip.name_of(best), found[best][1])
-    return best
+    number, labels = best
+    session.annotate(clip.name_of(number), labels)
+    return number
 
 
 def _write_clip(
