@@ -63,7 +63,7 @@ class _Video:
         self._kept: OrderedDict[int, av.VideoFrame] = OrderedDict()
         self._container = None
         self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
-        self._next = 0  # the number of the frame that is decoded next, at least
+        self._next: int | None = None  # the frame that `_frames` gives next, or one after it; None: `_frames` is spent
 
     def read(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
         """A frame, upright."""
@@ -78,12 +78,7 @@ class _Video:
 
     def _decode(self, number: int) -> av.VideoFrame:
         reason = "it is missing"
-        keys = self._index.keys
-        last = bisect_right(keys, number) - 1
-        # From where the decoder is, if that is no detour; from the key frame before; from those before that.
-        starts = [None] * (self._container is not None and keys[last] <= self._next <= number)
-        starts += [keys[max(0, last - back)] for back in (0, 1, 2, 4, len(keys)) if back <= last or back == len(keys)]
-        for start in starts:
+        for start in self._starts(number):
             try:
                 if start is not None:
                     self._go(start)
@@ -96,8 +91,19 @@ class _Video:
                         break
             except (av.FFmpegError, OSError) as error:
                 reason = _reason(error)
-            self._next = len(keys) and self._index.number  # the next one begins anew
+            self._next = None
         raise ValueError(f"{self._title}: frame {number} cannot be decoded ({reason})")
+
+    def _starts(self, number: int) -> Iterator[int | None]:
+        """Where decoding may start: where it is (None) if no key frame is nearer; at key frames, farther and farther.
+
+        Frames after a key frame may need those before it.
+        """
+        keys = self._index.keys
+        last = bisect_right(keys, number) - 1
+        if self._next is not None and keys[last] <= self._next <= number:
+            yield None
+        yield from dict.fromkeys((keys[last], keys[max(0, last - 1)], keys[max(0, last - 3)], 0))
 
     def _go(self, start: int) -> None:
         """Makes a key frame the next one that is decoded, or one before it."""
@@ -124,7 +130,7 @@ class _Video:
     def _keep(self, number: int, frame: av.VideoFrame) -> None:
         self._kept[number] = frame
         self._kept.move_to_end(number)
-        size = frame.width * frame.height * 3 // 2
+        size = sum(plane.buffer_size for plane in frame.planes)
         while len(self._kept) > max(1, KEPT // size):
             self._kept.popitem(last=False)
 
