@@ -279,7 +279,7 @@ def _describe_work(
 ) -> str:
     shown = ", ".join(f"{label} {name}".strip() for label, name in objects.items())
     images = counted(len({support.path.resolve() for support in supports}), "annotated image")
-    speed = f" in {seconds:.1f} s, {number / seconds:.1f} images/s" if number else ""
+    speed = f" in {seconds:.1f} s, {number / seconds:.2f} images/s" if number else ""
     done = f"; {before} were done before" if before else ""
     return (
         f"objects: {shown} (from {images})\n"

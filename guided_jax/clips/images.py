@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """Of the image files that are frames, in small or capital letters."""
@@ -14,16 +15,19 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """An image as viewers show it: turned as its EXIF says, without alpha, grey ones in RGB.
 
     Raises:
-        ValueError: the file is missing, or no image.
+        ValueError: the file is missing, cut short, or no image.
     """
     try:
-        encoded = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    if image is None:
-        raise ValueError(f"{path} is not an image that can be read; replace or remove the file")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I"):  # grey of 16 bits, which PIL would cut off at 255
+                return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, 2)
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return np.array(upright.convert("RGB"))
+    except Exception as error:  # a decoder raises whatever the bytes lead it to
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is not an image that can be read ({reason}); replace or remove the file") from None
 
 
 def write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:

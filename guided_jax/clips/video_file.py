@@ -21,6 +21,9 @@ from guided_jax.clips.clip import Clip, number_names
 KEPT = 64 << 20
 """Bytes of decoded frames that are kept, as the decoder gives them: going backward costs no more than forward."""
 
+TIMED = ("mov", "matroska")
+"""Formats in which each frame has a time of its own, that of MP4 and that of WebM among them; PyAV's names."""
+
 
 class Index(NamedTuple):
     """Where the frames of a video lie.
@@ -63,7 +66,7 @@ class _Video:
         self._kept: OrderedDict[int, av.VideoFrame] = OrderedDict()
         self._container = None
         self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
-        self._next = 0  # the number of the frame that is decoded next, at least
+        self._next: int | None = None  # the frame that `_frames` gives next, or one after it; None: `_frames` is spent
 
     def read(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
         """A frame, upright."""
@@ -78,12 +81,7 @@ class _Video:
 
     def _decode(self, number: int) -> av.VideoFrame:
         reason = "it is missing"
-        keys = self._index.keys
-        last = bisect_right(keys, number) - 1
-        # From where the decoder is, if that is no detour; from the key frame before; from those before that.
-        starts = [None] * (self._container is not None and keys[last] <= self._next <= number)
-        starts += [keys[max(0, last - back)] for back in (0, 1, 2, 4, len(keys)) if back <= last or back == len(keys)]
-        for start in starts:
+        for start in self._starts(number):
             try:
                 if start is not None:
                     self._go(start)
@@ -96,8 +94,19 @@ class _Video:
                         break
             except (av.FFmpegError, OSError) as error:
                 reason = _reason(error)
-            self._next = len(keys) and self._index.number  # the next one begins anew
+            self._next = None
         raise ValueError(f"{self._title}: frame {number} cannot be decoded ({reason})")
+
+    def _starts(self, number: int) -> Iterator[int | None]:
+        """Where decoding may start: where it is (None) if no key frame is nearer; at key frames, farther and farther.
+
+        Frames after a key frame may need those before it.
+        """
+        keys = self._index.keys
+        last = bisect_right(keys, number) - 1
+        if self._next is not None and keys[last] <= self._next <= number:
+            yield None
+        yield from dict.fromkeys((keys[last], keys[max(0, last - 1)], keys[max(0, last - 3)], 0))
 
     def _go(self, start: int) -> None:
         """Makes a key frame the next one that is decoded, or one before it."""
@@ -124,7 +133,7 @@ class _Video:
     def _keep(self, number: int, frame: av.VideoFrame) -> None:
         self._kept[number] = frame
         self._kept.move_to_end(number)
-        size = frame.width * frame.height * 3 // 2
+        size = sum(plane.buffer_size for plane in frame.planes)
         while len(self._kept) > max(1, KEPT // size):
             self._kept.popitem(last=False)
 
@@ -139,11 +148,12 @@ def _read_index(path: Path, title: str) -> Index:
         packets = [
             (each.pts, each.is_keyframe) for each in container.demux(stream) if each.size and not each.is_discard
         ]
-        # VP8 has packets that show nothing, and AVI knows no order but that of decoding.
-        by_order = container.format.name == "avi" and not all(key for _, key in packets)
-        counted = by_order or stream.codec_context.name == "vp8"
+        form = container.format.name.partition(",")[0]
+        # AVI knows no order but that of decoding, and VP8 has packets that show nothing.
+        timed = form in TIMED or (form == "avi" and all(key for _, key in packets))
+        timed = timed and stream.codec_context.name != "vp8"
     times = sorted(time for time, _ in packets if time is not None)
-    if not counted and len(set(times)) == len(packets):
+    if timed and len(set(times)) == len(packets):
         keys = [number for number, (_, key) in enumerate(sorted(packets)) if key]
         return Index(times, sorted({0, *keys}), len(times), rate)
     with av.open(str(path)) as container:

@@ -1,6 +1,7 @@
 """Clips in a session: their frames are images by name, and annotated ones guide all others, forward and backward."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any, SupportsIndex
 
@@ -118,7 +119,7 @@ class Clips(Segmenting):
                 last one of the clip.
             direction: forward, backward or both.
             progress: is called with how many steps are done and how many there are in all, after each of them; both
-                ways a frame between annotated ones takes two.
+                ways a frame between annotated ones takes two. What it raises ends the work.
 
         Yields:
             The number of a frame and its labels [h, w] at its own size, as soon as they are computed: forward in
@@ -178,12 +179,12 @@ class Clips(Segmenting):
 
         legs = plan_legs(annotated, frames, direction)
         total = sum(len(leg.numbers) for leg in legs)
-        steps = follow_legs(legs, score, annotated, frames, begin(guidance, None, 1))
-        for done, (number, scores) in enumerate(steps, 1):
-            labels = None if scores is None else self._labels_of_scores(names[number], scores)
-            progress(done, total)
-            if labels is not None:
-                yield number, labels
+        with closing(follow_legs(legs, score, annotated, frames, begin(guidance, None, 1))) as steps:
+            for done, (number, scores) in enumerate(steps, 1):
+                labels = None if scores is None else self._labels_of_scores(names[number], scores)
+                progress(done, total)
+                if labels is not None:
+                    yield number, labels
 
     def _followed(self, name: str) -> Encoded:
         self._at(name)

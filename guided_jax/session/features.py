@@ -84,14 +84,14 @@ class Features:
             variables: of the model.
             budget: bytes on the device that may be held of images; None: no bound.
         """
-        self._steps, self._variables, self._budget = steps, variables, budget
+        self._steps, self._variables, self._budget, self._first_budget = steps, variables, budget, budget
         self._images: dict[Hashable, Encoded] = {}
         self._used: dict[Hashable, None] = {}  # those that are encoded, in the order of their last use
 
     def fresh(self) -> "Features":
         """The same without images."""
         other = copy(self)
-        other._images, other._used = {}, {}
+        other._images, other._used, other._budget = {}, {}, self._first_budget
         return other
 
     def __getitem__(self, name: Hashable) -> Encoded:
@@ -136,8 +136,9 @@ class Features:
         self._images[name] = Encoded(canvas, size, shown, source)
 
     def bound(self, budget: int) -> None:
-        """Sets a budget where there is none."""
-        self._budget = budget if self._budget is None else self._budget
+        """Sets a budget where there is none; of images that were added before, no pixels are kept, and they stay."""
+        if self._budget is None:
+            self._budget = budget
 
     def adopt(self, name: Hashable, other: Encoded) -> None:
         """Adds an image of another session on the same model, with what is encoded of it."""

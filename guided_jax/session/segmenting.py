@@ -89,14 +89,18 @@ class Segmenting(Annotating):
 
     def _guidance(self, name: Hashable, task: int) -> Guidance | None:
         """What the annotation of an image says; None where nothing guides the model."""
-        if task not in self._features[name].guidance:
+        kept = self._features[name].guidance
+        if task not in kept:
             image, way = self._features.use(name), labels_at_once(task, self.way)
             if not image.refined:
                 support = self._steps.refine(self._variables, image.observed, canvas=image.canvas)
                 image.observed, image.refined = image.observed._replace(support=support), True
             shot = self._steps.guide(self._variables, image.observed, self._annotation(name, task), way=way)
-            image.guidance[task] = None if shot is None else with_features(shot, image.observed)
-        return self._features[name].guidance[task]
+            shot = None if shot is None else with_features(shot, image.observed)
+            if not self._at(name).annotated:
+                return shot  # only the guidance of annotated images is beyond the budget
+            kept[task] = shot
+        return kept[task]
 
     def _annotation(self, name: Hashable, task: int) -> PyTree:
         marked, image = self._at(name), self._features[name]

@@ -29,7 +29,7 @@ from guided_jax.model_config import check_mode
 from guided_jax.segmentor import Segmentor
 from guided_jax.session.annotating import Marked
 from guided_jax.session.checks import check_name
-from guided_jax.session.clips import Clips
+from guided_jax.session.clips import CLIP_BUDGET, Clips
 from guided_jax.session.features import Features, Source, read_source
 from guided_jax.session.follower import compile_follower
 from guided_jax.session.guidance_file import Shot, StoredGuidance, fingerprint, fit, read_guidance, write_guidance
@@ -218,7 +218,7 @@ class Session(Clips):
 
         Raises:
             ValueError: it is no other session or one on another model, one filters masks and the other does not, an
-                image has another size there, or the model takes no more labels.
+                image has another size there or a clip other frames, or the model takes no more labels.
         """
         if not isinstance(other, Session) or other is self:
             raise ValueError(f"what is merged is {describe(other)}; it must be another session")
@@ -237,6 +237,8 @@ class Session(Clips):
         for name in (name for name in other.names if name not in self._marked):
             self._features.adopt(name, other._features[name])
             self._marked[name] = Marked(other._at(name).size)
+        if other._clips:
+            self._features.bound(CLIP_BUDGET)
         self._clips = {**other._clips, **self._clips}
         self._take(other.annotations(), "the other session")
         self._add_matched(labels, other.objects)

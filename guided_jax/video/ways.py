@@ -122,9 +122,14 @@ class _Kept:
     def put(self, number: int, scores) -> None:
         scores = np.asarray(scores)
         self._like = scores.dtype, scores.shape
-        self._file.seek(0, 2)
-        self._places[number] = self._file.tell()
-        self._file.write(scores.tobytes())
+        try:
+            self._file.seek(0, 2)
+            self._places[number] = self._file.tell()
+            self._file.write(scores.tobytes())
+        except OSError as error:
+            raise ValueError(
+                f"the scores of frames cannot be kept in a temporary file: {error.strerror}; TMPDIR says where it lies"
+            ) from None
 
     def take(self, number: int):
         dtype, shape = self._like
