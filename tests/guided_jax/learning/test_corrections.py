@@ -84,19 +84,41 @@ def test_nothing_is_clicked_where_nothing_is_wrong_or_known():
 
 def test_as_many_clicks_as_asked_each_after_the_last():
     batch = make_batch(count=3, seed=1, **SMALL)
-    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
+    annotation = np.full_like(batch.annotation, UNKNOWN)
+    places = [tuple(np.argwhere(target == 0)[0]) for target in batch.target]
+    for i, place in enumerate(places):
+        annotation[(i, 0, 0, *place)] = 0
+    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=annotation))
     model, params = make_model(batch, sharing="unshared")
     keys = jax.vmap(partial(jax.random.fold_in, KEY))(batch.index)
     added = jax.jit(lambda clicks: correct(model, params, batch, keys, clicks).annotation)
     counts = [(np.asarray(added(jnp.int32(n))) != UNKNOWN).sum((1, 2, 3, 4)) for n in (0, 1, 4)]
-    assert [each.tolist() for each in counts] == [[0] * 3, [1] * 3, [4] * 3]
+    assert [each.tolist() for each in counts] == [[1] * 3, [2] * 3, [5] * 3]
     one, four = np.asarray(added(jnp.int32(1))), np.asarray(added(jnp.int32(4)))
     np.testing.assert_array_equal(four[one != UNKNOWN], one[one != UNKNOWN])
     target = np.broadcast_to(batch.target[:, None, None], four.shape)
     np.testing.assert_array_equal(four[four != UNKNOWN], target[four != UNKNOWN])
     labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
     wrong_at_first = labels != batch.target
-    assert (wrong_at_first[:, None, None] | (one == UNKNOWN)).all()
+    assert (wrong_at_first[:, None, None] | (one == annotation)).all()
+
+
+def test_an_episode_without_annotation_begins_with_a_click_deep_in_its_object():
+    batch = jax.tree.map(jnp.asarray, make_batch(count=3, seed=1, **SMALL))
+    model, params = make_model(batch, sharing="unshared")
+    keys = jax.random.split(jax.random.key(4), 3)
+    given = np.asarray(batch.annotation)
+    blank = batch._replace(annotation=batch.annotation.at[1].set(UNKNOWN))
+    after = np.asarray(correct(model, params, blank, keys, jnp.int32(0)).annotation)
+    np.testing.assert_array_equal(after[[0, 2]], given[[0, 2]])
+    ((row, column),) = np.argwhere(after[1, 0, 0] != UNKNOWN)
+    depth = np.asarray(depth_level(batch.target[1] == 1))
+    assert after[1, 0, 0, row, column] == 1 and depth[row, column] == depth.max() > 1
+    # The corrections come after it, and of other places.
+    more = np.asarray(correct(model, params, blank, keys, jnp.int32(2)).annotation)
+    assert more[1, 0, 0, row, column] == 1 and (more[1] != UNKNOWN).sum() == 3
+    nothing = blank._replace(target=jnp.zeros_like(blank.target))
+    assert (np.asarray(correct(model, params, nothing, keys, jnp.int32(0)).annotation)[1] == UNKNOWN).all()
 
 
 def test_every_number_of_clicks_comes_up_and_follows_from_seed_and_step():
