@@ -187,11 +187,15 @@ def test_lines_of_videos(drawn):
 def test_objects_are_ordered_by_the_last_number_of_points_and_draws_are_averaged(drawn):
     result = video(("5", "dense"))
     rows = result["rows"]
+    rows[1] |= {"j_and_f": 0.1, "j": {"mean": 0.1}, "f": {"mean": 0.1}}  # the dog, at the first number of points
     rows.append({**rows[0], "draw": 1, "j_and_f": 0.6, "j": {"mean": 0.4}, "f": {"mean": 0.8}})
     (section,) = video_sections([found_of(result, "video")], FIGURES)
     table = table_of(section, "from best to worst")
     assert table.head[2:5] == ("J, 5", "F, 5", "J&F, 5")
-    assert table.rows == (("dog", "1", *["80.0"] * 6), ("cat", "1", "30.0", "50.0", "40.0", *["20.0"] * 3))
+    assert table.rows == (
+        ("dog", "1", *["10.0"] * 3, *["80.0"] * 3),
+        ("cat", "1", "30.0", "50.0", "40.0", *["20.0"] * 3),
+    )
 
 
 @pytest.mark.parametrize(
