@@ -118,6 +118,10 @@ def test_the_command(run, capsys):
     assert protocol["frames_scored"] == 3 + 4  # neither the first nor the last
     assert (protocol["shots"], protocol["draws"], protocol["step"]) == (1, 2, STEP)
     assert protocol["way"] == "softmax over all labels"
+    assert (protocol["names"], protocol["every"], protocol["seed"]) == ("all", 1, Config().seed)
+    assert (protocol["checkpoint"], protocol["trained_on"]) == ("newest", Config().data.train)
+    assert (protocol["data"], protocol["source"], protocol["max_side"]) == ("davis:val", "davis:val", 0)
+    assert result["name"] == "run" and result["about"]["model"]["inference"] == "distance"
     assert set(result["scores"]) == {"5", "dense"}
     for row in result["rows"]:
         assert len(row["j_by_frame"]) == {"bear": 3, "dogs": 4}[row["video"]]
@@ -167,7 +171,14 @@ def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path,
 
 
 def test_each_annotation_is_saved_in_a_folder_of_its_own(run, tmp_path):
-    run("--points=3,dense", "--draws=2", f"--save={tmp_path / 'masks'}", "--videos=dogs", "--every=2")
+    words = ["--points=3,dense", "--draws=2", "--videos=dogs", "--every=2", "--config.seed=5", "--best", "--chunk=4"]
+    (result,) = run(*words, f"--save={tmp_path / 'masks'}").values()
+    of = {"names": ["dogs"], "every": 2, "videos": 1, "objects": 2, "frames": 3, "frames_scored": 1, "seed": 5}
+    assert {**of, "checkpoint": "best", "draws": 2}.items() <= result["protocol"].items()
+    (dogs,) = result["videos"]
+    assert {"video": "dogs", "frames": 3, "height": HEIGHT, "width": WIDTH, "scored": 1}.items() <= dogs.items()
+    assert dogs["objects"] == [1, 2] and dogs["starts"] == ["00000", "00000"] and dogs["guide_seconds"] > 0
+    assert result["speed"]["chunk"] == 4 and dogs["guide_seconds"] < dogs["seconds"]
     found = sorted(str(path.relative_to(tmp_path / "masks")) for path in (tmp_path / "masks").rglob("00004.png"))
     assert found == [f"{name}/dogs/00004.png" for name in ("3-points-draw-0", "3-points-draw-1", "dense")]
     assert not list((tmp_path / "masks").rglob("00001.png"))
