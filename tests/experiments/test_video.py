@@ -246,8 +246,8 @@ def test_the_truth_scores_one_and_an_error_by_hand_what_it_should(run, tmp_path,
         ),
         (lambda m: shutil.rmtree(m), r"--predictions=.*masks: no such folder"),
         (
-            lambda m: [(m / "dogs" / f"0000{i}.png").unlink() for i in (2, 4)],
-            r"masks/dogs/00002.png: no such file; masks of 2 of the 4 scored frames of dogs are missing",
+            lambda m: [(m / "dogs" / f"0000{i}.png").unlink() for i in (1, 4)],
+            r"masks/dogs/00001.png: no such file; masks of 2 of the 4 scored frames of dogs are missing",
         ),
         (
             lambda m: Image.new("L", (WIDTH // 2, HEIGHT)).save(m / "bear" / "00001.png"),

@@ -11,6 +11,9 @@ from data_pipelines.tasks import Tasks
 from data_pipelines.videos import Video
 from experiments.evaluation import click_results, clicks, interactive_videos, tasks, videos
 from experiments.evaluation.annotators import Accuracy, AnnotatorOptions, ObjectResult, Times
+from experiments.evaluation.spread import percent
+from experiments.evaluation.video_scores import describe_table, mean_of_draws
+from experiments.run import table_of
 from experiments.runs.data import OpenSource
 from experiments.runs.load import Trained
 from experiments.settings.config import Config
@@ -209,6 +212,13 @@ def test_the_protocol_and_the_scores_of_tasks():
     assert few["classes"] == pytest.approx({"cat": (65 / 115 + 85 / 115) / 2, "cow": (0.1 + 0.2) / 2})
     assert found["scores"]["5"]["draws"]["pos_iu"] == pytest.approx(pooled[::-1])
     assert few["accumulations"]["reference"]["iou"] == pytest.approx(few["pos_iu"])
+    first, head, *rows = table_of(found, "late").splitlines()
+    assert first == "voc:val: 3 tasks, late"
+    assert head.split()[-6:] == ["small", "oslsm", "panet", "hsnet", "pfenet", "reference"]
+    for row, (points, score) in zip(rows, found["scores"].items(), strict=True):
+        values = [score["pos_iu"], score["class_mean"], score["small"]]
+        values += [score["accumulations"][name]["iou"] for name in head.split()[-5:]]
+        assert row.split() == [points, *map(percent, values)]
     config.eval.mode, config.eval.classes, config.data.mode = "", "", "video"
     plain = tasks.report(config, opened_of(), one, step=4, limit=8, about={}, seen=[])
     of_protocol(plain, mode="video", chosen_classes="all", seen_in_training=[], draws=1)
@@ -227,3 +237,36 @@ def test_the_protocol_of_videos():
     of_protocol({"protocol": found}, data="voc:val", source="davis:val", data_version="1.0.0+ab", videos=2, objects=3,
                 frames=7, frames_scored=3, names=["a", "b"], every=3)  # fmt: skip
     assert videos._protocol(SPLIT, lists, videos.Choice())["names"] == "all"
+
+
+def of_object(video, number, draw, j):
+    part = {"mean": j, "recall": j + 0.01, "decay": j + 0.02}
+    scores = {"j_and_f": j + 0.1, "j": part, "f": {name: each + 0.2 for name, each in part.items()}, "pos_iu": j + 0.3}
+    return {"video": video, "object": number, "points": "5", "draw": draw, **scores}
+
+
+def test_the_table_of_videos():
+    """Rows of an object are averaged over draws; below are the means, and how far draws lie apart."""
+    rows = [of_object("bear", 1, 0, 0.1), of_object("dogs", 2, 0, 0.5), of_object("bear", 1, 1, 0.3)]
+    scores = {"5": mean_of_draws([{"j_and_f": j, **{k: rows[0][k] for k in ("j", "f", "pos_iu")}} for j in (0.4, 0.2)])}
+    title, head, bear, dogs, mean, spread = describe_table(rows, scores).splitlines()
+    assert title == "5 points per label and annotated frame"
+    assert head.split() == [*["video", "object", "J", "recall", "decay", "F", "recall", "decay", "J&F", "pos", "IU"]]
+    assert bear.split() == ["bear", "1", "20.0", "21.0", "22.0", "40.0", "41.0", "42.0", "30.0", "50.0"]
+    assert dogs.split()[:4] == ["dogs", "2", "50.0", "51.0"]
+    assert mean.split() == [
+        "mean",
+        "of",
+        "objects",
+        "2",
+        "10.0",
+        "11.0",
+        "12.0",
+        "30.0",
+        "31.0",
+        "32.0",
+        "30.0",
+        "40.0",
+    ]
+    assert spread == "over 2 draws of the points J&F varies by 14.1"
+    assert describe_table([], scores).startswith("nothing is scored")
