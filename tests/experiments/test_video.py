@@ -150,9 +150,10 @@ def test_the_command(run, capsys):
 
 
 @pytest.mark.parametrize("multi", ["softmax", "union"])
-def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path, multi):
+def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path, multi, capsys):
     masks = tmp_path / "masks"
     (result,) = run(f"--multi={multi}", f"--save={masks}", "--chunk=4").values()
+    assert f"masks written to {masks}\n" in capsys.readouterr().out
     assert sorted(path.name for path in masks.iterdir()) == ["bear", "dogs"]
     files = sorted((masks / "dogs").iterdir())
     assert [file.name for file in files] == [f"{i:05d}.png" for i in range(6)]
@@ -386,7 +387,13 @@ def test_the_report_shows_the_masks_that_were_scored(run, folder, tmp_path, monk
         assert block.caption.startswith("x: best, median and worst objects by J&F, ")
         assert [title.split(":")[0] for title in shown["more"]["titles"]] == ["best", "median", "worst"]
         (maps,), (ious,) = shown["maps"].values(), shown["more"]["ious"].values()
-        for labels, iou, episode in zip(maps, ious, shown["episodes"], strict=True):
+        for labels, iou, episode, title in zip(maps, ious, shown["episodes"], shown["more"]["titles"], strict=True):
+            assert set(np.unique(episode.annotation)) <= {0, 1, UNKNOWN}
+            if "max_side" not in words[0]:  # the dots of the object lie on its colour, and no others do
+                number = int(re.search(r"object (\d)", " ".join(title.split()))[1])
+                near = np.abs(episode.support.astype(int) - COLOURS[number]).max(-1) < 60
+                known = episode.annotation[0] != UNKNOWN
+                assert (near[known] == (episode.annotation[0][known] == 1)).mean() > 0.9
             if "max_side" not in words[0]:  # then it was scored at the frames' own size
                 assert region_similarity(labels == 1, episode.target == 1) == pytest.approx(iou, abs=1e-4)
             assert (episode.annotation == 1).any() and labels.shape == tuple(episode.query_size)

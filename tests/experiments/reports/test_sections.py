@@ -6,6 +6,7 @@ import pytest
 
 from experiments.reports import clicks as clicks_module
 from experiments.reports import evaluations, sweeps, videos
+from experiments.reports.cases import rank_tasks
 from experiments.reports.clicks import click_sections, interactive_video_section, unique_labels
 from experiments.reports.content import FigureFolder
 from experiments.reports.evaluations import describe_protocol, evaluation_sections
@@ -13,7 +14,9 @@ from experiments.reports.found import Found, find_results
 from experiments.reports.sweeps import sweep_section
 from experiments.reports.videos import video_sections
 from experiments.settings.config import Config
+from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
+from experiments.settings.json_files import write_json_lines
 from tests.experiments.reports.made_results import clicks, evaluation, of_fold, video, write
 
 
@@ -159,6 +162,23 @@ def test_the_networks_of_a_quickstart_are_runs_of_their_own(tmp_path):
         ("unguided/result.json", "evaluation", "unguided"),
     ]
     assert ["rows" in each.result for each in found] == [True, False]
+
+
+def test_cases_are_ranked_in_the_first_draw(tmp_path):
+    """From best to worst, without a task that has nothing to find; rows of another draw have another score."""
+    counts = {0: ([1, 0, 3], [3, 1, 0], [0, 0, 0]), 1: ([2, 2, 2], [4, 0, 0], [1, 1, 1])}
+    rows = [
+        {"draw": draw, "episode": i, "image": f"i{i}", "class": "", "counts": {"5": [*each, 0, 0, 0]},
+         "pos_iu": {"5": each[0] / sum(each) if any(each) else None}}
+        for draw, tasks in counts.items() for i, each in enumerate(tasks)
+    ]  # fmt: skip
+    write_json_lines(tmp_path / "tasks.jsonl", rows)
+    scores = {"pos_iu": 0.55, "draws": {"pos_iu": [4 / 8, 7 / 13]}}
+    found = Found(tmp_path / "result.json", "evaluation", {"rows": "tasks.jsonl", "scores": {"5": scores}})
+    assert [(row["draw"], row["image"]) for row in rank_tasks(found, "5")] == [(0, "i1"), (0, "i0")]
+    scores["draws"]["pos_iu"].reverse()
+    with pytest.raises(UserError, match="its counts give another score"):
+        rank_tasks(found, "5")
 
 
 # Videos
