@@ -168,6 +168,14 @@ def test_a_fault_of_the_machine_is_one_line(error, message, capsys):
     assert line.count("\n") == 1 and line.startswith("error: ") and message in line
 
 
+@pytest.mark.parametrize("name", ["EROFS", "EIO", "EPERM", "ENAMETOOLONG", "ESTALE", "ELOOP", "EDQUOT", "EFBIG"])
+def test_every_fault_of_a_disk_is_known(name):
+    number = getattr(errno, name)
+    full = "; make room, and the same command goes on" if name in ("EDQUOT", "EFBIG") else ""
+    told = f"/x: cannot be written or read: {os.strerror(number)}{full}"
+    assert machine_fault(OSError(number, os.strerror(number), "/x")) == told
+
+
 def test_a_fault_of_ours_is_none_of_the_machine():
     assert machine_fault(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
     with pytest.raises(KeyError):
