@@ -117,7 +117,8 @@ def _load_checkpoint(workdir: Path, best: bool, step: int | None) -> LoadedModel
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from error
     check_shapes(model, {name: value.shape for name, value in params.items()}, where)
-    about = {"name": values.get("name", ""), **about, "step": step}
+    # A run tells the name of its evaluation under the same word.
+    about = {**about, "name": values.get("name") or about.get("name", ""), "step": step}
     return LoadedModel(model, jax.tree.map(jnp.asarray, unflatten_dict(params, sep="/")), about)
 
 

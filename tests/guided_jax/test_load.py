@@ -139,7 +139,7 @@ def test_a_workdir_and_its_export_give_the_same(tmp_path, freeze, fields):
 
 
 def test_what_is_known_of_the_training(tmp_path):
-    loaded = guided_jax.load(make_workdir(tmp_path / "run"))
+    loaded = guided_jax.load(make_workdir(tmp_path / "run", about={**ABOUT, "name": "of its evaluation"}))
     assert loaded.about == {"name": "tiny", "step": 10, **ABOUT}
     write_parameters(tmp_path / "a.safetensors", loaded.config, loaded.params, loaded.preprocessing, loaded.about)
     told = guided_jax.load(tmp_path / "a.safetensors").about
