@@ -18,6 +18,7 @@ COMMANDS = (
     "sweep",
     "quickstart",
     "clicks",
+    "annotate",
     "video",
     "interactive-video",
     "score",

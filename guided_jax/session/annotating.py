@@ -177,6 +177,11 @@ class Annotating(Labelled):
         """
         return self._travel(history.redo, name)
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Number of times that `undo`, and `redo`, have something to do."""
+        return len({step.number for step in self._history.done}), len(self._history.undone)
+
     def clicks(self, name: Hashable) -> tuple[Click, ...]:
         """The clicks on an image, in their order."""
         return tuple(mark for mark in self._at(name).marks if isinstance(mark, Click))
@@ -199,16 +204,22 @@ class Annotating(Labelled):
         """
         write_annotations(path, self.annotations())
 
-    def load_annotations(self, path: str | Path) -> None:
-        """Reads annotations from a file and lays them over those that are there, as one edit.
+    def load_annotations(self, annotations: str | Path | Annotations) -> None:
+        """Lays annotations over those that are there, as one edit.
 
         Objects with names are known again by them, those without by their labels; any other gets a label of its own.
+
+        Args:
+            annotations: the path of a file, or what one holds, as `annotations` gives it.
 
         Raises:
             ValueError: the file cannot be read, it annotates an image that is not here or has another size, or the
                 model takes no more labels.
         """
-        self._take(read_annotations(path), str(path))
+        if isinstance(annotations, Annotations):
+            self._take(annotations, "the annotations")
+        else:
+            self._take(read_annotations(annotations), str(annotations))
 
     def _take(self, theirs: Annotations, where: str) -> None:
         """Lays annotations over those that are there."""

@@ -140,6 +140,17 @@ class Session(Annotating):
         apart = self._segment(self._steps.apart, name, edges=True)
         return np.where(apart.max(0) > 0, apart.argmax(0) + 1, 0).astype(np.uint8)
 
+    def to_encode(self, name: Hashable) -> tuple[Hashable, ...]:
+        """Names of the images that the next mask of an image has to encode first, itself last; () where all is held.
+
+        Another thread may encode them in a `fresh` session meanwhile, for `merge`.
+        """
+        self._at(name)
+        tasks = tasks_of(self._model.config, self.way)
+        annotated = [each for each, marked in self._marked.items() if marked.annotated]
+        guiding = [each for each in annotated if not {*tasks} <= {*self._features[each].guidance}]
+        return tuple(each for each in dict.fromkeys([*guiding, name]) if self._features[each].observed is None)
+
     def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
         """The logits behind `mask`, label planes first; of a union of binary tasks the log odds of each, 0 for label 0.
 
@@ -208,9 +219,9 @@ class Session(Annotating):
     def merge(self, other: "Session") -> None:
         """Takes over what another session on the same model holds; the other one stays as it is.
 
-        Its images that are not here are added, with what is encoded of them. Its annotations are laid over those that
-        are here, as one edit; images of one name must be the same. Its loaded guidance comes to the own. Objects are
-        known again as by `load_annotations`.
+        Its images that are not here are added; what is encoded there and not here comes with them. Its annotations are
+        laid over those that are here, as one edit; images of one name must be the same. Its loaded guidance comes to
+        the own. Objects are known again as by `load_annotations`.
 
         Raises:
             ValueError: it is no other session or one on another model, one filters masks and the other does not, an
@@ -227,9 +238,11 @@ class Session(Annotating):
             self._check_size(name, other._at(name).size, "the other session")
         labels = self._match(other.objects)
         shots = self._fit(other._stored, labels)
-        for name in (name for name in other.names if name not in self.names):
-            self._features.adopt(name, other._features[name])
-            self._marked[name] = Marked(other._at(name).size)
+        for name in other.names:
+            theirs = other._features[name]
+            if name not in self.names or (self._features[name].observed is None and theirs.observed is not None):
+                self._features.adopt(name, theirs)
+            self._marked.setdefault(name, Marked(other._at(name).size))
         self._take(other.annotations(), "the other session")
         self._add_matched(labels, other.objects)
         self._stored = (*self._stored, *shots)
