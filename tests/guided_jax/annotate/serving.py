@@ -1,0 +1,64 @@
+"""A server of the page in a thread, on small pictures and a small model, that can be ended and started again."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from guided_jax.annotate.gallery import open_folder
+from guided_jax.annotate.server import bind, make_server, uvicorn_server
+from guided_jax.session import Session
+
+SIZE = (60, 80)
+BOX = (slice(15, 45), slice(20, 50))
+"""Where the red object lies in each picture, moved by a row from one to the next."""
+
+GREY, RED, BLUE = (70, 70, 70), (220, 60, 40), (40, 70, 220)
+
+NAMES = ("1.png", "2.png", "10.png")
+
+
+def picture(number: int = 0) -> np.ndarray:
+    """Grey, with a red box and a blue one."""
+    image = np.empty((*SIZE, 3), np.uint8)
+    image[:] = GREY
+    image[15 + number : 45 + number, 20:50] = RED
+    image[5:25, 58:76] = BLUE
+    return image
+
+
+def write_pictures(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(NAMES):
+        Image.fromarray(picture(number)).save(folder / name)
+    return folder
+
+
+class Serving:
+    """A server of the page."""
+
+    def __init__(self, images: Path, work: Path, base: Session, host: str = "127.0.0.1", port: int = 0):
+        self._bound = bind(host, port)
+        self.port = self._bound.getsockname()[1]
+        served = make_server(open_folder(images), base, work, model="tiny", host=host, port=self.port)
+        self.address, self._server = served.address, uvicorn_server(served.app)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._bound]}, daemon=True)
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+
+    def end(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        self._bound.close()
+        assert not self._thread.is_alive()
+
+
+def wait_until(is_so, seconds: float = 20.0):
+    """Asks again and again; gives what is true in the end."""
+    end = time.monotonic() + seconds
+    while not (found := is_so()):
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.01)
+    return found
