@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -29,6 +30,9 @@ from guided_jax.session.edits import (
 from guided_jax.session.history import History
 from guided_jax.session.marks import LabelMap, Point, Scribble, labels_of, paint, relabel
 from guided_jax.session.objects import Labelled
+
+TOLD = 8
+"""Names of images that a message tells at most."""
 
 
 @dataclass
@@ -263,8 +267,9 @@ class Annotating(Labelled):
 
     def _at(self, name: Hashable) -> Marked:
         if check_name(name) not in self._marked:
-            there = ", ".join(map(repr, self._marked)) or "none yet"
-            raise ValueError(f"the session holds no image {name!r}; there are: {there}")
+            there = ", ".join(map(repr, islice(self._marked, TOLD))) or "none yet"
+            more = f", and {len(self._marked) - TOLD} more" if len(self._marked) > TOLD else ""
+            raise ValueError(f"the session holds no image {name!r}; there are: {there}{more}")
         return self._marked[name]
 
     def _check_clicked(self, name: Hashable, point: Point) -> None:
