@@ -17,6 +17,7 @@ COMMANDS = (
     "run",
     "sweep",
     "quickstart",
+    "segment",
     "clicks",
     "annotate",
     "video",

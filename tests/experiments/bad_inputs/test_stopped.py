@@ -125,7 +125,7 @@ def test_a_run_that_dies_while_saving_masks_goes_on_and_another_one_is_refused(c
     assert files_of(tmp_path / "masks") == saved
     other = command(tmp_path / "run", "--mode=eval", **{"train.steps": 0, "eval.save": tmp_path / "masks", "seed": 1})
     assert run_app(run, other) == 2
-    assert "is there already; give a new folder (it holds masks of another evaluation)" in capfd.readouterr().err
+    assert "give a new folder (it holds masks that were made with another seed)" in capfd.readouterr().err
 
 
 def test_masks_that_cannot_be_saved_are_told_before_anything_else(command, tmp_path, capfd):
