@@ -20,8 +20,9 @@ from pycocotools import mask as coco_mask
 from data_pipelines.disk import replacing, write_text
 from data_pipelines.safe_paths import inside
 from experiments.drawing.overlays import overlay
-from experiments.evaluation.video_files import davis_palette, write_mask
+from experiments.evaluation.video_files import write_mask
 from experiments.settings.json_files import read_json, write_json
+from guided_jax.masks.palette import davis_palette
 
 FORMATS = {
     "png": "masks/{}.png",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_jax.annotate.pictures import SUFFIXES, read_picture
+from guided_jax.clips import open_clip
 
 
 class Picture(NamedTuple):
@@ -29,12 +31,14 @@ class Gallery(NamedTuple):
     Attributes:
         title: what they are, for the page.
         pictures: no two of one name.
-        clip: whether they are the frames of one video.
+        clip: whether they are the frames of a video file.
+        rate: frames a second; None where nothing tells.
     """
 
     title: str
     pictures: tuple[Picture, ...]
     clip: bool = False
+    rate: float | None = None
 
     def find(self, name: str) -> Picture:
         """The image of a name.
@@ -113,12 +117,27 @@ def _reader(path: Path, root: Path) -> Callable[[], UInt8[np.ndarray, "h w 3"]]:
     return read
 
 
+def open_video(path: Path) -> Gallery:
+    """The frames of a video file, each decoded when it is asked for.
+
+    Raises:
+        ValueError: it cannot be read as a video.
+    """
+    clip = open_clip(path)
+    pictures = tuple(Picture(name, partial(clip.__getitem__, number)) for number, name in enumerate(clip.names))
+    return Gallery(path.name, pictures, clip=True, rate=clip.rate)
+
+
 def open_paths(paths: Sequence[Path]) -> Gallery:
-    """The images of a folder, or of files; none: there are no images yet.
+    """The images of a folder, a video or files; none: there are no images yet.
 
     Raises:
         ValueError: there is nothing of the kind.
     """
     if not paths:
         return EMPTY
-    return open_folder(paths[0]) if paths[0].is_dir() else open_files(paths)
+    if paths[0].is_dir():
+        return open_folder(paths[0])
+    if len(paths) == 1 and paths[0].is_file() and paths[0].suffix.lower() not in SUFFIXES:
+        return open_video(paths[0])
+    return open_files(paths)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_jax.annotate.gallery import Gallery
+from guided_jax.clips import Clip
 from guided_jax.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,31 +38,38 @@ class Job:
             told: is called with the progress: kind, done, all, and the state: running, done, cancelled or failed.
         """
         self.kind, self._told, self._took = kind, told, took
-        self._cancelled = threading.Event()
-        steps = _all(session, gallery, first) if kind == "all" else _along(session, gallery)
-        self._thread = threading.Thread(target=self._run, args=(steps, len(gallery.pictures)), name=kind, daemon=True)
+        self._cancelled, self._steps = threading.Event(), (0, len(gallery.pictures))
+        masks = _all(session, gallery, first) if kind == "all" else _along(session, gallery, self._progress)
+        self._thread = threading.Thread(target=self._run, args=(masks,), name=kind, daemon=True)
         self._thread.start()
 
     def cancel(self) -> None:
         """Ends it after the image that it is at."""
         self._cancelled.set()
 
-    def _run(self, steps: Iterator[tuple[str, UInt8[np.ndarray, "h w"]]], number: int) -> None:
-        done, state, message = 0, "done", ""
-        progress = {"kind": self.kind, "all": number}
-        self._told({**progress, "done": 0, "state": "running"})
+    def _progress(self, done: int, total: int) -> None:
+        self._steps = (done, total)
+        self._tell("running")
+
+    def _tell(self, state: str, message: str = "") -> None:
+        done, total = self._steps
+        self._told({"kind": self.kind, "done": done, "all": total, "state": state, "message": message})
+
+    def _run(self, masks: Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]) -> None:
+        state, message = "done", ""
+        self._tell("running")
         try:
-            while not self._cancelled.is_set() and (step := next(steps, None)) is not None:
-                self._took(*step)
-                done += 1
-                self._told({**progress, "done": done, "state": "running"})
+            while not self._cancelled.is_set() and (found := next(masks, None)) is not None:
+                self._took(*found)
+                if self.kind == "all":
+                    self._progress(self._steps[0] + 1, self._steps[1])
             state = "cancelled" if self._cancelled.is_set() else "done"
         except ValueError as error:
             state, message = "failed", str(error)
         except Exception as error:
             log.exception("%s failed", self.kind)
             state, message = "failed", f"the server failed: {error}"
-        self._told({**progress, "done": done, "state": state, "message": message})
+        self._tell(state, message)
 
 
 def _all(session: Session, gallery: Gallery, first: str) -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:
@@ -74,5 +82,16 @@ def _all(session: Session, gallery: Gallery, first: str) -> Iterator[tuple[str, 
         yield picture.name, session.mask(picture.name)
 
 
-def _along(session: Session, gallery: Gallery) -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:
-    raise ValueError("along the clip: comes with clips")
+def _along(
+    session: Session, gallery: Gallery, progress: Callable[[int, int], None]
+) -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:
+    """The images as the frames of a clip, from the annotated ones forward and backward."""
+    pictures, clip = gallery.pictures, session.fresh()
+    size = pictures[0].read().shape[:2]
+    frames = Clip("the clip", tuple(each.name for each in pictures), size, gallery.rate, lambda i: pictures[i].read())
+    names = dict(zip(frames.names, clip.add_clip("clip", frames), strict=True))
+    theirs = session.annotations()
+    images = {names[name]: image for name, image in theirs.images.items()}
+    clip.load_annotations(theirs._replace(images=images))
+    for number, labels in clip.propagate("clip", direction="both", progress=progress):
+        yield pictures[number].name, labels

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from guided_jax.annotate.journal import NAME, Journal
 from guided_jax.annotate.pictures import read_picture
 from guided_jax.annotate.protocol import heat_frame, mask_frame
 from guided_jax.annotate.results import Result, read_result, write_result
-from guided_jax.annotate.workspace import Workspace, only_marked
+from guided_jax.annotate.workspace import Shown, Workspace, only_marked
 from guided_jax.session import Session
 from guided_jax.session.annotation_file import write_annotations
 from guided_jax.session.marks import LabelMap
@@ -37,6 +37,24 @@ log = logging.getLogger(__name__)
 
 Deliver = Callable[[str, dict[str, Any] | bytes], object]
 """Takes a message for the page, and its kind: of most kinds only the newest one counts."""
+
+
+class Snapshot(NamedTuple):
+    """What a room holds at a moment, for another thread.
+
+    Attributes:
+        session: one of its own, with what is annotated.
+        gallery: the images.
+        objects: name and appearance by label.
+        marked: labels that are annotated anywhere.
+        results: that images show, by their names.
+    """
+
+    session: Session
+    gallery: Gallery
+    objects: dict[int, tuple[str, Shown]]
+    marked: set[int]
+    results: dict[str, Result]
 
 
 class Room:
@@ -160,18 +178,15 @@ class Room:
 
         self.call(work)
 
-    def snapshot(self) -> tuple[Session, Gallery, dict[int, str], dict[str, Result]]:
-        """A session of its own with what is annotated now, for a long computation; images, objects, valid results."""
+    def snapshot(self) -> Snapshot:
+        """What is there now, for a long computation elsewhere."""
 
-        def work(workspace: Workspace):
+        def work(workspace: Workspace) -> Snapshot:
             session = workspace.session.fresh()
             session.merge(workspace.session)
-            names = {label: name for label, (name, _) in workspace.objects().items()}
-            counts = workspace.counts()
-            results = {
-                name: each for name, each in self._results.items() if self._counts_for(each, counts.get(name, 0))
-            }
-            return session, workspace.gallery, names, results
+            counts, there = workspace.counts(), self._results.items()
+            results = {name: each for name, each in there if self._counts_for(each, counts.get(name, 0))}
+            return Snapshot(session, workspace.gallery, workspace.objects(), workspace.marked_labels(), results)
 
         return self.call(work)
 
