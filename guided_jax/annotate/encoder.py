@@ -55,6 +55,7 @@ class Encoder:
             base: a session without images, on the model of all sessions.
         """
         self._base, self._ready = base, set[Hashable]()
+        self._samples: dict[Hashable, tuple[Session, str]] = {}  # an image of each size, encoded
         self._images, self._programs = Worker("encoder"), Worker("compiler")
 
     def encode(
@@ -67,7 +68,7 @@ class Encoder:
             urgency: smaller is sooner.
             done: is called from the thread with the image's name and a session that holds it alone, to be merged, or
                 with why it cannot be.
-            way: number of labels for which programs are compiled, and then for one more.
+            way: number of labels, for `prepare`.
         """
 
         def work() -> None:
@@ -79,11 +80,19 @@ class Encoder:
                 done(picture.name, error)
                 return
             done(picture.name, one)
-            for order, (labels, mark) in enumerate(((way, "click"), (way, "scribble"), (way + 1, "click"))):
-                prepare = functools.partial(self._prepare, one, picture.name, labels, mark)
-                self._programs.put(order, prepare)
+            self._samples.setdefault(one.annotation(picture.name).shape, (one, picture.name))
+            self.prepare(way)
 
         self._images.put(urgency, work)
+
+    def prepare(self, way: int) -> None:
+        """Has the programs compiled that a number of labels needs on images as those that were encoded, and one more.
+
+        The most likely first: a click, a scribble, a click on another object.
+        """
+        for one, name in [*self._samples.values()]:
+            for order, (labels, mark) in enumerate(((way, "click"), (way, "scribble"), (way + 1, "click"))):
+                self._programs.put(order, functools.partial(self._prepare, one, name, labels, mark))
 
     def close(self) -> None:
         """Ends the threads."""

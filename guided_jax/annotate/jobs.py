@@ -15,6 +15,10 @@ from guided_jax.session import Session
 log = logging.getLogger(__name__)
 
 
+class _CancelledError(Exception):
+    """Ends the steps of a run."""
+
+
 class Job:
     """A computation in a thread of its own, on a session of its own."""
 
@@ -48,6 +52,8 @@ class Job:
         self._cancelled.set()
 
     def _progress(self, done: int, total: int) -> None:
+        if self._cancelled.is_set():
+            raise _CancelledError
         self._steps = (done, total)
         self._tell("running")
 
@@ -62,8 +68,11 @@ class Job:
             while not self._cancelled.is_set() and (found := next(masks, None)) is not None:
                 self._took(*found)
                 if self.kind == "all":
-                    self._progress(self._steps[0] + 1, self._steps[1])
+                    self._steps = (self._steps[0] + 1, self._steps[1])
+                    self._tell("running")
             state = "cancelled" if self._cancelled.is_set() else "done"
+        except _CancelledError:
+            state = "cancelled"
         except ValueError as error:
             state, message = "failed", str(error)
         except Exception as error:

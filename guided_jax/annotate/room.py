@@ -271,6 +271,8 @@ class Room:
         """Makes an edit and notes it in the journal."""
         touched = self._workspace.apply({key: value for key, value in event.items() if key != "seq"})
         self._journal.add(event)
+        if event["edit"] == "add_object":
+            self._encoder.prepare(self._workspace.session.way)
         self._version, self._last = self._version + 1, event.get("seq")
         self._state_due = self._unsaved = True
         return touched

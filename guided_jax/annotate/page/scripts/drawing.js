@@ -6,6 +6,7 @@ import { bitmapOf } from "./images.js";
 import * as view from "./viewport.js";
 import { toast } from "./toasts.js";
 
+const PATIENCE = 500; // milliseconds after which an edit without a mask is told of
 const NEGATIVE = "#ffffff";
 const canvas = document.getElementById("canvas");
 const context = canvas.getContext("2d", { alpha: false });
@@ -34,6 +35,7 @@ export function setUpDrawing() {
     asked.set(event.seq, performance.now());
     if (event.edit.includes("object")) paintMask();
     draw();
+    setTimeout(() => tellNote(maskShown()), PATIENCE);
   });
   on("mask", (mask) => {
     if (mask.image !== state.image) return;
@@ -94,7 +96,8 @@ export function setInk(scribble) {
 }
 
 function tellNote(mask) {
-  const text = encoding ? "Looking at the image…" : mask?.stale ? "From before the last edits: run it again" : "";
+  const late = [...asked.values()].some((when) => performance.now() - when >= PATIENCE);
+  const text = encoding ? "Looking at the image…" : late ? "Working…" : mask?.stale ? "From before the last edits: run it again" : "";
   note.textContent = text;
   note.hidden = !text;
 }

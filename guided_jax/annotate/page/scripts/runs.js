@@ -21,6 +21,7 @@ export function setUpRuns() {
 }
 
 export function run(kind) {
+  if (byId("along").disabled) return;
   if (!request({ type: "job", kind })) toast("There is no connection to the server.");
 }
 
@@ -29,11 +30,17 @@ function enable() {
   const ready = !running && Object.keys(counts).length > 0 && state.names.length > 1;
   byId("apply-all").disabled = byId("along").disabled = !ready;
   byId("play").disabled = state.names.length < 2;
+  showRunning(Boolean(running));
+}
+
+// The progress takes the place of the buttons, so that nothing moves.
+function showRunning(running) {
   byId("progress").hidden = !running;
+  document.querySelector(".strip-tools").classList.toggle("running", running);
 }
 
 function progress({ kind, done, all, state: how, message }) {
-  byId("progress").hidden = how !== "running";
+  showRunning(how === "running");
   byId("progress-bar").value = all ? done / all : 0;
   byId("progress-text").textContent = `${kind === "all" ? "Images" : "Frames"} ${done} / ${all}`;
   if (how === "failed") toast(message);

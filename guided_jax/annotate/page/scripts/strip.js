@@ -57,7 +57,8 @@ function mark() {
     }
   }
   const at = state.names.indexOf(state.image);
-  position.textContent = at < 0 ? "" : `${at + 1} / ${state.names.length}  ${state.image}`;
+  const name = Object.assign(document.createElement("span"), { textContent: ` · ${state.image}` });
+  position.replaceChildren(...(at < 0 ? [] : [`${at + 1} / ${state.names.length}`, name]));
 }
 
 let shownLast = null;
