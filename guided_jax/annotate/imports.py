@@ -1,6 +1,7 @@
 """Files that a person gives to the page: images, and annotations of ours, of COCO, or as the PNG of a mask."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -130,7 +131,9 @@ def _decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     runs = coco_mask.frPyObjects(segmentation, *size) if not _is_packed(segmentation) else segmentation
     if isinstance(runs, list):
         runs = coco_mask.merge(runs)
-    return coco_mask.decode(runs).astype(bool)
+    with warnings.catch_warnings():  # of pycocotools 2.0.11 about itself, under numpy 2
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        return coco_mask.decode(runs).astype(bool)
 
 
 def _is_packed(segmentation: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import av
 import cv2
@@ -17,7 +17,7 @@ FINEST_RATE = 10_000
 
 
 def encode_video(
-    file: BinaryIO, frames: Iterable[UInt8[np.ndarray, "h w 3"]], size: tuple[int, int], rate: float | None
+    file: BufferedIOBase, frames: Iterable[UInt8[np.ndarray, "h w 3"]], size: tuple[int, int], rate: float | None
 ) -> None:
     """Writes RGB frames of one size as a video.
 

@@ -30,7 +30,12 @@ def picture(number: int = 0) -> np.ndarray:
 
 
 def write_pictures(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
+    """A folder of images, with what is none of them: a link that leads out of it, a text, an image further down."""
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(picture()).save(folder / "sub" / "3.png")
+    Image.fromarray(picture()).save(folder.parent / "secret.png")
+    (folder / "link.png").symlink_to(folder.parent / "secret.png")
+    (folder / "notes.txt").write_text("not an image")
     for number, name in enumerate(NAMES):
         Image.fromarray(picture(number)).save(folder / name)
     return folder

@@ -1,4 +1,4 @@
-"""The page in a browser: runs over all images and along the clip, files out and in, sessions that outlive everything."""
+"""The page in a browser: runs over all images and along the clip, files out and in, sessions that outlive all."""
 
 import io
 import json
