@@ -68,6 +68,7 @@ class Workspace:
         """
         self.session, self.gallery = session, gallery
         self._shown: dict[int, Shown] = {}
+        self._opened: set[str] = set()
 
     def apply(self, event: Mapping[str, Any]) -> str | None:
         """Makes what an event says so.
@@ -81,23 +82,23 @@ class Workspace:
         session = self.session
         match dict(event):
             case {"edit": "click", "image": name, "row": row, "column": column, "label": label, **rest} if not rest:
-                self._mark(name, lambda: Click(*_whole(row, column, label)))
-                session.click(name, row, column, label)
+                mark = Click(*_whole(row, column, label))
+                self._check_mark(name, mark)
+                session.click(name, *mark)
             case {"edit": "scribble", "image": name, "points": points, "label": label, "width": width, **rest} if (
                 not rest
             ):
                 _check_points(points)
-                self._mark(name, lambda: Scribble(tuple(map(tuple, points)), *_whole(label, width)))
-                session.scribble(name, points, label, width)
+                mark = Scribble(tuple(map(tuple, points)), *_whole(label, width))
+                self._check_mark(name, mark)
+                session.scribble(name, *mark)
             case {"edit": "unclick", "image": name, "row": row, "column": column, **rest} if not rest:
-                self.open(name)
-                self._check_unlocked(name, row, column)
+                self._check_mark(name, Click(*_whole(row, column), UNKNOWN))
                 session.unclick(name, row, column)
             case {"edit": "move", "image": name, "start": start, "end": end, **rest} if not rest:
-                self.open(name)
                 _check_points([start, end])
-                self._check_unlocked(name, *start)
-                self._check_unlocked(name, *end)
+                for point in (start, end):
+                    self._check_mark(name, Click(*point, UNKNOWN))
                 session.move(name, start, end)
             case {"edit": "marks", "image": name, "size": size, "marks": marks, **rest} if not rest:
                 self._extend(name, size, marks)
@@ -125,8 +126,11 @@ class Workspace:
         Raises:
             ValueError: there is none of the name, or it cannot be read.
         """
-        if name not in self.session.names:
+        if not isinstance(name, str):
+            raise ValueError(f"the name of an image is {describe(name)}; it must be a text")
+        if name not in self._opened:
             self.session.add(name, self.gallery.find(name).read)
+            self._opened.add(name)
 
     def add_picture(self, picture: Picture) -> None:
         """Adds an image to the gallery.
@@ -204,11 +208,11 @@ class Workspace:
             events.append({"edit": "marks", "image": name, "size": list(image.size), "marks": marks})
         return events
 
-    def _mark(self, name: Any, make) -> None:
-        """Looks at a mark before it is made: it must leave locked objects alone."""
+    def _check_mark(self, name: Any, mark: Click | Scribble) -> None:
+        """Adds the image, and refuses what would change a locked object."""
         self.open(name)
         if self._locked():
-            self._check_free((make(),), name)
+            self._check_free((mark,), name)
 
     def _extend(self, name: Any, size: Any, marks: Any) -> None:
         self.open(name)
@@ -284,10 +288,6 @@ class Workspace:
 
     def _locked(self) -> set[int]:
         return {label for label, shown in self._shown.items() if shown.locked}
-
-    def _check_unlocked(self, name: str, row: Any, column: Any) -> None:
-        if self._locked():
-            self._check_free((Click(*_whole(row, column), UNKNOWN),), name)
 
     def _check_free(self, marks: tuple, name: str = "") -> None:
         """Raises ValueError where marks are of a locked object, or lie over one of its pixels."""
