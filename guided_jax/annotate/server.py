@@ -61,6 +61,7 @@ def bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(address)
+        bound.listen(BACKLOG)  # whoever comes before the server has started waits
     except OSError:
         bound.close()
         raise
@@ -78,7 +79,6 @@ def uvicorn_server(app: ASGIApp) -> uvicorn.Server:
         ws="websockets-sansio",
         ws_max_size=MOST_MESSAGE,
         ws_per_message_deflate=False,
-        backlog=BACKLOG,
         timeout_graceful_shutdown=PATIENCE,
     )
     return uvicorn.Server(config)
