@@ -399,8 +399,10 @@ class Room:
         self._asked.discard(name)
         if isinstance(found, ValueError):
             self._failed[name] = str(found)
-            raise found
-        self._workspace.session.merge(found)
+            if name == self._view:
+                raise found
+            return
+        self._workspace.adopt(found)
         if name == self._view:
             self._tell_encoding(0)
             self._ask_next(name)
@@ -409,8 +411,7 @@ class Room:
         """Has the encoder encode the image after another one, which a person will probably look at next."""
         names = [picture.name for picture in self._workspace.gallery.pictures]
         for after in names[names.index(name) + 1 :][:1]:
-            self._workspace.open(after)
-            if after in self._workspace.session.to_encode(after) and after not in self._asked:
+            if after not in self._asked and self._workspace.needs(after):
                 self._ask(after, NEXT)
 
     def _state(self) -> dict[str, Any]:

@@ -132,6 +132,15 @@ class Workspace:
             self.session.add(name, self.gallery.find(name).read)
             self._opened.add(name)
 
+    def adopt(self, other: Session) -> None:
+        """Takes over what another thread has encoded, in a fresh session."""
+        self.session.merge(other)
+        self._opened |= {*other.names}
+
+    def needs(self, name: str) -> bool:
+        """Whether an image is not encoded."""
+        return name not in self._opened or name in self.session.to_encode(name)
+
     def add_picture(self, picture: Picture) -> None:
         """Adds an image to the gallery.
 
