@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_jax.annotate.gallery import Picture
-from guided_jax.annotate.room import Room, Snapshot
+from guided_jax.annotate.record import Snapshot
+from guided_jax.annotate.room import Room
 from guided_jax.annotate.workspace import only_marked
 from guided_jax.masks.coco import objects_of, to_coco
 from guided_jax.masks.overlay import draw_labels

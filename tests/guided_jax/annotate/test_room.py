@@ -123,14 +123,14 @@ def test_all_comes_back_from_the_folder(open_room, images):
     assert again.call(lambda workspace: (workspace.annotations(), workspace.objects(), workspace.can_redo())) == told
 
 
-def test_half_a_line_is_dropped_and_a_second_server_waits_outside(open_room, images):
+def test_half_a_line_is_dropped_and_a_second_server_waits_outside(open_room, images, tmp_path):
     room = open_room(open_folder(images))
     room.receive(click(1, 30, 30))
     room.call(lambda workspace: None)
     with pytest.raises(BlockingIOError):
         open_room(open_folder(images))
     room.close()
-    with open(room.folder / "journal.jsonl", "ab") as file:
+    with open(tmp_path / "room" / "journal.jsonl", "ab") as file:
         file.write(b'{"edit": "click", "ima')
     again = open_room(open_folder(images))
     assert again.seq == 1 and again.call(lambda workspace: workspace.counts()) == {"1.png": 1}
