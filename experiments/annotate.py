@@ -90,12 +90,12 @@ def main(argv: Sequence[str]) -> None:
     """
     asked = parse(argv)
     try:
-        from guided_jax.annotate import server
+        from guided_jax.annotate.web import server
     except ModuleNotFoundError as error:
         raise UserError(f"annotate needs {error.name}: pip install 'guided_jax[annotate]'") from error
     import jax
 
-    from guided_jax.annotate.gallery import open_paths
+    from guided_jax.annotate.files.gallery import open_paths
     from guided_jax.loading import load
     from guided_jax.session import Session
 

@@ -20,8 +20,8 @@ from playwright.sync_api import Page, sync_playwright
 import guided_jax
 from docs.tools.guide_picture import CLICKS, NAMES
 from docs.tools.pages import ROOT
-from guided_jax.annotate.gallery import open_folder
-from guided_jax.annotate.server import bind, make_server, uvicorn_server
+from guided_jax.annotate.files.gallery import open_folder
+from guided_jax.annotate.web.server import bind, make_server, uvicorn_server
 
 PARTS = {"officer.jpg": (0, 0, 512, 600), "portrait.jpg": (90, 20, 440, 430), "flag.jpg": (0, 0, 220, 560)}
 """Left, top, right and bottom of each image in the photograph."""

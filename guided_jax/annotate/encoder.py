@@ -10,7 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Hashable
 
-from guided_jax.annotate.gallery import Picture
+from guided_jax.annotate.files.gallery import Picture
 from guided_jax.session import Session
 
 LOOKED_AT, GUIDING, NEXT = 0, 1, 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_jax.annotate.gallery import Gallery
+from guided_jax.annotate.files.gallery import Gallery
 from guided_jax.clips import Clip
 from guided_jax.session import Session
 

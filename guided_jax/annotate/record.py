@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guided_jax.annotate.gallery import Gallery, Picture
-from guided_jax.annotate.journal import NAME, Journal
-from guided_jax.annotate.pictures import read_picture
-from guided_jax.annotate.results import Result, read_result, write_result
-from guided_jax.annotate.workspace import Shown, Workspace
+from guided_jax.annotate.files.gallery import Gallery, Picture
+from guided_jax.annotate.files.journal import NAME, Journal
+from guided_jax.annotate.files.pictures import read_picture
+from guided_jax.annotate.files.results import Result, read_result, write_result
+from guided_jax.annotate.objects import Shown
+from guided_jax.annotate.workspace import Workspace
 from guided_jax.session import Session
 from guided_jax.session.annotation_file import write_annotations
 from guided_jax.session.marks import LabelMap

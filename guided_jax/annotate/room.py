@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from guided_jax.annotate.encoder import Encoder
-from guided_jax.annotate.gallery import Gallery
+from guided_jax.annotate.files.gallery import Gallery
+from guided_jax.annotate.files.results import Result
 from guided_jax.annotate.jobs import Job
 from guided_jax.annotate.record import Record, Snapshot
-from guided_jax.annotate.results import Result
 from guided_jax.annotate.showing import Deliver, Showing
 from guided_jax.annotate.workspace import Workspace, only_marked
 from guided_jax.session import Session

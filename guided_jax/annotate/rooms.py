@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from guided_jax.annotate.encoder import Encoder
-from guided_jax.annotate.gallery import Gallery
-from guided_jax.annotate.journal import NAME
+from guided_jax.annotate.files.gallery import Gallery
+from guided_jax.annotate.files.journal import NAME
 from guided_jax.annotate.room import Room
 from guided_jax.session import Session
 

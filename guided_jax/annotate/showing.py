@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_jax.annotate.encoder import GUIDING, LOOKED_AT, NEXT, Encoder
-from guided_jax.annotate.protocol import heat_frame, mask_frame
 from guided_jax.annotate.record import Record
+from guided_jax.annotate.web.protocol import heat_frame, mask_frame
 from guided_jax.session import Session
 
 Deliver = Callable[[str, dict[str, Any] | bytes], object]

@@ -15,14 +15,14 @@ same order make the same workspace, so that a journal brings everything back, wh
     {"edit": "delete_object", "label": 1}
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_jax.annotate.gallery import Gallery, Picture
+from guided_jax.annotate.files.gallery import Gallery, Picture
+from guided_jax.annotate.objects import Shown, change_look, check_object_name, first_look
 from guided_jax.episode import UNKNOWN, Click
 from guided_jax.inputs import describe
 from guided_jax.session import Session
@@ -30,30 +30,8 @@ from guided_jax.session.annotation_file import AnnotatedImage, Annotations, from
 from guided_jax.session.marks import LabelMap, Mark, Scribble, labels_of, paint
 from guided_jax.session.objects import free_label
 
-COLOURS = ("#2f81f7", "#f0883e", "#3fb950", "#db61a2", "#a371f7", "#e3b341", "#39c5cf", "#f85149", "#8ddb8c", "#b08968")
-"""Of the first objects, in turn."""
-
-LONGEST_NAME = 80
-"""Characters in the name of an object."""
-
 MOST_POINTS = 5000
 """Corners of a scribble; a page sends far fewer, and each is a segment to draw."""
-
-
-class Shown(NamedTuple):
-    """An object as the page shows it.
-
-    Attributes:
-        colour: as `#rrggbb`.
-        hidden: whether its mask is not drawn.
-        locked: whether its annotation is kept as it is.
-        deleted: whether it was deleted; it is there again while it has marks, after an undo.
-    """
-
-    colour: str
-    hidden: bool = False
-    locked: bool = False
-    deleted: bool = False
 
 
 class Workspace:
@@ -109,7 +87,7 @@ class Workspace:
             case {"edit": "undo" | "redo" as edit, **rest} if not rest:
                 return self._travel(edit)
             case {"edit": "add_object", "name": name, **rest} if not rest:
-                self._show(session.add_object(self._free_name(_check_name(name))))
+                self._show(session.add_object(self._free_name(check_object_name(name))))
                 return None
             case {"edit": "object", "label": label, **changes} if changes:
                 self._change(label, changes)
@@ -162,7 +140,7 @@ class Workspace:
     def objects(self) -> dict[int, tuple[str, Shown]]:
         """Name and appearance of the objects that are there, by label."""
         names, marked = self.session.objects, self.marked_labels()
-        shown = {label: self._shown.get(label, _first(label)) for label in names}
+        shown = {label: self._shown.get(label, first_look(label)) for label in names}
         return {
             label: (names[label] or f"Object {label}", each._replace(deleted=False))
             for label, each in shown.items()
@@ -194,29 +172,6 @@ class Workspace:
         """Number of marks on each image that has any."""
         return {name: len(image.marks) for name, image in self.session.annotations().images.items()}
 
-    def events_of(self, theirs: Annotations, where: str) -> list[dict[str, Any]]:
-        """The events that lay annotations over those that are here; objects are known again by their names.
-
-        Raises:
-            ValueError: an image is not here.
-        """
-        here = {picture.name for picture in self.gallery.pictures}
-        if missing := next((name for name in theirs.images if name not in here), None):
-            raise ValueError(f"{where}: annotates the image {missing!r}, which is not here")
-        mine = {name: label for label, (name, _) in self.objects().items()}
-        events, labels, free = [], {0: 0}, self.next_label()
-        for label, name in sorted(theirs.objects.items()):
-            name = name or f"Object {label}"
-            if name not in mine:
-                events.append({"edit": "add_object", "name": name})
-                mine[name], free = free, free + 1
-            labels[label] = mine[name]
-        for name, image in theirs.images.items():
-            marks = to_json(Annotations(theirs.objects, {name: image}))["images"][0]["marks"]
-            marks = [_relabel(mark, labels) for mark in marks]
-            events.append({"edit": "marks", "image": name, "size": list(image.size), "marks": marks})
-        return events
-
     def _check_mark(self, name: Any, mark: Click | Scribble) -> None:
         """Adds the image, and refuses what would change a locked object."""
         self.open(name)
@@ -242,21 +197,17 @@ class Workspace:
         shown = self._find(label)
         match dict(changes):
             case {"name": name}:
-                _check_name(name)
+                check_object_name(name)
                 if not name:
                     raise ValueError("an object needs a name")
                 if any(name == other for key, (other, _) in self.objects().items() if key != label):
                     raise ValueError(f"there is an object {name!r} already; give another name")
-        colour = changes.get("colour", shown.colour)
-        hidden, locked = changes.get("hidden", shown.hidden), changes.get("locked", shown.locked)
-        if not (isinstance(colour, str) and re.fullmatch(r"#[0-9a-f]{6}", colour)):
-            raise ValueError(f"the colour {describe(colour)} is none; one is written #rrggbb")
-        if type(hidden) is not bool or type(locked) is not bool or {*changes} - {"name", "colour", "hidden", "locked"}:
-            raise ValueError("an object has the fields name, colour, hidden and locked")
+        looks = {field: value for field, value in changes.items() if field != "name"}
+        shown = change_look(shown, looks)
         if "name" in changes:
             self._yield_name(changes["name"])
             self.session.rename_object(label, changes["name"])
-        self._shown[label] = shown._replace(colour=colour, hidden=hidden, locked=locked)
+        self._shown[label] = shown
 
     def _delete(self, label: Any) -> str | None:
         shown = self._find(label)
@@ -271,10 +222,10 @@ class Workspace:
     def _find(self, label: Any) -> Shown:
         if type(label) is not int or label not in self.objects():
             raise ValueError(f"there is no object of the label {describe(label)}")
-        return self._shown.get(label, _first(label))
+        return self._shown.get(label, first_look(label))
 
     def _show(self, label: int) -> None:
-        self._shown[label] = _first(label)
+        self._shown[label] = first_look(label)
 
     def _free_name(self, name: str) -> str:
         """A name that no object has: the one asked for or, where none is asked for, one that counts up."""
@@ -329,22 +280,6 @@ def _is_inside(mark: Mark, size: tuple[int, int]) -> bool:
     points = mark.points if isinstance(mark, Scribble) else (mark[:2],)
     inside = all(0 <= at < side for point in points for at, side in zip(point, size, strict=True))
     return inside and bool(points) and (isinstance(mark, Click) or 1 <= mark.width <= sum(size))
-
-
-def _first(label: int) -> Shown:
-    return Shown(COLOURS[(label - 1) % len(COLOURS)])
-
-
-def _relabel(mark: dict[str, Any], labels: Mapping[int, int]) -> dict[str, Any]:
-    if "mask" in mark:
-        return {"mask": [{**each, "label": labels[each["label"]]} for each in mark["mask"]]}
-    return {**mark, "label": labels.get(mark["label"], mark["label"])}
-
-
-def _check_name(name: Any) -> str:
-    if not isinstance(name, str) or len(name) > LONGEST_NAME or not (name.isprintable() and name == name.strip()):
-        raise ValueError(f"the name {describe(name)} is none; it must be a text of at most {LONGEST_NAME} characters")
-    return name
 
 
 def _check_points(points: Any) -> None:

@@ -59,7 +59,7 @@ def test_what_is_refused_in_one_line(words, message, images, tmp_path, monkeypat
 
 
 def test_a_taken_port_is_told(images, capsys):
-    from guided_jax.annotate.server import bind
+    from guided_jax.annotate.web.server import bind
 
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from guided_jax.annotate.gallery import open_folder
-from guided_jax.annotate.server import bind, make_server, uvicorn_server
+from guided_jax.annotate.files.gallery import open_folder
+from guided_jax.annotate.web.server import bind, make_server, uvicorn_server
 from guided_jax.session import Session
 
 SIZE = (60, 80)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from guided_jax.annotate.encoder import Encoder
-from guided_jax.annotate.gallery import Gallery, Picture, open_folder
+from guided_jax.annotate.files.gallery import Gallery, Picture, open_folder
 from guided_jax.annotate.room import Room
 from guided_jax.session.marks import LabelMap
 from tests.guided_jax.annotate.serving import SIZE, picture, wait_until

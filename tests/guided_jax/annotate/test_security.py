@@ -4,10 +4,10 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from guided_jax.annotate import app as app_module
-from guided_jax.annotate.gallery import open_folder
-from guided_jax.annotate.security import COOKIE, is_loopback
-from guided_jax.annotate.server import make_server
+from guided_jax.annotate.files.gallery import open_folder
+from guided_jax.annotate.web import app as app_module
+from guided_jax.annotate.web.security import COOKIE, is_loopback
+from guided_jax.annotate.web.server import make_server
 
 OWN, SOCKET = "http://localhost:8090", "ws://localhost:8090/socket"
 HELLO = {"type": "hello", "session": "", "tab": "a", "new": False}

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from guided_jax.annotate.gallery import Gallery, Picture
-from guided_jax.annotate.journal import Journal
-from guided_jax.annotate.workspace import COLOURS, LONGEST_NAME, Workspace
+from guided_jax.annotate.files.gallery import Gallery, Picture
+from guided_jax.annotate.files.imports import events_of
+from guided_jax.annotate.files.journal import Journal
+from guided_jax.annotate.objects import COLOURS, LONGEST_NAME
+from guided_jax.annotate.workspace import Workspace
 from guided_jax.session import Session
 from tests.guided_jax.annotate.serving import SIZE, picture
 
@@ -118,7 +120,7 @@ class TestAnyEdits:
     def test_annotations_come_back_from_their_file(self, base, events):
         workspace, again = opened(base), opened(base)
         make(workspace, events)
-        for event in again.events_of(workspace.annotations(), "the file"):
+        for event in events_of(again, workspace.annotations(), "the file"):
             again.apply(json.loads(json.dumps(event)))
         theirs = {name: label for label, (name, _) in again.objects().items()}
         labels = {label: theirs.get(name) for label, (name, _) in workspace.objects().items()}

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import UInt8
 from pycocotools import mask as coco_mask
 
-from guided_jax.annotate.pictures import decode_labels, decode_picture
+from guided_jax.annotate.files.pictures import decode_labels, decode_picture
 from guided_jax.annotate.room import Room
+from guided_jax.annotate.workspace import Workspace
 from guided_jax.episode import UNKNOWN
 from guided_jax.inputs import MOST_LABELS, describe
-from guided_jax.session.annotation_file import FORMAT, AnnotatedImage, Annotations, from_json
+from guided_jax.session.annotation_file import FORMAT, AnnotatedImage, Annotations, from_json, to_json
 from guided_jax.session.marks import LabelMap
 
 MOST_UPLOADS = 500
@@ -75,7 +76,7 @@ def import_file(room: Room, content: bytes, name: str, image: str) -> str:
         found = sorted({*np.unique(labels).tolist()} - {0, UNKNOWN})
         names = {label: objects.get(label, f"Object {label}") for label in found}
         read, said = Annotations(names, {image: AnnotatedImage(size, (LabelMap.of(labels),))}), f"a mask for {image}"
-    room.edit(room.call(lambda workspace: workspace.events_of(read, name)))
+    room.edit(room.call(lambda workspace: events_of(workspace, read, name)))
     return f"Imported {said}."
 
 
@@ -144,3 +145,33 @@ def _as_labels(values: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
     """The values of a mask as labels: one of 0 and 255 alone shows one object."""
     present = {*np.unique(values).tolist()}
     return (values == UNKNOWN).astype(np.uint8) if present <= {0, UNKNOWN} else values
+
+
+def events_of(workspace: Workspace, theirs: Annotations, where: str) -> list[dict[str, Any]]:
+    """The events that lay annotations over those that are here; objects are known again by their names.
+
+    Raises:
+        ValueError: an image is not here.
+    """
+    here = {picture.name for picture in workspace.gallery.pictures}
+    if missing := next((name for name in theirs.images if name not in here), None):
+        raise ValueError(f"{where}: annotates the image {missing!r}, which is not here")
+    mine = {name: label for label, (name, _) in workspace.objects().items()}
+    events, labels, free = [], {0: 0}, workspace.next_label()
+    for label, name in sorted(theirs.objects.items()):
+        name = name or f"Object {label}"
+        if name not in mine:
+            events.append({"edit": "add_object", "name": name})
+            mine[name], free = free, free + 1
+        labels[label] = mine[name]
+    for name, image in theirs.images.items():
+        marks = to_json(Annotations(theirs.objects, {name: image}))["images"][0]["marks"]
+        marks = [_relabel(mark, labels) for mark in marks]
+        events.append({"edit": "marks", "image": name, "size": list(image.size), "marks": marks})
+    return events
+
+
+def _relabel(mark: dict[str, Any], labels: Mapping[int, int]) -> dict[str, Any]:
+    if "mask" in mark:
+        return {"mask": [{**each, "label": labels[each["label"]]} for each in mark["mask"]]}
+    return {**mark, "label": labels.get(mark["label"], mark["label"])}

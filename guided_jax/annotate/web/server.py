@@ -9,11 +9,11 @@ from typing import NamedTuple
 import uvicorn
 from starlette.types import ASGIApp
 
-from guided_jax.annotate.app import make_app
-from guided_jax.annotate.gallery import Gallery
-from guided_jax.annotate.protocol import MOST_MESSAGE
+from guided_jax.annotate.files.gallery import Gallery
 from guided_jax.annotate.rooms import Rooms
-from guided_jax.annotate.security import Guard, is_loopback
+from guided_jax.annotate.web.app import make_app
+from guided_jax.annotate.web.protocol import MOST_MESSAGE
+from guided_jax.annotate.web.security import Guard, is_loopback
 from guided_jax.session import Session
 
 BACKLOG = 64

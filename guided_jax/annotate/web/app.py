@@ -18,13 +18,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from guided_jax.annotate.exports import export
-from guided_jax.annotate.imports import import_file, take_upload
-from guided_jax.annotate.pictures import MOST_BYTES, THUMBNAIL, to_jpeg
-from guided_jax.annotate.protocol import read_message
+from guided_jax.annotate.files.exports import export
+from guided_jax.annotate.files.imports import import_file, take_upload
+from guided_jax.annotate.files.pictures import MOST_BYTES, THUMBNAIL, to_jpeg
+from guided_jax.annotate.objects import COLOURS
 from guided_jax.annotate.room import Room
 from guided_jax.annotate.rooms import Rooms
-from guided_jax.annotate.workspace import COLOURS
+from guided_jax.annotate.web.protocol import read_message
 
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -33,7 +33,7 @@ EVENTS = ("refused", "notice", "show")
 
 
 def make_app(rooms: Rooms, about: dict[str, Any]) -> Starlette:
-    """The app, to be put behind a `guided_jax.annotate.security.Guard`.
+    """The app, to be put behind a `guided_jax.annotate.web.security.Guard`.
 
     Args:
         rooms: of the tabs.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_jax.annotate.gallery import Picture
+from guided_jax.annotate.files.gallery import Picture
 from guided_jax.annotate.record import Snapshot
 from guided_jax.annotate.room import Room
 from guided_jax.annotate.workspace import only_marked

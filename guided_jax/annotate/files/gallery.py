@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from guided_jax.annotate.pictures import SUFFIXES, read_picture
+from guided_jax.annotate.files.pictures import SUFFIXES, read_picture
 from guided_jax.clips import open_clip
 
 
