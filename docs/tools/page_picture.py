@@ -8,7 +8,6 @@ Debian's chromium and the extras `annotate` and `test`.
 
 import shutil
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import guided_jax
 from docs.tools.guide_picture import CLICKS, NAMES
 from docs.tools.pages import ROOT
 from guided_jax.annotate.files.gallery import open_folder
-from guided_jax.annotate.web.server import bind, make_server, uvicorn_server
+from guided_jax.annotate.web.server import bind, in_thread, make_server
 
 PARTS = {"officer.jpg": (0, 0, 512, 600), "portrait.jpg": (90, 20, 440, 430), "flag.jpg": (0, 0, 220, 560)}
 """Left, top, right and bottom of each image in the photograph."""
@@ -59,6 +58,7 @@ def annotate(page: Page, address: str) -> None:
         if label:
             settle(page)
             page.keyboard.press(str(label))
+        page.evaluate("document.activeElement.blur()")
         page.mouse.click(*page.evaluate(PLACE, [row, column]), button="left" if label else "right")
         settle(page)
 
@@ -77,18 +77,13 @@ def main() -> None:
         gallery = gallery._replace(pictures=tuple(gallery.find(name) for name in PARTS))
         options = {"model": "vgg16-decoder", "host": "127.0.0.1", "port": port}
         served = make_server(gallery, guided_jax.Session(), Path(folder, "work"), **options)
-        server = uvicorn_server(served.app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-        thread.start()
-        with sync_playwright() as driver:
+        with in_thread(served.app, bound), sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             page.set_default_timeout(120_000)
             annotate(page, served.address)
             page.screenshot(path=ROOT / "docs" / "annotate.jpg", type="jpeg", quality=88)
             browser.close()
-        server.should_exit = True
-        thread.join()
 
 
 if __name__ == "__main__":

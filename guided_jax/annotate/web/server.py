@@ -3,6 +3,9 @@
 import logging
 import secrets
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +69,20 @@ def bind(host: str, port: int) -> socket.socket:
         bound.close()
         raise
     return bound
+
+
+@contextmanager
+def in_thread(app: ASGIApp, bound: socket.socket) -> Iterator[None]:
+    """Within, an app is served at a bound socket, which is closed at the end."""
+    server = uvicorn_server(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, name="server", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+        bound.close()
 
 
 def uvicorn_server(app: ASGIApp) -> uvicorn.Server:

@@ -1,6 +1,5 @@
 """A server of the page in a thread, on small pictures and a small model, that can be ended and started again."""
 
-import threading
 import time
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from guided_jax.annotate.files.gallery import open_folder
-from guided_jax.annotate.web.server import bind, make_server, uvicorn_server
+from guided_jax.annotate.web.server import bind, in_thread, make_server
 from guided_jax.session import Session
 
 SIZE = (60, 80)
@@ -45,22 +44,17 @@ class Serving:
     """A server of the page."""
 
     def __init__(self, images: Path, work: Path, base: Session, host: str = "127.0.0.1", port: int = 0):
-        self._bound = bind(host, port)
-        self.port = self._bound.getsockname()[1]
+        bound = bind(host, port)
+        self.port = bound.getsockname()[1]
         served = make_server(open_folder(images), base, work, model="tiny", host=host, port=self.port)
-        self.address, self._server = served.address, uvicorn_server(served.app)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._bound]}, daemon=True)
-        self._thread.start()
-        wait_until(lambda: self._server.started)
+        self.address, self._running = served.address, in_thread(served.app, bound)
+        self._running.__enter__()
 
     def end(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-        self._bound.close()
-        assert not self._thread.is_alive()
+        self._running.__exit__(None, None, None)
 
 
-def wait_until(is_so, seconds: float = 20.0):
+def wait_until(is_so, seconds: float = 60.0):
     """Asks again and again; gives what is true in the end."""
     end = time.monotonic() + seconds
     while not (found := is_so()):

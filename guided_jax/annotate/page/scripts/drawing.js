@@ -32,7 +32,7 @@ export function setUpDrawing() {
     draw();
   });
   on("edited", (event) => {
-    asked.set(event.seq, performance.now());
+    asked.set(event.seq, event.began);
     if (event.edit.includes("object")) paintMask();
     draw();
     setTimeout(() => tellNote(maskShown()), PATIENCE);

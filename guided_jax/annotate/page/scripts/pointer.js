@@ -71,7 +71,7 @@ function down(event) {
     edit({ edit: "unclick", image: state.image, row: held.point[0], column: held.point[1] });
     return;
   }
-  press = { kind: held ? "hold" : "mark", id: event.pointerId, from, label, held, points: [view.pixelOf(at)], image: state.image };
+  press = { kind: held ? "hold" : "mark", id: event.pointerId, from, label, held, points: [view.pixelOf(at)], image: state.image, began: event.timeStamp };
   if (!held && label !== 255 && event.pointerType === "mouse") press.seq = click(press);
 }
 
@@ -82,8 +82,8 @@ function mayMark(label) {
   return object && !object.locked;
 }
 
-function click({ points: [[row, column]], label, image }) {
-  return edit({ edit: "click", image, row, column, label });
+function click({ points: [[row, column]], label, image, began }) {
+  return edit({ edit: "click", image, row, column, label }, began);
 }
 
 function move(event) {
@@ -127,7 +127,7 @@ function up(event) {
     edit({ edit: "move", image, start: held.point, end: points.at(-1) });
   } else if (kind === "mark" && (dragged || label === 255)) {
     edit({ edit: "scribble", image, points: thin(points), label, width: state.brush });
-  } else if (kind === "mark" && !seq) click({ points, label, image });
+  } else if (kind === "mark" && !seq) click({ points, label, image, began: event.timeStamp });
 }
 
 function cancel(event) {

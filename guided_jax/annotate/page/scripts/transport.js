@@ -63,13 +63,13 @@ function send(message) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
-// Makes an edit; gives its number.
-export function edit(event) {
+// Makes an edit; gives its number. It began when a button was pressed, say.
+export function edit(event, began = performance.now()) {
   const numbered = { ...event, seq: nextSeq++ };
   state.pending.push(numbered);
   keepPending();
   if (state.session) send({ type: "edit", event: numbered });
-  emit("edited", numbered);
+  emit("edited", { ...numbered, began });
   return numbered.seq;
 }
 
