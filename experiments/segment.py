@@ -8,7 +8,7 @@ is done is not done again by the same command.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +19,26 @@ from data_pipelines.counted import counted
 from data_pipelines.datasets.reading.masks import READINGS
 from experiments.evaluation.mask_folders import claim_folder, refuse_foreign
 from experiments.runs.load import Trained, load_file, load_model
-from experiments.segmenting.guiding import check_model, check_sizes, default_side, made_with, open_session
-from experiments.segmenting.images import Plan, is_done, measure, segment_images
+from experiments.segmenting.clips import (
+    OpenClip,
+    annotate_first_frame,
+    follow_clip,
+    is_clip_done,
+    open_clips,
+    segment_clip,
+)
+from experiments.segmenting.guiding import (
+    can_follow,
+    check_model,
+    check_sizes,
+    default_side,
+    guide,
+    made_with,
+    open_session,
+)
+from experiments.segmenting.images import is_done, measure, segment_images
 from experiments.segmenting.outputs import COCO, FORMATS, collect_coco, write_names
+from experiments.segmenting.plan import Plan
 from experiments.segmenting.queries import Found, check_out, find_queries
 from experiments.segmenting.supports import Support, read_supports
 from experiments.settings.checks import check_writable
@@ -36,6 +53,7 @@ from experiments.settings.command_flags import (
 from experiments.settings.command_line import start
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
+from guided_jax.session import Session
 from guided_jax.shipped import DEFAULT, SHIPPED
 
 COMMAND = Command("guided_jax segment", __doc__)
@@ -174,18 +192,30 @@ def main(argv: Sequence[str]) -> None:
         found = find_queries(asked.queries, clip=asked.clip)
         check_out(asked.out, found)
         check_writable(asked.out, "--out")
-        supports = read_supports(asked.supports, asked.annotations, asked.masks)
+        clips = open_clips(found.queries)
+        if "mp4" in asked.formats and not clips:
+            raise UserError("--format=mp4: is of clips, and --query names none; --clip says that images are frames")
+        supports = read_supports(asked.supports, asked.annotations, asked.masks, clips)
         trained = _load(asked)
         check_model(trained)
-        segment(asked, found, supports, trained)
+        segment(asked, found, clips, supports, trained)
 
 
 def _load(asked: Asked) -> Trained:
     return load_model(asked.workdir, best=asked.best) if asked.workdir else load_file(asked.model or DEFAULT)
 
 
-def segment(asked: Asked, found: Found, supports: Sequence[Support], trained: Trained) -> None:
+def segment(
+    asked: Asked, found: Found, clips: dict[str, OpenClip], supports: Sequence[Support], trained: Trained
+) -> None:
     """Segments what is not done yet, and tells what was done.
+
+    Args:
+        asked: what the command line asks for.
+        found: the queries.
+        clips: those that are clips, by name.
+        supports: the annotated images.
+        trained: the model.
 
     Raises:
         UserError, DatasetError, ValueError: what a user can mend.
@@ -193,23 +223,48 @@ def segment(asked: Asked, found: Found, supports: Sequence[Support], trained: Tr
     plan = Plan(asked.out, asked.formats, asked.skip_broken)
     max_side = default_side(trained) if asked.max_side is None else asked.max_side
     options = {"max_side": max_side, "guided_filter": asked.guided_filter}
-    record = made_with(trained, supports, found.bases, **options)
+    record = made_with(trained, supports, found.bases, clip=asked.clip, **options)
     refuse_foreign(asked.out, record, "--out")
-    left = [query for query in found.queries if not is_done(query, plan)]
+    left = [query for query in found.queries if not query.is_clip and not is_done(query, plan)]
+    clips_left = [clip for clip in clips.values() if not is_clip_done(clip, plan)]
     sizes = measure(left, plan)
-    check_sizes(trained, {str(query.path): size for query, size in sizes.items()}, max_side)
+    seen = {query.path: size for query, size in sizes.items()}
+    seen |= {clip.query.path: clip.frames.size for clip in clips_left}
+    check_sizes(trained, seen, max_side)
     print(_describe_model(asked, trained))
-    session = open_session(trained, supports, sizes.values(), **options)
+    opened = open_session(trained, supports, seen.values(), **options)
+    session = guide(opened, supports)
     claim_folder(asked.out, record, "--out")
     write_names(asked.out, session.objects)
+    frames = sum(len(clip.frames) for clip in clips_left)
     begun = time.monotonic()
-    with tqdm(total=len(sizes), desc="segment", unit=" images", disable=None, leave=False) as bar:
+    with tqdm(total=len(sizes) + frames, desc="segment", unit=" images", disable=None, leave=False) as bar:
         number = segment_images(session, list(sizes), plan, bar.update)
+        for clip in clips_left:
+            _segment_clip(guide(opened, supports, clip), clip, supports, plan, bar.update, can_follow(trained))
     seconds = time.monotonic() - begun
     if "coco" in plan.formats:
         info = {"description": "made by guided_jax segment", "model": trained.config.name, **options}
         collect_coco(asked.out, session.objects, info)
-    print(_describe_work(asked, session.objects, supports, number, len(found.queries) - len(left), seconds))
+    before = sum(len(clips[query.name].frames) if query.is_clip else 1 for query in found.queries) - len(left) - frames
+    print(_describe_work(asked, session.objects, supports, number + frames, before, seconds))
+
+
+def _segment_clip(
+    session: Session,
+    clip: OpenClip,
+    supports: Sequence[Support],
+    plan: Plan,
+    advance: Callable[[], object],
+    follows: bool,
+) -> None:
+    """Segments a clip, which the session holds, in the best way that there is."""
+    names = {clip.name_of(number) for number in range(len(clip.frames))}
+    annotated = any(support.frame in names and support.shows_object for support in supports)
+    if follows and (annotated or annotate_first_frame(session, clip) is not None):
+        follow_clip(session, clip, plan, advance)
+    else:
+        segment_clip(session, clip, plan, advance)
 
 
 def _describe_model(asked: Asked, trained: Trained) -> str:
@@ -224,7 +279,7 @@ def _describe_work(
 ) -> str:
     shown = ", ".join(f"{label} {name}".strip() for label, name in objects.items())
     images = counted(len({support.path.resolve() for support in supports}), "annotated image")
-    speed = f" in {seconds:.1f} s, {number / seconds:.1f} images/s" if number else ""
+    speed = f" in {seconds:.1f} s, {number / seconds:.2f} images/s" if number else ""
     done = f"; {before} were done before" if before else ""
     return (
         f"objects: {shown} (from {images})\n"

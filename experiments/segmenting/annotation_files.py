@@ -57,6 +57,11 @@ class AnnotationFile(NamedTuple):
     names_images: bool = True
 
 
+def is_mask(path: Path) -> bool:
+    """Whether a file is read as a mask."""
+    return path.suffix.lower() in MASK_SUFFIXES
+
+
 def read_annotation_files(paths: Sequence[Path], masks: str = "") -> list[AnnotationFile]:
     """Reads files of any kind.
 
@@ -67,7 +72,7 @@ def read_annotation_files(paths: Sequence[Path], masks: str = "") -> list[Annota
     Raises:
         DatasetError, ValueError: a file cannot be read, is of none of the kinds, or is not sound; which, in one line.
     """
-    mask_paths = [path for path in paths if path.suffix.lower() in MASK_SUFFIXES]
+    mask_paths = [path for path in paths if is_mask(path)]
     coding = survey_masks(mask_paths, masks) if mask_paths else None
     return [_read_mask(path, coding) if path in mask_paths else _read_named(path) for path in paths]
 

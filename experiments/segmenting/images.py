@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 from data_pipelines.datasets.reading.images import read_upright, upright_size
 from data_pipelines.datasets.record import DatasetError
 from experiments.segmenting.outputs import Segmented, file_of, write
+from experiments.segmenting.plan import Plan, are_done
 from experiments.segmenting.queries import Query
 from experiments.segmenting.shapes import Size
 from guided_jax.session import Session
@@ -15,29 +14,9 @@ from guided_jax.session import Session
 logger = logging.getLogger(__name__)
 
 
-class Plan(NamedTuple):
-    """What is to be done.
-
-    Attributes:
-        out: folder of the outputs.
-        formats: that are asked for.
-        skip_broken: leaves images out that cannot be read.
-    """
-
-    out: Path
-    formats: tuple[str, ...]
-    skip_broken: bool
-
-    @property
-    def of_images(self) -> tuple[str, ...]:
-        """The formats that each image has a file of."""
-        return tuple(kind for kind in self.formats if kind != "mp4")
-
-
 def is_done(query: Query, plan: Plan) -> bool:
     """Whether all files of an image are there, and none of them is older than the image."""
-    files = [file_of(plan.out, kind, query.name) for kind in plan.of_images]
-    return all(file.is_file() and file.stat().st_mtime >= query.path.stat().st_mtime for file in files)
+    return are_done([file_of(plan.out, kind, query.name) for kind in plan.of_images], query.path)
 
 
 def measure(queries: Sequence[Query], plan: Plan) -> dict[Query, Size]:

@@ -8,12 +8,13 @@
 NAME keeps the sub-folders of the query. A frame of a clip has the name of the clip as its folder.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -49,7 +50,7 @@ class Segmented(NamedTuple):
         file_name: of the image, as COCO's file shall name it.
         image: RGB.
         labels: of its pixels.
-        probabilities: of each label; None where they are not written.
+        probabilities: of each label; None where they are not known, or not written.
     """
 
     name: str
@@ -86,7 +87,11 @@ def write(out: Path, formats: Sequence[str], segmented: Segmented) -> None:
 def describe_objects(segmented: Segmented) -> dict[str, Any]:
     """The image and its objects as COCO has them, but for their ids.
 
-    The score of an object is the mean probability of its label over its pixels.
+    The score of an object is the mean probability of its label over its pixels. A frame has none where guidance follows
+    a clip, which gives labels alone.
+
+    Raises:
+        ValueError: a probability is no number.
     """
     height, width = segmented.labels.shape
     objects = []
@@ -100,13 +105,24 @@ def describe_objects(segmented: Segmented) -> dict[str, Any]:
                 "area": int(mask.sum()),
                 "bbox": [float(side) for side in coco_mask.toBbox(runs)],
                 "iscrowd": 0,
-                "score": round(float(segmented.probabilities[label][mask].mean()), DIGITS),
+                **_score(segmented, label, mask),
             }
         )
     return {
         "image": {"file_name": segmented.file_name, "height": height, "width": width},
         "annotations": objects,
     }
+
+
+def _score(segmented: Segmented, label: int, mask: Bool[np.ndarray, "h w"]) -> dict[str, float]:
+    if segmented.probabilities is None:
+        return {}
+    score = float(segmented.probabilities[label][mask].mean())
+    if not math.isfinite(score):
+        raise ValueError(
+            f"{segmented.file_name}: the model gives {score} as a probability; its parameters are not sound"
+        )
+    return {"score": round(score, DIGITS)}
 
 
 def write_names(out: Path, objects: Mapping[int, str]) -> None:

@@ -1,6 +1,8 @@
 """Clips of arrays: as they lie in memory, or of a generator, whose frames are kept in a temporary folder."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def store_frames(frames: Iterable[Any], title: str) -> Clip:
     Raises:
         ValueError: there are none, one is no RGB image of the size of the first, or they cannot be written.
     """
-    folder = tempfile.TemporaryDirectory(prefix="guided_jax_clip_", ignore_cleanup_errors=True)
+    folder = _Folder()
     size, number = None, 0
     for number, frame in enumerate(frames, 1):
         name = f"{title}: frame {number - 1}"
@@ -52,8 +54,16 @@ def store_frames(frames: Iterable[Any], title: str) -> Clip:
     return Clip(title, number_names(number), size, None, lambda each: read_image(_file(folder, each)))
 
 
-def _file(folder: tempfile.TemporaryDirectory, number: int) -> Path:
-    return Path(folder.name, f"{number}.png")
+class _Folder:
+    """A temporary folder that is removed when nothing refers to this, at the latest when Python ends."""
+
+    def __init__(self):
+        self.path = Path(tempfile.mkdtemp(prefix="guided_jax_clip_"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _file(folder: _Folder, number: int) -> Path:
+    return folder.path / f"{number}.png"
 
 
 def _no_frames(title: str) -> ValueError:

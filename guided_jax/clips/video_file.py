@@ -21,6 +21,9 @@ from guided_jax.clips.clip import Clip, number_names
 KEPT = 64 << 20
 """Bytes of decoded frames that are kept, as the decoder gives them: going backward costs no more than forward."""
 
+TIMED = ("mov", "matroska")
+"""Formats in which each frame has a time of its own, that of MP4 and that of WebM among them; PyAV's names."""
+
 
 class Index(NamedTuple):
     """Where the frames of a video lie.
@@ -145,11 +148,12 @@ def _read_index(path: Path, title: str) -> Index:
         packets = [
             (each.pts, each.is_keyframe) for each in container.demux(stream) if each.size and not each.is_discard
         ]
-        # VP8 has packets that show nothing, and AVI knows no order but that of decoding.
-        by_order = container.format.name == "avi" and not all(key for _, key in packets)
-        counted = by_order or stream.codec_context.name == "vp8"
+        form = container.format.name.partition(",")[0]
+        # AVI knows no order but that of decoding, and VP8 has packets that show nothing.
+        timed = form in TIMED or (form == "avi" and all(key for _, key in packets))
+        timed = timed and stream.codec_context.name != "vp8"
     times = sorted(time for time, _ in packets if time is not None)
-    if not counted and len(set(times)) == len(packets):
+    if timed and len(set(times)) == len(packets):
         keys = [number for number, (_, key) in enumerate(sorted(packets)) if key]
         return Index(times, sorted({0, *keys}), len(times), rate)
     with av.open(str(path)) as container:

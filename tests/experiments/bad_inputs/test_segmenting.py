@@ -1,4 +1,4 @@
-"""What `guided_jax segment` is given wrong: one line that says what, before a model is asked, and nothing is written."""
+"""What `guided_jax segment` is given wrong: one line that says what, before anything is loaded or written."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def refused(folder, monkeypatch, capsys):
         (["--query=\0"], "--query="),
         (["--out=photos/out"], "--out=photos/out: lies in photos, which --query searches"),
         (["--out=a.png"], "--out=a.png: is a file, not a folder"),
-        (["--out=a.png/x"], "--out=a.png/x: a.png is a file, not a folder"),
+        (["--out=a.png/x"], "a.png is a file, not a folder"),
         (["--annotation=none.json"], "none.json cannot be read: No such file"),
         (["--annotation=photos"], "photos: is no file of annotations; expected is a mask, JSON of guided_jax, labelme"),
         (["--annotation=none.png", "--support=a.png"], "none.png is not an image that can be read"),
@@ -87,10 +87,6 @@ def refused(folder, monkeypatch, capsys):
 )
 def test_a_command_line(refused, words, message):
     assert message in refused(*words)
-
-
-def turned(name: str, change) -> object:
-    return pytest.param(change, id=name)
 
 
 OWN = own(POINT)
@@ -184,13 +180,11 @@ def test_entities_of_xml_are_not_blown_up(refused, folder):
     [
         (np.zeros((4, 6)), "x.png: marks no object, but background alone"),
         (np.ones((5, 6)), "x.png: is for an image of 5x6 pixels (height x width), and a.png has 4x6"),
-        (np.eye(4, 6) * 2 + 253 * (np.arange(24).reshape(4, 6) > 15), ""),
     ],
 )
 def test_a_mask(refused, folder, values, message):
     Image.fromarray(values.astype(np.uint8)).save(folder / "x.png")
-    if message:
-        assert message in refused("--support=a.png", "--annotation=x.png")
+    assert message in refused("--support=a.png", "--annotation=x.png")
 
 
 def test_a_mask_that_may_be_read_in_two_ways_names_the_flag_that_settles_it(refused, folder):
@@ -210,12 +204,6 @@ def test_a_query_that_is_no_image_is_told_before_anything_is_segmented(folder, c
     assert guarded(lambda: segment.main(["x", *words])) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: photos/2.png is not an image that can be read") and not (folder / "out").exists()
-
-
-def test_a_query_that_is_too_small_for_the_model(folder, capsys):
-    Image.fromarray(np.zeros((2, 40, 3), np.uint8)).save(folder / "photos" / "2.png")
-    assert guarded(lambda: segment.main(["x", "--annotation=a.json", "--query=photos", "--out=out"])) == 2
-    assert "photos/2.png: is 2x40 pixels (height x width); the model's grid needs sides of" in capsys.readouterr().err
 
 
 def test_a_pipe_is_not_waited_for(refused, folder):

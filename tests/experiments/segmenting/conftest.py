@@ -1,19 +1,33 @@
-"""A run whose masks hold both labels, and photographs to be segmented."""
+"""A model in a file, and photographs to be segmented."""
 
 from pathlib import Path
 
 import pytest
 
+from guided_jax.snapshots.files import write_parameters
 from tests.experiments.segmenting.annotations import own, write_image, write_json
-from tests.experiments.tiny_run import make_run
+from tests.guided_jax.small_models import small_model
+
+FOLLOWS = {"inference": "distance", "locality": "both", "feature_width": 0}
+ALONE = {"inference": "distance"}
+
+
+def _write(path: Path, **fields) -> Path:
+    model, params = small_model(**fields)
+    write_parameters(path, model.config, params, model.preprocessing)
+    return path
 
 
 @pytest.fixture(scope="session")
-def workdir(tmp_path_factory) -> Path:
-    """Of random weights; images are looked at as they are."""
-    folder = tmp_path_factory.mktemp("segment")
-    fields = {"model.sharing": "shared", "model.inference": "distance"}
-    return make_run(folder / "run", folder / "prepared", **fields)
+def model(tmp_path_factory) -> Path:
+    """Of random weights, whose guidance can follow a clip; images are looked at as they are."""
+    return _write(tmp_path_factory.mktemp("model") / "follows.safetensors", **FOLLOWS)
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory) -> Path:
+    """One whose guidance cannot."""
+    return _write(tmp_path_factory.mktemp("model") / "alone.safetensors", **ALONE)
 
 
 @pytest.fixture

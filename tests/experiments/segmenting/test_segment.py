@@ -22,10 +22,10 @@ from tests.experiments.segmenting.annotations import coco, cvat, labelme, own, s
 NAMES = ("1", "2", "sub/3")
 
 
-def run(workdir, *words: str) -> int:
+def run(model, *words: str) -> int:
     given = ["--annotation=a.json"] if not any(word.startswith("--annotation") for word in words) else []
     query = ["--query=photos"] if not any(word.startswith("--query") for word in words) else []
-    return guarded(lambda: segment.main(["x", f"--workdir={workdir}", "--out=out", *given, *query, *words]))
+    return guarded(lambda: segment.main(["x", f"--model={model}", "--out=out", *given, *query, *words]))
 
 
 def masks(folder: Path = Path("out/masks")) -> dict[str, np.ndarray]:
@@ -34,8 +34,8 @@ def masks(folder: Path = Path("out/masks")) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def opened(workdir) -> Session:
-    return Session(guided_jax.load(workdir), canvases=((24, 40),))
+def opened(model) -> Session:
+    return Session(guided_jax.load(model), canvases=((24, 40),))
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def session(opened) -> Session:
     return session
 
 
-def test_the_masks_are_those_of_a_session_in_every_format(photos, workdir, session, capsys):
-    assert run(workdir, "--format=png,overlay,coco") == 0
+def test_the_masks_are_those_of_a_session_in_every_format(photos, model, session, capsys):
+    assert run(model, "--format=png,overlay,coco") == 0
     written = masks()
     assert tuple(written) == NAMES
     content = json.loads(Path("out/coco.json").read_text())
@@ -68,28 +68,28 @@ def test_the_masks_are_those_of_a_session_in_every_format(photos, workdir, sessi
     assert len({label for mask in written.values() for label in mask.ravel().tolist()}) == 3
     assert Path("out/masks/classes.txt").read_text() == "1 dog\n2 cat\n"
     shown = capsys.readouterr().out
-    assert f"model: {workdir}, step 0\nobjects: 1 dog, 2 cat (from 1 annotated image)\n3 images segmented in" in shown
+    assert f"model: {model}\nobjects: 1 dog, 2 cat (from 1 annotated image)\n3 images segmented in" in shown
     assert shown.endswith("written to out: masks, overlays, coco.json\n")
 
 
-def test_what_is_done_stays_and_what_is_new_or_changed_is_segmented(photos, workdir, capsys):
-    assert run(workdir, "--format=png") == 0
+def test_what_is_done_stays_and_what_is_new_or_changed_is_segmented(photos, model, capsys):
+    assert run(model, "--format=png") == 0
     before = {name: os.stat(f"out/masks/{name}.png").st_mtime_ns for name in NAMES}
     shutil.copy(photos / "1.png", photos / "4.png")
     written = os.stat("out/masks/2.png").st_mtime
     os.utime(photos / "2.png", (written + 5, written + 5))
     capsys.readouterr()
-    assert run(workdir, "--format=png") == 0
+    assert run(model, "--format=png") == 0
     after = {name: os.stat(f"out/masks/{name}.png").st_mtime_ns for name in (*NAMES, "4")}
     assert [name for name in NAMES if after[name] != before[name]] == ["2"]
     np.testing.assert_array_equal(masks()["4"], masks()["1"])
     assert "2 images segmented" in (shown := capsys.readouterr().out) and "2 were done before" in shown
 
 
-def test_another_format_comes_to_the_one_that_is_there(photos, workdir):
-    assert run(workdir, "--format=png") == 0
+def test_another_format_comes_to_the_one_that_is_there(photos, model):
+    assert run(model, "--format=png") == 0
     first = masks()
-    assert run(workdir, "--format=overlay,coco") == 0
+    assert run(model, "--format=overlay,coco") == 0
     assert len(list(Path("out/overlays").rglob("*.jpg"))) == 3
     assert len(json.loads(Path("out/coco.json").read_text())["images"]) == 3
     assert all((masks()[name] == first[name]).all() for name in NAMES)
@@ -99,7 +99,7 @@ class Killed(BaseException):
     pass
 
 
-def test_a_killed_run_goes_on(photos, workdir, monkeypatch):
+def test_a_killed_run_goes_on(photos, model, monkeypatch):
     whole, calls = images.write, []
 
     def dies(*arguments):
@@ -110,11 +110,11 @@ def test_a_killed_run_goes_on(photos, workdir, monkeypatch):
 
     monkeypatch.setattr(images, "write", dies)
     with pytest.raises(Killed):
-        run(workdir, "--format=png,coco")
+        run(model, "--format=png,coco")
     assert tuple(masks()) == NAMES[:2] and not Path("out/coco.json").exists()
     monkeypatch.undo()
     os.chdir(photos.parent)
-    assert run(workdir, "--format=png,coco") == 0
+    assert run(model, "--format=png,coco") == 0
     assert tuple(masks()) == NAMES
     assert len(json.loads(Path("out/coco.json").read_text())["images"]) == 3
 
@@ -129,48 +129,48 @@ def test_a_killed_run_goes_on(photos, workdir, monkeypatch):
         (["--annotation=b.json", "--max_side=20"], "max_side, annotation"),
     ],
 )
-def test_what_was_made_otherwise_is_not_mixed_with(photos, workdir, words, differs, capsys):
+def test_what_was_made_otherwise_is_not_mixed_with(photos, model, words, differs, capsys):
     write_json(Path("b.json"), own({"point": [5, 6], "label": 1}, size=(24, 40)))
-    assert run(workdir, "--query=photos/*.png", "--format=png") == 0
+    assert run(model, "--query=photos/*.png", "--format=png") == 0
     before = masks()
     capsys.readouterr()
-    assert run(workdir, "--format=png", *words) == 2
+    assert run(model, "--format=png", *words) == 2
     told = capsys.readouterr().err
     assert "error: --out=out: is there already; give a new folder (it holds masks that were made with another" in told
     assert set(told.strip().rpartition("another ")[2].rstrip(")").split(", ")) == set(differs.split(", "))
     assert masks().keys() == before.keys()
 
 
-def test_an_annotated_image_among_the_queries_is_segmented_as_such(photos, workdir, session):
+def test_an_annotated_image_among_the_queries_is_segmented_as_such(photos, model, session):
     Path("photos/a.png").symlink_to(Path("a.png").absolute())
-    assert run(workdir, "--format=png") == 0
+    assert run(model, "--format=png") == 0
     np.testing.assert_array_equal(masks()["a"], session.mask("a.png"))
 
 
-def test_images_are_written_at_their_own_size_as_viewers_show_them(photos, workdir):
+def test_images_are_written_at_their_own_size_as_viewers_show_them(photos, model):
     exif = Image.Exif()
     exif[0x0112] = 6
     write_image(Path("photos/lying.jpg"), (60, 90), exif=exif)
     Image.fromarray(np.zeros((33, 47), np.uint8)).save("photos/grey.png")
-    assert run(workdir, "--max_side=40") == 0
+    assert run(model, "--max_side=40") == 0
     assert masks()["lying"].shape == (90, 60) and masks()["grey"].shape == (33, 47)
     assert upright_size(Path("out/overlays/lying.jpg")) == (90, 60)
 
 
-def test_a_broken_image_ends_it_or_is_left_out(photos, workdir, capsys):
+def test_a_broken_image_ends_it_or_is_left_out(photos, model, capsys):
     whole = (photos / "2.png").read_bytes()
     (photos / "2.png").write_bytes(whole[: len(whole) // 2])
-    assert run(workdir, "--format=png") == 2
+    assert run(model, "--format=png") == 2
     assert "2.png is not an image that can be read" in (told := capsys.readouterr().err) and "--skip_broken" in told
     (photos / "2.png").write_bytes(b"none")
-    assert run(workdir, "--format=png") == 2
+    assert run(model, "--format=png") == 2
     assert tuple(masks()) == ("1",)
-    assert run(workdir, "--format=png", "--skip_broken") == 0
+    assert run(model, "--format=png", "--skip_broken") == 0
     assert tuple(masks()) == ("1", "sub/3")
 
 
 @pytest.mark.parametrize("kind", ["labelme", "coco", "cvat", "mask"])
-def test_any_kind_of_annotation_guides(photos, workdir, kind, capsys):
+def test_any_kind_of_annotation_guides(photos, model, kind, capsys):
     """Each marks the same pixels as a box of the project's own."""
     box = np.zeros((24, 40), np.uint8)
     box[4:12, 6:20] = 1
@@ -191,9 +191,9 @@ def test_any_kind_of_annotation_guides(photos, workdir, kind, capsys):
     else:
         Image.fromarray(box * 255).save("x.png")
         words = ["--support=a.png", "--annotation=x.png"]
-    assert run(workdir, "--format=png", *words) == 0
+    assert run(model, "--format=png", *words) == 0
     assert f"objects: 1{' dog' if kind != 'mask' else ''} (from 1" in capsys.readouterr().out
-    session = Session(guided_jax.load(workdir), canvases=((24, 40),))
+    session = Session(guided_jax.load(model), canvases=((24, 40),))
     session.add("a", read_upright(Path("a.png")))
     session.annotate("a", box)
     session.add("1", read_upright(Path("photos/1.png")))
