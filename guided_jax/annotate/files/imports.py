@@ -1,6 +1,7 @@
 """Files that a person gives to the page: images, and annotations of ours, of COCO, or as the PNG of a mask."""
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -10,12 +11,12 @@ import numpy as np
 from jaxtyping import UInt8
 from pycocotools import mask as coco_mask
 
-from guided_jax.annotate.files.pictures import decode_labels, decode_picture
+from guided_jax.annotate.files.pictures import MOST_PIXELS, decode_labels, decode_picture
 from guided_jax.annotate.room import Room
 from guided_jax.annotate.workspace import Workspace
 from guided_jax.episode import UNKNOWN
-from guided_jax.inputs import MOST_LABELS, describe
-from guided_jax.session.annotation_file import FORMAT, AnnotatedImage, Annotations, from_json, to_json
+from guided_jax.inputs import MOST_LABELS, check_size
+from guided_jax.session.annotation_file import FORMAT, AnnotatedImage, Annotations, from_counts, from_json, to_json
 from guided_jax.session.marks import LabelMap
 
 MOST_UPLOADS = 500
@@ -99,10 +100,7 @@ def read_coco(values: Mapping[str, Any], where: str) -> Annotations:
         ValueError: something in it is not sound; where, in one line.
     """
     try:
-        sizes = {
-            each["id"]: (PurePosixPath(each["file_name"]).name, (each["height"], each["width"]))
-            for each in values["images"]
-        }
+        sizes = {each["id"]: _name_and_size(each) for each in values["images"]}
         names = {each["id"]: str(each["name"]) for each in values.get("categories", ())}
         used = sorted({each["category_id"] for each in values["annotations"]})
         if len(used) >= MOST_LABELS:
@@ -125,20 +123,43 @@ def read_coco(values: Mapping[str, Any], where: str) -> Annotations:
     return Annotations(objects, {sizes[key][0]: AnnotatedImage(sizes[key][1], marks) for key, marks in marked.items()})
 
 
+def _name_and_size(image: Mapping[str, Any]) -> tuple[str, tuple[int, int]]:
+    name = PurePosixPath(image["file_name"]).name
+    size = check_size((image["height"], image["width"]), f"the size of image {name!r}")
+    if size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"the image {name!r} is {size[0]}x{size[1]} pixels; at most {MOST_PIXELS // 10**6} million")
+    return name, size
+
+
 def _decode(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """The bool mask of polygons or run lengths."""
-    if isinstance(segmentation, dict) and tuple(segmentation["size"]) != size:
-        raise ValueError(f"run lengths of size {describe(segmentation['size'])} in an image of {size[0]}x{size[1]}")
-    runs = coco_mask.frPyObjects(segmentation, *size) if not _is_packed(segmentation) else segmentation
-    if isinstance(runs, list):
-        runs = coco_mask.merge(runs)
+    if isinstance(segmentation, dict):
+        if tuple(segmentation["size"]) != size:
+            raise ValueError(f"run lengths of another size than their image of {size[0]}x{size[1]} pixels")
+        if isinstance(segmentation["counts"], list):
+            return from_counts(segmentation["counts"], size, "an annotation")
+        runs = segmentation
+    elif _are_polygons(segmentation):
+        runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
+    else:
+        raise ValueError("a segmentation must be run lengths, or polygons of three points or more")
     with warnings.catch_warnings():  # of pycocotools 2.0.11 about itself, under numpy 2
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         return coco_mask.decode(runs).astype(bool)
 
 
-def _is_packed(segmentation: Any) -> bool:
-    return isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), str)
+def _are_polygons(segmentation: Any) -> bool:
+    return (
+        isinstance(segmentation, list)
+        and bool(segmentation)
+        and all(
+            isinstance(polygon, list)
+            and len(polygon) >= 6
+            and len(polygon) % 2 == 0
+            and all(isinstance(part, int | float) and math.isfinite(part) for part in polygon)
+            for polygon in segmentation
+        )
+    )
 
 
 def _as_labels(values: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
