@@ -36,6 +36,9 @@ COMMAND = Command("python -m experiments.benchmarks.page", __doc__)
 FIRST = 4
 """Clicks before those that count, which compile."""
 
+GRID = 16
+"""Clicks in a row of the grid on which they lie: none is so near to another one that it would take hold of it."""
+
 LISTEN = """async () => {
     globalThis.times = [];
     (await import('/scripts/store.js')).on('timed', (time) => globalThis.times.push(time));
@@ -72,7 +75,8 @@ def measure_page(height: int, width: int, *, clicks: int) -> dict[str, Any]:
         raise UserError(f"the page needs {error.name}: pip install 'guided_jax[annotate,test]'") from error
     if chromium is None:
         raise UserError("the page needs Debian's chromium: apt-get install chromium")
-    rng, bound = np.random.default_rng(0), bind("127.0.0.1", 0)
+    bound, cells = bind("127.0.0.1", 0), (np.arange(GRID) + 0.5) / GRID
+    places = np.random.default_rng(0).permutation(np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2)).tolist()
     with tempfile.TemporaryDirectory() as folder:
         photograph = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
         images = Path(folder, "images")
@@ -88,7 +92,7 @@ def measure_page(height: int, width: int, *, clicks: int) -> dict[str, Any]:
             page.wait_for_selector(".thumb")
             page.evaluate(LISTEN)
             for number in range(FIRST + clicks):
-                place = page.evaluate(PLACE, rng.uniform(0.05, 0.95, 2).tolist())
+                place = page.evaluate(PLACE, places[number])
                 page.mouse.click(*place, button="right" if number % 2 else "left")
                 while page.evaluate("globalThis.times.length") <= number:
                     time.sleep(0.02)
@@ -111,7 +115,14 @@ def main(argv: Sequence[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
     flags.DEFINE_string("size", SIZE, "`HEIGHTxWIDTH` of the image in pixels.", flag_values=values)
-    flags.DEFINE_integer("clicks", 30, "Number `N` of clicks that are timed.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer(
+        "clicks",
+        30,
+        "Number `N` of clicks that are timed.",
+        lower_bound=1,
+        upper_bound=GRID**2 - FIRST,
+        flag_values=values,
+    )
     define_path(values, "workdir", None, "`DIR` for page.json; without it the result is printed alone.")
     read_flags(argv, values, COMMAND)
     times = measure_page(*parse_size(values.size), clicks=values.clicks)

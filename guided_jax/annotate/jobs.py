@@ -9,8 +9,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from guided_jax.annotate.files.gallery import Gallery
+from guided_jax.annotate.workspace import only_marked
 from guided_jax.clips import Clip
+from guided_jax.episode import UNKNOWN
 from guided_jax.session import Session
+from guided_jax.session.marks import labels_of
 
 log = logging.getLogger(__name__)
 
@@ -94,13 +97,19 @@ def _all(session: Session, gallery: Gallery, first: str) -> Iterator[tuple[str, 
 def _along(
     session: Session, gallery: Gallery, progress: Callable[[int, int], None]
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "h w"]]]:
-    """The images as the frames of a clip, from the annotated ones forward and backward."""
+    """The images as the frames of a clip, from the masks of the annotated ones forward and backward."""
     pictures, clip = gallery.pictures, session.fresh()
     size = pictures[0].read().shape[:2]
     frames = Clip("the clip", tuple(each.name for each in pictures), size, gallery.rate, lambda i: pictures[i].read())
     names = dict(zip(frames.names, clip.add_clip("clip", frames), strict=True))
-    theirs = session.annotations()
-    images = {names[name]: image for name, image in theirs.images.items()}
-    clip.load_annotations(theirs._replace(images=images))
+    while clip.way < session.way:
+        clip.add_object()
+    marked = session.annotations().images
+    objects = {label for image in marked.values() for mark in image.marks for label in labels_of(mark)}
+    for name in marked:
+        # What the page shows is what is followed: a few points alone may not say what is background.
+        labels, given = only_marked(session.mask(name), objects), session.annotation(name)
+        labels = np.where(given == UNKNOWN, labels, given)
+        clip.annotate(names[name], labels, negatives_only=True)
     for number, labels in clip.propagate("clip", direction="both", progress=progress):
         yield pictures[number].name, labels

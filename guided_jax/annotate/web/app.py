@@ -176,16 +176,17 @@ async def _serve(websocket: WebSocket, rooms: Rooms, about: dict[str, Any]) -> N
 
 
 async def _send_all(websocket: WebSocket, outbox: Outbox) -> None:
-    while True:
-        for message in await outbox.take():
-            if isinstance(message, bytes):
-                await websocket.send_bytes(message)
-            else:
-                await websocket.send_text(json.dumps(message))
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # who receives is told, too
+        while True:
+            for message in await outbox.take():
+                if isinstance(message, bytes):
+                    await websocket.send_bytes(message)
+                else:
+                    await websocket.send_text(json.dumps(message))
 
 
 async def _close(websocket: WebSocket, code: int, reason: str = "") -> None:
-    with contextlib.suppress(RuntimeError):  # it is closed already
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it is closed already
         await websocket.close(code, reason.encode()[:120].decode(errors="ignore"))
 
 
