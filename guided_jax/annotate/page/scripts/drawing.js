@@ -1,6 +1,6 @@
 // Draws the image in view with its masks and marks; and which image that is.
 
-import { emit, objectOf, on, state } from "./store.js";
+import { emit, objectOf, objectsNow, on, state } from "./store.js";
 import { drawLayers, maskShown, paintMask, setHeat, setMask } from "./layers.js";
 import { bitmapOf } from "./images.js";
 import * as view from "./viewport.js";
@@ -14,6 +14,11 @@ const note = document.getElementById("stage-note");
 let bitmap = null;
 let ink = null; // a scribble that is being drawn: points, label, width
 let ground = "#888";
+let objectsDrawn = ""; // as they were when the mask was painted
+let looksDrawn = "";
+let scheduled = 0;
+const backdrop = document.createElement("canvas"); // the image as it lies on the canvas, drawn anew when it moves
+let backdropOf = "";
 const asked = new Map(); // when edits were made, by their number
 let encoding = 0;
 
@@ -26,15 +31,16 @@ export function setUpDrawing() {
   }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readGround);
   readGround();
-  on("settings", draw);
-  on("state", () => {
-    paintMask();
+  on("settings", () => {
+    const looks = `${state.drawn} ${state.opacity}`;
+    if (looks !== looksDrawn) paintMask();
+    looksDrawn = looks;
     draw();
   });
+  on("state", repaint);
   on("edited", (event) => {
     asked.set(event.seq, event.began);
-    if (event.edit.includes("object")) paintMask();
-    draw();
+    repaint();
     setTimeout(() => tellNote(maskShown()), PATIENCE);
   });
   on("mask", (mask) => {
@@ -54,6 +60,14 @@ export function setUpDrawing() {
     encoding = left;
     tellNote(maskShown());
   });
+}
+
+// Paints the mask anew where the objects have changed, and draws.
+function repaint() {
+  const objects = JSON.stringify(objectsNow());
+  if (objects !== objectsDrawn) paintMask();
+  objectsDrawn = objects;
+  draw();
 }
 
 function readGround() {
@@ -111,7 +125,7 @@ function measure(mask) {
     asked.delete(seq);
   }
   if (!began) return;
-  requestAnimationFrame(() => {
+  afterDrawing(() => {
     const channel = new MessageChannel();
     channel.port1.onmessage = () => emit("timed", { total: performance.now() - began, server: mask.ms });
     channel.port2.postMessage(0);
@@ -142,17 +156,49 @@ export function marksNow() {
 
 const colourOf = (label) => (label === 0 ? NEGATIVE : (objectOf(label)?.colour ?? "#888888"));
 
+// Draws in the next frame, once for all that asked.
 export function draw() {
+  scheduled ||= requestAnimationFrame(() => {
+    scheduled = 0;
+    drawNow();
+    for (const act of waiting.splice(0)) act();
+  });
+}
+
+const waiting = [];
+
+function afterDrawing(act) {
+  waiting.push(act);
+  draw();
+}
+
+function drawBackdrop(ratio) {
+  const { scale, x, y } = view.viewport;
+  const wanted = [state.image, bitmap.width, canvas.width, canvas.height, scale, x, y, ratio, ground].join(" ");
+  if (wanted === backdropOf) return;
+  backdropOf = wanted;
+  Object.assign(backdrop, { width: canvas.width, height: canvas.height });
+  const behind = backdrop.getContext("2d", { alpha: false });
+  behind.fillStyle = ground;
+  behind.fillRect(0, 0, canvas.width, canvas.height);
+  behind.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
+  behind.imageSmoothingEnabled = scale < 3;
+  behind.imageSmoothingQuality = scale * ratio < 0.5 ? "medium" : "low";
+  behind.drawImage(bitmap, 0, 0);
+}
+
+function drawNow() {
   const ratio = devicePixelRatio || 1;
   context.setTransform(1, 0, 0, 1, 0, 0);
-  context.fillStyle = ground;
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  if (!bitmap) return;
+  if (!bitmap) {
+    context.fillStyle = ground;
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    return;
+  }
+  drawBackdrop(ratio);
+  context.drawImage(backdrop, 0, 0);
   const { scale, x, y } = view.viewport;
   context.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
-  context.imageSmoothingEnabled = scale < 3;
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0);
   drawLayers(context, bitmap.width, bitmap.height);
   const marks = marksNow().filter((mark) => !objectOf(mark.label)?.hidden);
   for (const mark of marks) if (mark.scribble) drawScribble(mark);

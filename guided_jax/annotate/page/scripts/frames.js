@@ -6,7 +6,7 @@ export function readFrame(buffer) {
   return { head, body: 4 + length };
 }
 
-// The label of every pixel, row by row.
+// The label of every pixel, row by row, and the runs of equal ones: where each begins, and its label.
 export function readLabels(buffer, { head, body }) {
   const labels = new Uint8Array(head.height * head.width);
   const starts = new Int32Array(buffer, body, head.runs);
@@ -14,5 +14,5 @@ export function readLabels(buffer, { head, body }) {
   for (let run = 0; run < head.runs; run++) {
     if (values[run]) labels.fill(values[run], starts[run], run + 1 < head.runs ? starts[run + 1] : labels.length);
   }
-  return labels;
+  return { labels, starts, values };
 }

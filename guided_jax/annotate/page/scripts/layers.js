@@ -2,26 +2,29 @@
 
 import { objectsNow, state } from "./store.js";
 
+const RIM = 0.2; // by how much outlines are more opaque than what they surround
+
 function layer() {
   return { canvas: document.createElement("canvas"), there: false };
 }
 
-const fillLayer = layer();
-const rimLayer = layer();
+const maskLayer = layer();
 const heatLayer = layer();
 let shown = null; // the mask that is drawn
+let pixels = null; // of its canvas, kept since a mask follows on a mask
 
 function resize({ canvas }, width, height) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   return canvas.getContext("2d");
 }
 
-// Colours by label as 32 bits, as they lie in an ImageData: 0xAABBGGRR.
-function colours() {
+// Colours by label as 32 bits with an opacity, as they lie in an ImageData: 0xAABBGGRR.
+function colours(opacity) {
   const table = new Uint32Array(256);
+  const alpha = Math.round(255 * opacity) << 24;
   for (const { label, colour, hidden } of objectsNow()) {
     const value = Number.parseInt(colour.slice(1), 16);
-    if (!hidden) table[label] = 0xff000000 | ((value & 255) << 16) | (value & 0xff00) | (value >> 16);
+    if (!hidden) table[label] = alpha | ((value & 255) << 16) | (value & 0xff00) | (value >> 16);
   }
   return table;
 }
@@ -34,31 +37,30 @@ export function setMask(mask) {
 export const maskShown = () => shown;
 
 export function paintMask() {
-  fillLayer.there = rimLayer.there = shown !== null;
+  maskLayer.there = shown !== null;
   if (!shown) return;
-  const { labels, width, height } = shown;
-  const [fillContext, rimContext] = [resize(fillLayer, width, height), resize(rimLayer, width, height)];
-  const [fillData, rimData] = [fillContext.createImageData(width, height), rimContext.createImageData(width, height)];
-  const [fills, rims, table] = [new Uint32Array(fillData.data.buffer), new Uint32Array(rimData.data.buffer), colours()];
-  for (let row = 0, at = 0; row < height; row++) {
-    for (let column = 0; column < width; column++, at++) {
-      const label = labels[at];
-      if (!label) continue;
-      fills[at] = table[label];
-      const inner =
-        row > 0 &&
-        row < height - 1 &&
-        column > 0 &&
-        column < width - 1 &&
-        labels[at - 1] === label &&
-        labels[at + 1] === label &&
-        labels[at - width] === label &&
-        labels[at + width] === label;
-      if (!inner) rims[at] = table[label];
+  const { labels, starts, values, width, height } = shown;
+  const context = resize(maskLayer, width, height);
+  if (pixels?.width !== width || pixels?.height !== height) pixels = context.createImageData(width, height);
+  const outlined = state.drawn === "outline";
+  const into = new Uint32Array(pixels.data.buffer);
+  const fills = colours(outlined ? 0 : state.opacity);
+  const rims = colours(outlined ? Math.max(0.5, state.opacity) : state.opacity && Math.min(1, state.opacity + RIM));
+  into.fill(0);
+  for (let run = 0; run < values.length; run++) {
+    const label = values[run];
+    if (!label) continue;
+    const end = run + 1 < starts.length ? starts[run + 1] : labels.length;
+    const [fill, rim] = [fills[label], rims[label]];
+    for (let at = starts[run]; at < end; at++) {
+      // Beyond the first and last row there is nothing, which is no label.
+      into[at] = labels[at - width] === label && labels[at + width] === label ? fill : rim;
     }
+    into[starts[run]] = into[end - 1] = rim;
+    for (let edge = Math.ceil(starts[run] / width) * width; edge < end; edge += width) into[edge] = rim;
+    for (let edge = Math.ceil((starts[run] + 1) / width) * width - 1; edge < end; edge += width) into[edge] = rim;
   }
-  fillContext.putImageData(fillData, 0, 0);
-  rimContext.putImageData(rimData, 0, 0);
+  context.putImageData(pixels, 0, 0);
 }
 
 export function setHeat(heat) {
@@ -84,6 +86,5 @@ export function drawLayers(context, width, height) {
     context.globalAlpha = 1;
   };
   if (state.heat) put(heatLayer, 0.85, true);
-  if (state.drawn === "fill") put(fillLayer, state.opacity, false);
-  put(rimLayer, state.drawn === "outline" ? Math.max(0.5, state.opacity) : Math.min(1, state.opacity + 0.2) * (state.opacity > 0), false);
+  put(maskLayer, 1, false);
 }

@@ -6,6 +6,7 @@ import { toast } from "./toasts.js";
 
 const list = document.getElementById("objects");
 const LONGEST_NAME = 80;
+let shownNow = "";
 let renamed = 0; // label of the object whose name is being typed
 
 export function setUpObjects() {
@@ -59,6 +60,9 @@ function show() {
   const objects = objectsNow();
   if (objects.length && !objectOf(state.active)) state.active = objects[0].label;
   if (renamed) return; // the list stays while a name is typed
+  const now = JSON.stringify([objects, state.active]);
+  if (now === shownNow && list.children.length) return;
+  shownNow = now;
   const focused = document.activeElement?.dataset?.key;
   list.replaceChildren(...objects.map(row));
   if (focused) list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
@@ -95,6 +99,7 @@ function rename(item, { label, name, locked }) {
   const done = (take) => {
     if (!renamed) return;
     renamed = 0;
+    shownNow = "";
     const text = field.value.trim();
     if (take && text && text !== name) edit({ edit: "object", label, name: text });
     show();

@@ -117,7 +117,7 @@ function welcome(message) {
 function receive(data) {
   if (data instanceof ArrayBuffer) {
     const frame = readFrame(data);
-    if (frame.head.type === "mask") emit("mask", { ...frame.head, labels: readLabels(data, frame) });
+    if (frame.head.type === "mask") emit("mask", { ...frame.head, ...readLabels(data, frame) });
     else emit("heat", { ...frame.head, values: new Uint8Array(data, frame.body) });
     return;
   }
