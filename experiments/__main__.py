@@ -19,6 +19,7 @@ COMMANDS = (
     "quickstart",
     "segment",
     "clicks",
+    "annotate",
     "video",
     "interactive-video",
     "score",

@@ -184,6 +184,18 @@ def prepare_session_click(
     return click
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width in pixels, of HEIGHTxWIDTH.
+
+    Raises:
+        UserError: it is no size.
+    """
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not found:
+        raise UserError(f"--size={text}: expects height x width in pixels, as {SIZE}")
+    return int(found[1]), int(found[2])
+
+
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
@@ -197,14 +209,12 @@ def main(argv: list[str]) -> None:
     config = override(
         load_config(values.config) if values.config else interactive.get_config(), overrides, list(values)
     )
-    found = re.fullmatch(r"(\d+)x(\d+)", values.size)
-    if not found:
-        raise UserError(f"--size={values.size}: expects height x width in pixels, as {SIZE}")
+    height, width = parse_size(values.size)
     if values.rounds < 1:
         raise UserError(f"--rounds={values.rounds}: at least 1")
     with user_mistakes():
         check_model(config.model)
-        times = measure_click(config.model, int(found[1]), int(found[2]), rounds=values.rounds)
+        times = measure_click(config.model, height, width, rounds=values.rounds)
     if times["update_ms"] is None:
         print("the network takes no clicks")
     else:

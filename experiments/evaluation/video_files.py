@@ -1,13 +1,11 @@
 """Masks of videos as files: VIDEO/FRAME.png with a palette, as DAVIS has them and its official scorer reads them."""
 
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from data_pipelines.datasets.reading.files import read_mask
 from data_pipelines.datasets.record import DatasetError
@@ -16,32 +14,13 @@ from data_pipelines.safe_paths import safe_path
 from data_pipelines.videos import Video
 from experiments.settings.errors import UserError
 from guided_jax.episode import UNKNOWN
-
-COLOURS = 22
-"""Of DAVIS's palette: VOC's, its brightest channel 191; the rest are greys."""
-
-
-@functools.cache
-def davis_palette() -> list[int]:
-    """The palette of DAVIS: red, green and blue of each of 256 values, one after the other."""
-    palette = []
-    for value in range(256):
-        if value >= COLOURS:
-            palette += [value] * 3
-            continue
-        for channel in range(3):
-            # Bits 0 to 2 set 128 in red, green and blue, bits 3 to 5 set 64.
-            level = 128 * (value >> channel & 1) + 64 * (value >> (channel + 3) & 1)
-            palette.append(min(level, 191))
-    return palette
+from guided_jax.masks.palette import to_png
 
 
 def write_mask(path: Path, labels: UInt8[np.ndarray, "h w"]) -> None:
     """Writes a label map as a PNG with DAVIS's palette, whole or not at all."""
-    image = Image.fromarray(np.ascontiguousarray(labels))
-    image.putpalette(davis_palette())  # makes it an image of indices
     with replacing(path) as file:
-        image.save(file, "PNG")
+        file.write(to_png(labels))
 
 
 def write_masks(folder: Path, video: Video, maps: Sequence[UInt8[np.ndarray, "h w"]]) -> None:

@@ -14,12 +14,12 @@ from jaxtyping import UInt8
 
 from data_pipelines.datasets.reading.images import read_upright, upright_size
 from experiments.drawing.overlays import overlay
-from experiments.evaluation.video_files import davis_palette
 from experiments.segmenting.outputs import Segmented, file_of, write
 from experiments.segmenting.plan import Plan, are_done
 from experiments.segmenting.queries import Query
 from experiments.segmenting.videos import write_video
 from guided_jax.clips import Clip, open_clip
+from guided_jax.masks.palette import davis_palette
 from guided_jax.session import Session
 from guided_jax.session.marks import LabelMap
 

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from data_pipelines.disk import replacing, write_text
 from data_pipelines.safe_paths import inside
 from experiments.drawing.overlays import overlay
-from experiments.evaluation.video_files import davis_palette, write_mask
+from experiments.evaluation.video_files import write_mask
 from experiments.settings.json_files import read_json, write_json
+from guided_jax.masks.coco import objects_of, to_coco
+from guided_jax.masks.palette import davis_palette
 
 FORMATS = {
     "png": "masks/{}.png",
@@ -93,30 +94,16 @@ def describe_objects(segmented: Segmented) -> dict[str, Any]:
         ValueError: a probability is no number.
     """
     height, width = segmented.labels.shape
-    objects = []
-    for label in np.unique(segmented.labels[segmented.labels > 0]).tolist():
-        mask = segmented.labels == label
-        runs = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-        objects.append(
-            {
-                "category_id": label,
-                "segmentation": {"size": [height, width], "counts": runs["counts"].decode()},
-                "area": int(mask.sum()),
-                "bbox": [float(side) for side in coco_mask.toBbox(runs)],
-                "iscrowd": 0,
-                **_score(segmented, label, mask),
-            }
-        )
     return {
         "image": {"file_name": segmented.file_name, "height": height, "width": width},
-        "annotations": objects,
+        "annotations": [{**each, **_score(segmented, each["category_id"])} for each in objects_of(segmented.labels)],
     }
 
 
-def _score(segmented: Segmented, label: int, mask: Bool[np.ndarray, "h w"]) -> dict[str, float]:
+def _score(segmented: Segmented, label: int) -> dict[str, float]:
     if segmented.probabilities is None:
         return {}
-    score = float(segmented.probabilities[label][mask].mean())
+    score = float(segmented.probabilities[label][segmented.labels == label].mean())
     if not math.isfinite(score):
         raise ValueError(
             f"{segmented.file_name}: the model gives {score} as a probability; its parameters are not sound"
@@ -143,14 +130,6 @@ def collect_coco(out: Path, objects: Mapping[int, str], info: Mapping[str, Any])
         UserError: one of the files is broken.
     """
     folder = out / Path(FORMATS["coco"]).parent
-    images, annotations = [], []
-    for number, path in enumerate(sorted(folder.rglob("*.json")), 1):
-        part = read_json(path)
-        images.append({"id": number, **part["image"]})
-        annotations += [
-            {"id": len(annotations) + i, "image_id": number, **each} for i, each in enumerate(part["annotations"], 1)
-        ]
-    categories = [{"id": label, "name": name or str(label)} for label, name in objects.items()]
-    content = {"info": info, "images": images, "annotations": annotations, "categories": categories}
-    write_json(out / COCO, content)
+    parts = [read_json(path) for path in sorted(folder.rglob("*.json"))]
+    write_json(out / COCO, to_coco([(part["image"], part["annotations"]) for part in parts], objects, info))
     return out / COCO

@@ -181,6 +181,11 @@ class Annotating(Labelled):
         """
         return self._travel(history.redo, name)
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Number of times that `undo`, and `redo`, have something to do."""
+        return len({step.number for step in self._history.done}), len(self._history.undone)
+
     def clicks(self, name: Hashable) -> tuple[Click, ...]:
         """The clicks on an image, in their order."""
         return tuple(mark for mark in self._at(name).marks if isinstance(mark, Click))

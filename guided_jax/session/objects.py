@@ -71,14 +71,34 @@ class Labelled:
         Raises:
             ValueError: another object has the name, or the model takes no more labels.
         """
-        if not isinstance(name, str):
-            raise ValueError(f"the name of an object is {describe(name)}; it must be a str")
-        if name and name in self._objects.values():
-            raise ValueError(f"there is an object {name!r} already; give another name")
+        self._check_new(name)
         label = free_label(self._objects)
         self._grow(label + 1)
         self._objects[label] = name
         return label
+
+    def rename_object(self, label: int, name: str) -> None:
+        """Gives an object another name; no edit, so that `undo` leaves it.
+
+        Args:
+            label: of the object.
+            name: that no other object has; "" takes its name away.
+
+        Raises:
+            ValueError: there is no such object, or another one has the name.
+        """
+        if label not in self._objects:
+            there = ", ".join(map(str, self.objects)) or "none yet"
+            raise ValueError(f"there is no object of the label {describe(label)}; there are: {there}")
+        if name != self._objects[label]:
+            self._check_new(name)
+        self._objects[label] = name
+
+    def _check_new(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise ValueError(f"the name of an object is {describe(name)}; it must be a str")
+        if name and name in self._objects.values():
+            raise ValueError(f"there is an object {name!r} already; give another name")
 
     def _claim(self, labels: Iterable[int]) -> None:
         """Makes objects without a name of labels that are none."""

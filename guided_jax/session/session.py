@@ -144,6 +144,17 @@ class Session(Clips):
         """
         return self._labels(name)
 
+    def to_encode(self, name: Hashable) -> tuple[Hashable, ...]:
+        """Names of the images that the next mask of an image has to encode first, itself last; () where all is held.
+
+        Another thread may encode them in a `fresh` session meanwhile, for `merge`.
+        """
+        self._at(name)
+        tasks = tasks_of(self._model.config, self.way)
+        annotated = [each for each, marked in self._marked.items() if marked.annotated]
+        guiding = [each for each in annotated if not {*tasks} <= {*self._features[each].guidance}]
+        return tuple(each for each in dict.fromkeys([*guiding, name]) if self._features[each].observed is None)
+
     def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
         """The logits behind `mask`, label planes first; of a union of binary tasks the log odds of each, 0 for label 0.
 
@@ -212,9 +223,9 @@ class Session(Clips):
     def merge(self, other: "Session") -> None:
         """Takes over what another session on the same model holds; the other one stays as it is.
 
-        Its images that are not here are added, with what is encoded of them. Its annotations are laid over those that
-        are here, as one edit; images of one name must be the same. Its loaded guidance comes to the own. Objects are
-        known again as by `load_annotations`.
+        Its images that are not here are added; what is encoded there and not here comes with them. Its annotations are
+        laid over those that are here, as one edit; images of one name must be the same. Its loaded guidance comes to
+        the own. Objects are known again as by `load_annotations`.
 
         Raises:
             ValueError: it is no other session or one on another model, one filters masks and the other does not, an
@@ -234,9 +245,11 @@ class Session(Clips):
                 raise ValueError(f"the other session: clip {clip!r} has other frames there than here")
         labels = self._match(other.objects)
         shots = self._fit(other._stored, labels)
-        for name in (name for name in other.names if name not in self._marked):
-            self._features.adopt(name, other._features[name])
-            self._marked[name] = Marked(other._at(name).size)
+        for name in other.names:
+            theirs = other._features[name]
+            if name not in self._marked or (self._features[name].observed is None and theirs.observed is not None):
+                self._features.adopt(name, theirs)
+            self._marked.setdefault(name, Marked(other._at(name).size))
         if other._clips:
             self._features.bound(CLIP_BUDGET)
         self._clips = {**other._clips, **self._clips}

@@ -19,7 +19,7 @@ from experiments.settings.errors import UserError
 from experiments.settings.help_texts import own_names
 
 PACKAGE = Path(experiments.__file__).parent
-BENCHMARKS = ("benchmarks.click", "benchmarks.scoring", "benchmarks.training")
+BENCHMARKS = ("benchmarks.click", "benchmarks.page", "benchmarks.scoring", "benchmarks.training")
 MODULES = (*map(entry.module_name, entry.COMMANDS), *BENCHMARKS)
 
 

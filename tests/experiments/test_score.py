@@ -12,10 +12,10 @@ from experiments import score as module
 from experiments.evaluation import predictions
 from experiments.evaluation.predictions import INDEX, read_index
 from experiments.evaluation.task_rows import read_rows
-from experiments.evaluation.video_files import davis_palette
 from experiments.experiment import run
 from experiments.settings.command_line import guarded, run_app
 from experiments.settings.errors import UserError
+from guided_jax.masks.palette import davis_palette
 from guided_jax.scoring.few_shot import score_episodes
 from guided_jax.scoring.positive_iu import positive_iu
 

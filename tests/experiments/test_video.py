@@ -13,7 +13,6 @@ from PIL import Image
 from data_pipelines.datasets.mixture import parse_sources
 from data_pipelines.datasets.sources import open_source
 from data_pipelines.videos import annotate_video, list_videos, read_truth
-from experiments.evaluation.video_files import davis_palette
 from experiments.evaluation.video_scores import count_objects
 from experiments.report import parse, write_report
 from experiments.reports import video_cases
@@ -29,6 +28,7 @@ from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state
+from guided_jax.masks.palette import davis_palette
 from guided_jax.scoring.davis import region_similarity
 from guided_jax.scoring.positive_iu import count_positives
 from tests.guided_jax.small_models import small_model

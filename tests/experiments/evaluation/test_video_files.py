@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines.datasets.reading.files import read_mask
-from experiments.evaluation.video_files import davis_palette, write_mask
+from experiments.evaluation.video_files import write_mask
+from guided_jax.masks.palette import davis_palette
 
 LABELS = np.array([[0, 1, 2], [255, 1, 0]], np.uint8)
 

@@ -12,12 +12,12 @@ from data_pipelines.datasets.reading.files import read_mask
 from data_pipelines.datasets.reading.images import read_upright
 from experiments import segment
 from experiments.drawing.overlays import overlay
-from experiments.evaluation.video_files import davis_palette
 from experiments.segmenting.clips import annotate_first_frame, find_frame, open_clips
 from experiments.segmenting.queries import find_queries
 from experiments.segmenting.videos import write_video
 from experiments.settings.command_line import guarded
 from guided_jax.clips import open_clip
+from guided_jax.masks.palette import davis_palette
 from guided_jax.session import Session
 from tests.experiments.segmenting.annotations import own, write_json
 from tests.experiments.small_data import write_pair

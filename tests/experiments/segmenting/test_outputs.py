@@ -11,8 +11,8 @@ from data_pipelines.datasets.coco import rasterise
 from data_pipelines.datasets.mixture import parse_sources
 from data_pipelines.datasets.sources import open_source
 from experiments.drawing.overlays import overlay
-from experiments.evaluation.video_files import davis_palette
 from experiments.segmenting.outputs import Segmented, collect_coco, describe_objects, file_of, write, write_names
+from guided_jax.masks.palette import davis_palette
 
 LABELS = np.zeros((5, 8), np.uint8)
 LABELS[1:4, 2:4], LABELS[0, 7] = 1, 2
