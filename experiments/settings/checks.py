@@ -14,6 +14,7 @@ from data_pipelines.views import WINDOW_STEP
 from experiments.settings.config import Config, EvalConfig
 from experiments.settings.errors import UserError
 from experiments.settings.memory import check_memory
+from experiments.settings.parameters import parameter_sizes
 from experiments.settings.ranges import check_ranges
 from guided_jax.backbones.preprocessing import named_preprocessing
 from guided_jax.backbones.weight_downloads import check_weights
@@ -21,6 +22,7 @@ from guided_jax.learning.config import check_train
 from guided_jax.loading import model_file
 from guided_jax.model_config import check_mode, check_model
 from guided_jax.shipped import SHIPPED
+from guided_jax.tuning.config import check_tune
 
 LONGEST_NAME = 200
 """Bytes in the name of a result or a variant: file systems take 255 with all that is put around it."""
@@ -45,6 +47,7 @@ def check_config(config: Config, *, training: bool) -> None:
         _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
+    check_tune(config.tune, config.model, parameter_sizes(config.model), cached=config.train.cache_features)
     check_memory(config, training=training)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from guided_jax.learning.config import TrainConfig
 from guided_jax.model_config import ModelConfig
+from guided_jax.tuning.config import TuneConfig
 
 
 @dataclass
@@ -127,6 +128,7 @@ class Config:
         data: see `DataConfig`.
         model: see `ModelConfig`.
         train: see `TrainConfig`.
+        tune: fine-tuning on each task of the evaluation, see `TuneConfig`.
         eval: see `EvalConfig`.
     """
 
@@ -138,6 +140,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
 
 

@@ -19,6 +19,8 @@ class TrainConfig:
             none, as in the paper.
         optimizer: sgd (momentum, decay added to the gradient, as the reference's) or adamw (decoupled decay).
         learning_rate: the greatest learning rate of the schedule.
+        rates: factors on the learning rate of the parameters whose path matches, as `head=0.01, .*bias=2`; those of all
+            rules that match are multiplied.
         schedule: constant, or cosine (down to 0 at the last step).
         warmup: updates over which the learning rate rises linearly from 0.
         momentum: momentum of sgd.
@@ -44,6 +46,7 @@ class TrainConfig:
     dice: float = 0.0
     optimizer: str = "sgd"
     learning_rate: float = 1e-5
+    rates: str = ""
     schedule: str = "constant"
     warmup: int = 0
     momentum: float = 0.99
