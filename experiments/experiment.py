@@ -319,6 +319,7 @@ def _train(
             corrections=config.train.corrections,
             correction_stride=config.train.correction_stride,
             dice=config.train.dice,
+            balance=config.train.balance,
         ),
         experiment.parallel,
         jax.devices(),

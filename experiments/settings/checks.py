@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.points import most, parse_shots
+from data_pipelines.points import draws_clicks, most, parse_points, parse_shots
 from data_pipelines.selection.lists import find_list_files
 from data_pipelines.selection.protocols import PROTOCOLS
 from data_pipelines.views import WINDOW_STEP
@@ -92,6 +92,8 @@ def _check_training(config: Config) -> None:
             f"train.corrections={config.train.corrections}: corrects the query's own annotation; it needs a guided "
             "model and data.mode=interactive"
         )
+    if data.mode != "interactive" and draws_clicks(parse_points(data.points)):
+        raise ValueError(f"data.points={data.points!r}: clicks are on the query itself, in data.mode=interactive alone")
     if data.mode == "interactive" and shots != 1:
         raise ValueError(f"data.shots={data.shots}: data.mode=interactive has one, the query image; set it to 1")
     if data.window % WINDOW_STEP:

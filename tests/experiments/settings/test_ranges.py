@@ -40,7 +40,9 @@ ALLOWED = {
     "train.keep_best": (ZERO,),
     **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),
     **dict.fromkeys(("train.weight_decay", "train.clip_norm", "train.dice"), (0.0,)),
-    **dict.fromkeys(("data.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)),
+    **dict.fromkeys(
+        ("data.balance", "train.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)
+    ),
     "train.cache_features": (False,),
     # A network that is not fine-tuned is not asked about its layers.
     **dict.fromkeys(("tune.freeze", "tune.rates"), TRIED[str]),
