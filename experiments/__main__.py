@@ -17,6 +17,7 @@ COMMANDS = (
     "run",
     "sweep",
     "quickstart",
+    "segment",
     "clicks",
     "video",
     "interactive-video",

@@ -14,7 +14,7 @@ ROOMS = (
     {"settings"},
     {"runs", "configs"},
     {"evaluation", "drawing"},
-    {"sweeping"},
+    {"sweeping", "segmenting"},
     {"reports"},
     {"experiment"},
     {"benchmarks"},

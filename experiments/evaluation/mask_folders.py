@@ -1,4 +1,4 @@
-"""The folder that an evaluation saves its masks to: new, or one that the same evaluation has begun or filled before."""
+"""The folder that masks are saved to: new, or one that the same command has begun or filled before."""
 
 import fnmatch
 import json
@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.settings.checks import check_writable
 from experiments.settings.errors import UserError
+from experiments.settings.fields import differing
 from experiments.settings.json_files import read_json, write_json
 
 MARK = ".masks.json"
@@ -43,8 +44,12 @@ def refuse_foreign(folder: Path, evaluation: Mapping[str, Any], flag: str) -> No
     mark = folder / MARK
     if not mark.is_file():
         raise UserError(f"{flag}={folder}: is there already; give a new folder")
-    if read_json(mark) != json.loads(json.dumps(evaluation)):
-        raise UserError(f"{flag}={folder}: is there already; give a new folder (it holds masks of another evaluation)")
+    before, now = read_json(mark), json.loads(json.dumps(evaluation))
+    if before != now:
+        other = ", ".join(differing(before, now)) if isinstance(before, dict) else "command"
+        raise UserError(
+            f"{flag}={folder}: is there already; give a new folder (it holds masks that were made with another {other})"
+        )
 
 
 def _of_mark(name: str) -> bool:

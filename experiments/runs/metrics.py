@@ -3,8 +3,6 @@
 import contextlib
 import json
 import math
-import os
-import platform
 import sys
 import time
 from collections.abc import Mapping
@@ -12,12 +10,10 @@ from io import TextIOBase
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import RecordWriter
-from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 from data_pipelines.disk import naming
+from experiments.runs.events import Events
 from experiments.settings.json_files import write_json_lines
 from experiments.settings.shapes import EACH, SCORE, find_fault
 
@@ -35,10 +31,6 @@ def read_metrics(workdir: Path) -> list[dict[str, Any]]:
             if find_fault(values, LINE) is None:
                 lines.append(values)
     return lines
-
-
-FLUSH_SECONDS = 30.0
-"""Between two times that events are written out."""
 
 
 class MetricWriter:
@@ -64,7 +56,7 @@ class MetricWriter:
             write_json_lines(path, kept)
             before = kept[-1]["seconds"] if kept else 0.0
         self._start = time.monotonic() - before
-        self._events = _Events(Path(workdir) / "tensorboard", resume_step + 1)
+        self._events = Events(Path(workdir) / "tensorboard", resume_step + 1)
 
     def write(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
         """Keeps the values of a step, each a number under its name."""
@@ -89,40 +81,6 @@ class MetricWriter:
     def __exit__(self, kind, *_):
         with contextlib.suppress(*[] if kind is None else [OSError]):  # the disk is full: what was raised says so
             self.close()
-
-
-class _Events:
-    """A file of TensorBoard events, written at once: `SummaryWriter` has a thread and a queue of ten, which on a full
-    disk dies with a traceback, and then the run would wait for it for ever."""
-
-    def __init__(self, folder: Path, first_step: int):
-        folder.mkdir(exist_ok=True)
-        # As tensorboardX names them, by the second; it would overwrite one of a start in the same second.
-        name = f"events.out.tfevents.{int(time.time())}.{platform.node()}.{os.getpid()}.{time.monotonic_ns()}"
-        self._path, self._flushed = folder / name, 0.0
-        self._records = RecordWriter(str(self._path))
-        version = "brain.Event:2"
-        self._write(Event(wall_time=time.time(), file_version=version))
-        self._write(Event(wall_time=time.time(), step=first_step, file_version=version))
-        # What a killed run wrote from this step on is not shown.
-        start = SessionLog(status=SessionLog.START)
-        self._write(Event(wall_time=time.time(), step=first_step, session_log=start))
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._write(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            with naming(self._path):
-                self._records.flush()
-            self._flushed = time.monotonic()
-
-    def close(self) -> None:
-        with naming(self._path):
-            self._records.close()
-
-    def _write(self, event: Event) -> None:
-        with naming(self._path):
-            self._records.write(event.SerializeToString())
 
 
 class Progress:

@@ -20,6 +20,9 @@ from guided_jax.segmentor import Segmentor
 IMAGES = 64
 """As many images, spread evenly over each source, tell the directions."""
 
+ROUND = 64
+"""Pixels to whose multiples the sides of canvases of cached maps are rounded up."""
+
 
 def set_principal(
     config: Config, model: Segmentor, params: dict, sources: list[OpenSource], features: CachedFeatures | None
@@ -40,7 +43,7 @@ def set_principal(
         return params
     canvases, view = parse_canvases(config.data.buckets), View(config.data.max_side)
     encode = jax.jit(partial(model.apply, {"params": {"trunk": params["trunk"]}}, method="trunk_maps"))
-    moment = 0.0
+    geometry, moment = geometry_of(config.model), 0.0
     for each in sources:
         rows = np.unique(each.tasks.record)
         for row in rows[np.unique(np.linspace(0, len(rows) - 1, IMAGES).astype(int))].tolist():
@@ -52,13 +55,23 @@ def set_principal(
                 canvas = choose_canvas(*size, canvases, name=f"{each.split.name}: image {record.image_id!r}")
                 maps = encode(pad_to_canvas(image, canvas, 0)[None], sizes)
             else:
-                canvas, maps = (
-                    size,
-                    tuple(jnp.asarray(each)[None] for each in features.store.read(view_key(record, view))),
-                )
-            cells = raw_features(maps, canvas, sizes, geometry_of(config.model))
-            cells = np.asarray(cells, np.float64).reshape(-1, cells.shape[-1])
-            moment = moment + cells.T @ cells
+                canvas = tuple(-(-side // ROUND) * ROUND for side in size)
+                maps = _lay(features.store.read(view_key(record, view)), canvas, geometry)
+            moment = moment + np.asarray(_moment(maps, sizes, canvas=canvas, geometry=geometry), np.float64)
     kernel = principal_directions(moment, config.model.principal)
     neck = {**params["neck"], "principal": {"kernel": jnp.asarray(kernel)}}
     return {**params, "neck": neck}
+
+
+def _lay(maps, canvas, geometry):
+    """Cached maps on a canvas, so that few shapes are compiled."""
+    sides = zip(*map(geometry.tap_sizes, canvas), strict=True)
+    return tuple(jnp.asarray(pad_to_canvas(each, shape, 0))[None] for each, shape in zip(maps, sides, strict=True))
+
+
+@partial(jax.jit, static_argnames=("canvas", "geometry"))
+def _moment(maps, sizes, *, canvas, geometry):
+    """Sum of the outer products of an image's features with themselves."""
+    cells = raw_features(maps, canvas, sizes, geometry).astype(jnp.float32)
+    cells = cells.reshape(-1, cells.shape[-1])
+    return jnp.matmul(cells.T, cells, precision="highest")

@@ -56,6 +56,12 @@ def define_path(values: flags.FlagValues, name: str, default: str | None, text: 
     flags.DEFINE(_PathParser(), name, default, text, flag_values=values)
 
 
+def define_paths(values: flags.FlagValues, name: str, text: str) -> None:
+    """Adds a flag that may be given several times, each time with a path; `~` is the user's home. None: not given."""
+    flags.DEFINE_multi(_PathParser(), flags.ArgumentSerializer(), name, None, text, flag_values=values)
+    values[name].help = text  # without what absl adds of its own
+
+
 def define_parallel(values: flags.FlagValues) -> None:
     """Adds `--parallel`, the way to use the devices."""
     flags.DEFINE_enum(

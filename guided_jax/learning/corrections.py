@@ -89,6 +89,8 @@ def correct(
 ) -> Episode:
     """A batch of interactive episodes with corrections added to their annotations.
 
+    An episode without annotation begins with one click more, deep inside its object: all of that is missed then.
+
     Args:
         model: whose errors are corrected.
         params: of the model; no gradient reaches them.
@@ -101,12 +103,20 @@ def correct(
     keys = jax.vmap(lambda key: jax.random.fold_in(key, CLICK_KEYS))(keys)
     add_clicks = jax.vmap(partial(add_click, way=model.config.way))
 
-    def click(number, logits, annotation):
+    there = (slice(None), *[slice(stride // 2, None, stride)] * 2)
+
+    def add(number, labels, annotation):
         at = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
-        there = (slice(None), *[slice(stride // 2, None, stride)] * 2)
-        added = add_clicks(at, predict_labels(logits), batch.target[there], annotation[:, 0][there])
+        added = add_clicks(at, labels, batch.target[there], annotation[:, 0][there])
         return annotation.at[(slice(None), 0, *there[1:])].set(added)
 
+    def click(number, logits, annotation):
+        return add(number, predict_labels(logits), annotation)
+
+    draws = (None, None, 1)
+    first = jax.vmap(add, draws, 1)(clicks, jnp.zeros_like(batch.target[there]), batch.annotation)
+    blank = (batch.annotation == UNKNOWN).all((2, 3, 4), keepdims=True)
+    batch = batch._replace(annotation=jnp.where(blank, first, batch.annotation))
     params = jax.lax.stop_gradient(params)
     annotation = model.apply({"params": params}, batch, clicks, click, stride, method="annotate")
     return batch._replace(annotation=annotation)

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -29,6 +30,9 @@ from guided_jax.session.edits import (
 from guided_jax.session.history import History
 from guided_jax.session.marks import LabelMap, Point, Scribble, labels_of, paint, relabel
 from guided_jax.session.objects import Labelled
+
+TOLD = 8
+"""Names of images that a message tells at most."""
 
 
 @dataclass
@@ -199,16 +203,22 @@ class Annotating(Labelled):
         """
         write_annotations(path, self.annotations())
 
-    def load_annotations(self, path: str | Path) -> None:
-        """Reads annotations from a file and lays them over those that are there, as one edit.
+    def load_annotations(self, annotations: str | Path | Annotations) -> None:
+        """Lays annotations over those that are there, as one edit.
 
         Objects with names are known again by them, those without by their labels; any other gets a label of its own.
+
+        Args:
+            annotations: the path of a file, or what one holds, as `annotations` gives it.
 
         Raises:
             ValueError: the file cannot be read, it annotates an image that is not here or has another size, or the
                 model takes no more labels.
         """
-        self._take(read_annotations(path), str(path))
+        if isinstance(annotations, Annotations):
+            self._take(annotations, "the annotations")
+        else:
+            self._take(read_annotations(annotations), str(annotations))
 
     def _take(self, theirs: Annotations, where: str) -> None:
         """Lays annotations over those that are there."""
@@ -252,8 +262,9 @@ class Annotating(Labelled):
 
     def _at(self, name: Hashable) -> Marked:
         if check_name(name) not in self._marked:
-            there = ", ".join(map(repr, self._marked)) or "none yet"
-            raise ValueError(f"the session holds no image {name!r}; there are: {there}")
+            there = ", ".join(map(repr, islice(self._marked, TOLD))) or "none yet"
+            more = f", and {len(self._marked) - TOLD} more" if len(self._marked) > TOLD else ""
+            raise ValueError(f"the session holds no image {name!r}; there are: {there}{more}")
         return self._marked[name]
 
     def _check_clicked(self, name: Hashable, point: Point) -> None:

@@ -20,25 +20,25 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree, UInt8
+from jaxtyping import Float, UInt8
 
-from guided_jax.compiled import CompiledMethod
-from guided_jax.guides.guidance import Guidance
 from guided_jax.inputs import check_canvases, check_way, check_whole, describe
 from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.loading import load
-from guided_jax.model_config import check_mode, geometry_of, places_annotation, query_sees_annotation
+from guided_jax.model_config import check_mode
 from guided_jax.segmentor import Segmentor
-from guided_jax.session.annotating import Annotating, Marked
+from guided_jax.session.annotating import Marked
 from guided_jax.session.checks import check_name
+from guided_jax.session.clips import CLIP_BUDGET, Clips
 from guided_jax.session.features import Features, Source, read_source
+from guided_jax.session.follower import compile_follower
 from guided_jax.session.guidance_file import Shot, StoredGuidance, fingerprint, fit, read_guidance, write_guidance
-from guided_jax.session.scaling import enlarge, shown_size, shrink_marks
-from guided_jax.session.steps import compile_steps, with_features
-from guided_jax.session.tasks import annotation_of, labels_at_once, power_of_two, tasks_of
+from guided_jax.session.scaling import shown_size
+from guided_jax.session.steps import compile_steps
+from guided_jax.session.tasks import tasks_of
 
 
-class Session(Annotating):
+class Session(Clips):
     """Images, their annotations, and the masks that follow from them. Not for several threads at once."""
 
     def __init__(
@@ -89,6 +89,7 @@ class Session(Annotating):
         self._variables = {"params": jax.tree.map(jnp.asarray, params)}
         self._steps = compile_steps(model, filtered=guided_filter)
         self._features = Features(self._steps, self._variables, budget)
+        self._follower = compile_follower(model, self._variables["params"])
         self._fingerprint = ""  # computed when it is first asked for: it takes a look at every parameter
         self._stored: tuple[Shot, ...] = ()
         super().__init__(way)
@@ -113,7 +114,7 @@ class Session(Annotating):
             ValueError: the name is taken or none, this is no RGB image, it is too small for the grid, or no canvas
                 holds it.
         """
-        if check_name(name) in self.names:
+        if check_name(name) in self._marked:
             raise ValueError(f"the session holds an image {name!r} already; remove it, or give another name")
         pixels = read_source(image, f"image {name!r}")
         size = pixels.shape[:2]
@@ -122,7 +123,14 @@ class Session(Annotating):
         self._marked[name] = Marked(size)
 
     def remove(self, name: Hashable) -> None:
-        """Forgets an image with its annotation, its edits, and all that is kept of it on the device; no edit itself."""
+        """Forgets an image with its annotation, its edits, and all that is kept of it on the device; no edit itself.
+
+        Raises:
+            ValueError: there is no such image, or it is a frame of a clip: `remove_clip` forgets that.
+        """
+        self._at(name)
+        if clip := next((clip for clip, frames in self._clips.items() if name in frames), None):
+            raise ValueError(f"image {name!r} is a frame of the clip {clip!r}; remove_clip forgets all of that")
         self._forget(name)
         self._features.remove(name)
 
@@ -134,11 +142,7 @@ class Session(Annotating):
         Raises:
             ValueError: there is no such image, or another one is annotated and the model segments that one alone.
         """
-        size = self._at(name).size
-        if self._features[name].shown == size:
-            return self._segment(self._steps.labels, name, edges=True)
-        apart = self._segment(self._steps.apart, name, edges=True)
-        return np.where(apart.max(0) > 0, apart.argmax(0) + 1, 0).astype(np.uint8)
+        return self._labels(name)
 
     def logits(self, name: Hashable) -> Float[np.ndarray, "k h w"]:
         """The logits behind `mask`, label planes first; of a union of binary tasks the log odds of each, 0 for label 0.
@@ -160,7 +164,7 @@ class Session(Annotating):
 
     def compiled(self) -> int:
         """Number of programs compiled so far, by this session and its `fresh` ones together."""
-        return self._steps.programs()
+        return self._steps.programs() + (self._follower.programs() if self._follower else 0)
 
     def held(self) -> int:
         """Bytes on the device that are held of the images and count for the `budget`."""
@@ -214,7 +218,7 @@ class Session(Annotating):
 
         Raises:
             ValueError: it is no other session or one on another model, one filters masks and the other does not, an
-                image has another size there, or the model takes no more labels.
+                image has another size there or a clip other frames, or the model takes no more labels.
         """
         if not isinstance(other, Session) or other is self:
             raise ValueError(f"what is merged is {describe(other)}; it must be another session")
@@ -223,13 +227,19 @@ class Session(Annotating):
                 raise ValueError("the other session is on another model; sessions of one model can be merged")
             if (other._steps.edges is None) != (self._steps.edges is None):
                 raise ValueError("one of the sessions has guided_filter=True and the other has not; open both alike")
-        for name in (name for name in other.names if name in self.names):
+        for name in (name for name in other.names if name in self._marked):
             self._check_size(name, other._at(name).size, "the other session")
+        for clip in (clip for clip in other.clips if clip in self.clips):
+            if other.clips[clip] != self.clips[clip]:
+                raise ValueError(f"the other session: clip {clip!r} has other frames there than here")
         labels = self._match(other.objects)
         shots = self._fit(other._stored, labels)
-        for name in (name for name in other.names if name not in self.names):
+        for name in (name for name in other.names if name not in self._marked):
             self._features.adopt(name, other._features[name])
             self._marked[name] = Marked(other._at(name).size)
+        if other._clips:
+            self._features.bound(CLIP_BUDGET)
+        self._clips = {**other._clips, **self._clips}
         self._take(other.annotations(), "the other session")
         self._add_matched(labels, other.objects)
         self._stored = (*self._stored, *shots)
@@ -238,57 +248,6 @@ class Session(Annotating):
         """Another session's guidance by the labels here, which may be more then."""
         way = max(self.way, max(labels.values(), default=1) + 1)
         return fit(shots, labels, tasks_of(self._model.config, way), way)
-
-    def _segment(self, step: CompiledMethod, name: Hashable, *, edges: bool = False) -> np.ndarray:
-        size, tasks = self._at(name).size, tasks_of(self._model.config, self.way)
-        shots = [self._shots(name, task) for task in tasks]
-        image = self._features.use(name)  # after the shots, whose images may take its place
-        queries = [self._query(name, task) for task in tasks]
-        more = (image.edges,) if edges else ()
-        pairs = tuple(zip(queries, shots, strict=True))
-        result = step(self._variables, pairs, image.observed.size, *more, canvas=image.canvas)
-        shown = np.asarray(result)[0, ..., : image.shown[0], : image.shown[1]]
-        return shown.copy() if image.shown == size else enlarge(shown, size)
-
-    def _shots(self, name: Hashable, task: int) -> tuple[Guidance, ...]:
-        """Guidance of every annotated image; of an empty annotation where there is none."""
-        annotated = [each for each, marked in self._marked.items() if marked.annotated]
-        if self._stored or any(each != name for each in annotated):
-            check_mode(self._model.config, "video", f"image {name!r}, another one is annotated: mode")
-        shots = [shot[task] for shot in self._stored]
-        shots += [self._guidance(each, task) for each in annotated or ([] if shots else [name])]
-        shots = [shot for shot in shots if shot is not None]
-        # Blank shots keep the number of programs low; but `every` counts the shots, and kept features cost time.
-        missing = power_of_two(len(shots)) - len(shots)
-        if missing and shots and self._model.config.merge != "every" and shots[0].weights is None:
-            shots += [jax.tree.map(jnp.zeros_like, shots[0])] * missing
-        return tuple(shots)
-
-    def _query(self, name: Hashable, task: int) -> PyTree:
-        """What the head sees of an image that is encoded, which may depend on the image's annotation."""
-        config, image = self._model.config, self._features[name]
-        if not (query_sees_annotation(config) or places_annotation(config)):
-            return image.observed.query
-        if task not in image.queries:
-            annotation, way = self._annotation(name, task), labels_at_once(task, self.way)
-            image.queries[task] = self._steps.query(self._variables, image.observed, annotation, way=way)
-        return image.queries[task]
-
-    def _guidance(self, name: Hashable, task: int) -> Guidance | None:
-        """What the annotation of an image says; None where nothing guides the model."""
-        if task not in self._features[name].guidance:
-            image, way = self._features.use(name), labels_at_once(task, self.way)
-            if not image.refined:
-                support = self._steps.refine(self._variables, image.observed, canvas=image.canvas)
-                image.observed, image.refined = image.observed._replace(support=support), True
-            shot = self._steps.guide(self._variables, image.observed, self._annotation(name, task), way=way)
-            image.guidance[task] = None if shot is None else with_features(shot, image.observed)
-        return self._features[name].guidance[task]
-
-    def _annotation(self, name: Hashable, task: int) -> PyTree:
-        marked, image = self._at(name), self._features[name]
-        marks = shrink_marks(marked.marks, marked.size, image.shown)
-        return annotation_of(self._model.config, marks, image.shown, image.canvas, task)
 
     def _identity(self) -> str:
         self._fingerprint = self._fingerprint or fingerprint(self._model, self._variables["params"])
@@ -302,18 +261,3 @@ class Session(Annotating):
         super()._grown()
         same = {label: label for label in range(1, self.way)}
         self._stored = fit(self._stored, same, tasks_of(self._model.config, self.way), self.way)
-
-    def _changed(self, name: Hashable) -> None:
-        self._features[name].forget_annotation()
-
-    def _canvas(self, name: Hashable, size: tuple[int, int]) -> tuple[int, int]:
-        least = geometry_of(self._model.config).minimum_size
-        if min(size) < least:
-            raise ValueError(f"image {name!r} is {size[0]}x{size[1]}; the model's grid needs sides of {least} pixels")
-        fitting = [each for each in self._canvases if each[0] >= size[0] and each[1] >= size[1]]
-        if self._canvases and not fitting:
-            raise ValueError(
-                f"image {name!r} of {size[0]}x{size[1]} pixels (height x width) fits none of the canvases "
-                f"{', '.join(f'{h}x{w}' for h, w in self._canvases)}; add a larger one, or scale the image down"
-            )
-        return min(fitting, key=lambda each: each[0] * each[1], default=size)

@@ -14,8 +14,9 @@ from jaxtyping import Array, Int32, UInt8
 from guided_jax.episode import UNKNOWN
 from guided_jax.inference.distance import TEMPERATURE
 from guided_jax.inference.labels import predict_labels
-from guided_jax.model_config import ModelConfig
+from guided_jax.model_config import ModelConfig, places_annotation
 from guided_jax.segmentor import Segmentor
+from guided_jax.video.following import FOLLOWS
 
 
 def complete_annotation(
@@ -51,6 +52,14 @@ def complete_annotation(
         return jnp.where((labels == UNKNOWN) & fills, found, labels)
 
     return jax.lax.map(complete, annotation)
+
+
+def follower_of(model: Segmentor, params: dict) -> tuple[Segmentor, dict] | None:
+    """The model, with its parameters, whose guidance follows a clip for a model: itself, its trunk alone, or None."""
+    if places_annotation(model.config):
+        return trunk_alone(model, params)
+    able = all(getattr(model.config, field) == value for field, value in FOLLOWS.items())
+    return (model, params) if able else None
 
 
 def trunk_alone(model: Segmentor, params: dict) -> tuple[Segmentor, dict]:

@@ -23,6 +23,7 @@ from guided_jax.guides.memory import (
 )
 from guided_jax.inference.labels import predict_labels
 from guided_jax.model_config import ModelConfig
+from guided_jax.observed import Observed
 from guided_jax.resample import unit
 from guided_jax.segmentor import Segmentor
 from guided_jax.video.alone import guide_observed_frames
@@ -32,6 +33,10 @@ MEMORIES = ("none", "forward", "both")
 
 RADIUS = 8
 """Pixels from the centre of the guided filter's windows to their sides."""
+
+
+FOLLOWS = {"inference": "distance", "locality": "both", "metric": "cosine", "grid": "taps", "support_grid": "same"}
+"""Fields of the models whose guidance can follow a clip."""
 
 
 class ClipGuidance(NamedTuple):
@@ -75,10 +80,9 @@ def check_memory(config: ModelConfig, memory: str) -> None:
     """Raises ValueError where there is no such memory, or guidance of the model cannot follow a clip."""
     if memory not in MEMORIES:
         raise ValueError(f"memory={memory!r} is not one of {', '.join(MEMORIES)}")
-    wanted = {"inference": "distance", "locality": "both", "metric": "cosine", "grid": "taps", "support_grid": "same"}
     if memory == "none":
         return
-    for field, value in wanted.items():
+    for field, value in FOLLOWS.items():
         if (found := getattr(config, field)) != value:
             raise ValueError(
                 f"memory={memory}: it compares features of frames as they are, and sums similarities; the model has "
@@ -97,7 +101,13 @@ def guide_clip(
     union: bool,
 ) -> ClipGuidance:
     """Guidance by annotated frames; the tasks of one annotation follow each other."""
-    observed = module.observe(images, canvas, sizes)
+    return guide_observed_clip(module, module.observe(images, canvas, sizes), annotation, way=way, union=union)
+
+
+def guide_observed_clip(
+    module: Segmentor, observed: Observed, annotation: UInt8[Array, "a s h w"], *, way: int, union: bool
+) -> ClipGuidance:
+    """The same, of frames that are observed already."""
     tasks = guide_observed_frames(module, observed, annotation, way=way, union=union)
     features = unit(observed.support)
     known = tasks.neighbours.of_label.reshape(*tasks.z.shape[:2], *features.shape[:3]).astype(jnp.float32)
@@ -157,11 +167,28 @@ def label_frame(
     guide = filter_guide(image, size, radius=RADIUS)
 
     def label(of_annotation):
-        blocks = to_blocks(of_annotation[None], module.geometry, canvas, size)
-        filtered = apply_filter(guide, blocks, radius=RADIUS)[0]
+        filtered = _filter(module, of_annotation, guide, size, canvas)
         return predict_labels(jnp.concatenate([jnp.zeros_like(filtered[:1]), filtered]))
 
     return jax.lax.map(label, planes)
+
+
+def lead_of_labels(
+    module: Segmentor,
+    scores: Float[Array, "1 k n m"],
+    image: UInt8[Array, "1 h w 3"],
+    size: Int32[Array, "1 2"],
+    *,
+    canvas: tuple[int, int],
+) -> Float[Array, "l h w"]:
+    """By how much each positive label of a task leads the negative at the pixels of a frame: labels follow from it."""
+    guide = filter_guide(image, size, radius=RADIUS)
+    return _filter(module, scores[0, 1:] - scores[0, :1], guide, size, canvas)
+
+
+def _filter(module, planes: Float[Array, "l n m"], guide, size, canvas) -> Float[Array, "l h w"]:
+    blocks = to_blocks(planes[None], module.geometry, canvas, size)
+    return apply_filter(guide, blocks, radius=RADIUS)[0]
 
 
 def begin(guidance: ClipGuidance, before: ClipState | None, tasks: int) -> ClipState:
@@ -216,9 +243,29 @@ def score_both_ways(
     def join(number):
         if number not in forward or number not in backward:
             return forward.get(number, backward.get(number))
-        behind = max((each for each in annotated if each <= number), default=frames.start)
-        ahead = min(each for each in annotated if each >= number)
-        part = (number - behind) / max(ahead - behind, 1)
-        return (1 - part) * forward[number] + part * backward[number]
+        return join_ways(forward[number], backward[number], number, annotated, first=frames.start)
 
     return [join(number) for number in frames], state
+
+
+def join_ways(
+    forward: Float[Array, "t k n m"],
+    backward: Float[Array, "t k n m"],
+    number: int,
+    annotated: list[int],
+    *,
+    first: int = 0,
+) -> Float[Array, "t k n m"]:
+    """Scores of a frame on both ways, each weighed by how near the annotated frame is that it comes from.
+
+    Args:
+        forward: scores on the way forward.
+        backward: scores on the way backward.
+        number: of the frame.
+        annotated: numbers of the annotated frames, ascending; one of them at least is not before the frame.
+        first: number of the frame that stands for an annotated one before the first of these.
+    """
+    behind = max((each for each in annotated if each <= number), default=first)
+    ahead = min(each for each in annotated if each >= number)
+    part = (number - behind) / max(ahead - behind, 1)
+    return (1 - part) * forward + part * backward

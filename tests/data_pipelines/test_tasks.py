@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import tasks as tasks_module
+from data_pipelines.counted import counted
 from data_pipelines.datasets.record import DatasetError, Record, decode_layer, encode_layer, find_segments, to_record
 from data_pipelines.tasks import Task, count_tasks, get_task, list_tasks, select_tasks, task_target
 
@@ -149,3 +150,8 @@ def test_errors(stills, figures):
     regions = figures._replace(records=[figures.records[0] | {"segments": region}], name="regions")
     with pytest.raises(DatasetError, match=r"regions has no instances \(unit 'class' takes its class regions\)"):
         list_tasks(regions, "instance")
+
+
+def test_numbers_of_things_in_words():
+    assert [counted(number, "task") for number in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
+    assert [counted(number, "class", "classes") for number in (1, 3)] == ["1 class", "3 classes"]

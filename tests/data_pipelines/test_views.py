@@ -104,6 +104,7 @@ def test_crops_are_as_wide_as_they_should_be(record):
     crops = [crop_of(record, View(crop=number)) for number in CROPS]
     area = np.array([crop.height * crop.width for crop in crops]) / (record.height * record.width)
     aspect = np.array([crop.width / record.width * record.height / crop.height for crop in crops])
+    assert (CROP_AREA, CROP_ASPECT) == ((1 / 4, 1), (3 / 4, 4 / 3))
     assert CROP_AREA[0] * 0.9 < area.min() < 0.35 and 0.85 < area.max() <= CROP_AREA[1]
     assert CROP_ASPECT[0] * 0.9 < aspect.min() and aspect.max() < CROP_ASPECT[1] * 1.1
     assert all(crop.top + crop.height <= record.height and crop.left + crop.width <= record.width for crop in crops)

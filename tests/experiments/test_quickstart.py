@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 
 import cv2
@@ -32,8 +34,10 @@ def small():
 @pytest.fixture(scope="module")
 def done(small, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart")
-    with random_start():
-        return workdir, module.quickstart(workdir, steps=2)
+    with random_start(), contextlib.redirect_stdout(io.StringIO()) as shown:
+        summary = module.quickstart(workdir, steps=2)
+    (workdir / "shown.txt").write_text(shown.getvalue())
+    return workdir, summary
 
 
 def test_results_and_pictures_of_both_networks(done):
@@ -51,6 +55,21 @@ def test_results_and_pictures_of_both_networks(done):
     assert protocol["tasks"] == summary["results"]["unguided"]["protocol"]["tasks"] > 20
     for file in ("picture.png", "curve.png"):
         assert cv2.imread(str(workdir / file)).std() > 10
+
+
+def test_what_is_printed(done):
+    workdir, summary = done
+    lines = (workdir / "shown.txt").read_text().splitlines()
+    assert lines[:2] == [f"--- {name} network: 2 updates of 4 episodes" for name in ("guided", "unguided")]
+    tasks = summary["results"]["guided"]["protocol"]["tasks"]
+    assert lines[3] == f"positive IU on {tasks} held-out tasks, by points per label:"
+    assert lines[4].split() == ["1", "5", "dense"]
+    for line, (name, result) in zip(lines[5:7], summary["results"].items(), strict=True):
+        assert line.split() == [name, *(f"{each['pos_iu']:.3f}" for each in result["scores"].values())]
+    assert lines[7] == f"guidance gains {summary['gap']:.3f} at 5 points per label"
+    assert [line.split(": ")[1] for line in lines[8:]] == [
+        str(workdir / file) for file in ("result.json", "curve.png", "picture.png")
+    ]
 
 
 def test_the_same_command_again_trains_nothing_and_gives_the_same(done):

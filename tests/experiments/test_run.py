@@ -13,6 +13,7 @@ import pytest
 from data_pipelines.evaluation import EvaluationEpisodes
 from data_pipelines.loader import stack_episodes
 from experiments import experiment as module
+from experiments import run as run_module
 from experiments.evaluation.tasks import report
 from experiments.experiment import initial_parameters, make_scorer, open_data, open_experiment, run
 from experiments.run import load_scored, run_and_draw
@@ -81,6 +82,30 @@ def test_result_names_its_protocol(done):
 def test_what_is_shown(done):
     assert all((done / name).stat().st_size > 1000 for name in ("curve.png", "picture.png"))
     assert list((done / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.parametrize(("name", "headline", "points"), [("", "", "1"), ("x", "5", "5")])
+def test_what_is_drawn_and_where(tmp_path, monkeypatch, capsys, name, headline, points):
+    """By the headline's points, or the first; in files that have the result's name."""
+    result = {"protocol": {"data": "d", "tasks": 2}, "scores": {p: {"pos_iu": 0.5, "class_mean": 0.25} for p in "15"}}
+    config, calls = with_overrides(Config(), {"eval.name": name, "eval.headline": headline, "eval.save": "m"}), []
+    for function in ("plot_results", "plot_predictions", "load_scored"):
+        monkeypatch.setattr(run_module, function, lambda *words, **more: calls.append((*words, *more.values())))
+    monkeypatch.setattr(run_module, "run", lambda *words: calls.append(words) or result)
+    run_and_draw(config, tmp_path, "eval", "jit")
+    end, model = f"-{name}" if name else "", "late global feature-fusion"
+    assert calls == [
+        (config, tmp_path, "eval", "jit"),
+        (tmp_path / f"curve{end}.png", {model: result}),
+        (config, tmp_path, "eval"),
+        (tmp_path / f"picture{end}.png", {model: None}, points),
+    ]
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"d: 2 tasks, {model}\n") and shown.endswith("\nmasks written to m\n")
+    assert f"{tmp_path}: result{end}.json, tasks{end}.jsonl, curve{end}.png, picture{end}.png\n" in shown
+    monkeypatch.setattr(run_module, "run", lambda *_: None)  # as in mode train
+    run_and_draw(config, tmp_path, "train", "jit")
+    assert len(calls) == 4 and not capsys.readouterr().out
 
 
 def test_metrics_of_every_update_and_of_the_evaluation(done):

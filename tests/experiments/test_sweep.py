@@ -12,9 +12,10 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict, with_overrides
 from experiments.sweep import main, parse_sweep
+from experiments.sweeping import tables
 from experiments.sweeping.leases import holding
 from experiments.sweeping.plan import Run, Variant, read_result
-from experiments.sweeping.tables import make_table, to_markdown
+from experiments.sweeping.tables import make_table, plot_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
 from tests.experiments.conftest import SHRUNK, random_start
 
@@ -69,6 +70,7 @@ def fake(monkeypatch):
     ran, wrong = [], {}
 
     def run(config, folder, parallel):
+        assert parallel == "pmap"
         ran.append(f"{config.name}/seed-{config.seed}")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(to_dict(config)))
@@ -265,7 +267,7 @@ def test_a_click_is_measured_again_where_what_was_measured_has_changed(ask, fake
     shown = make_table(asked.runs, {"plain": module._measured(asked.workdir, asked.runs[0].variant) or {}})
     assert (shown["variants"][0]["click"] is None) == stale
     run_all(asked)
-    assert len(measured) == 1 + stale
+    assert measured[1:] == [(64, 96) if "data.buckets" in fields else (96, 96)] * stale
     assert json.loads((tmp_path / "runs" / "table.json").read_text())["variants"][0]["click"] == CLICK
 
 
@@ -318,7 +320,7 @@ def test_a_unit_by_its_number(ask, fake):
         ask("--seeds=2", "--unit=1", "--only=fast")
 
 
-def test_the_table_by_hand(ask, fake):
+def test_the_table_by_hand(ask, fake, tmp_path, monkeypatch):
     asked = ask("--seeds=3")
     run_all(asked)
     shutil.rmtree(asked.runs[-1].folder)
@@ -337,11 +339,20 @@ def test_the_table_by_hand(ask, fake):
     assert plain["seeds"] == [1337, 1338, 1339]
     assert plain["protocol"]["tasks"] == 5 and "seed" not in plain["protocol"]
     assert (plain["parameters"], plain["click"]) == ({"total": 12345, "learning": 345}, CLICK)
+    assert (plain["steps"], plain["code"], plain["overrides"]) == (1, ["abc"], {}) and slow["overrides"] == SLOW
+    assert len(plain["experiments"]) == 1 and plain["experiments"][0].endswith("small.py")
     assert fast["parameters"] is fast["click"] is None
     assert slow["seeds"] == [1337, 1338]
     assert slow["scores"]["1"]["mean"] == pytest.approx(0.15)
     assert slow["scores"]["1"]["std"] == pytest.approx(0.005**0.5)
     assert table["missing"] == {"slow/seed-1339": "not run yet"}
+
+    drawn = {}
+    monkeypatch.setattr(tables, "plot_curves", lambda path, curves, **more: drawn.update(curves=curves, **more))
+    plot_table(tmp_path / "curve.png", table)
+    assert drawn["title"] == "generated:val[-3:]" and list(drawn["curves"]) == ["plain", "fast", "slow"]
+    assert drawn["curves"]["slow"] == pytest.approx({1: 0.15, 5: 0.075, "dense": 0.9})
+    assert drawn["spreads"]["plain"] == pytest.approx({1: 0.07**0.5, 5: 0.07**0.5 / 2, "dense": 0}, abs=1e-12)
 
     head, _, *rows = to_markdown(table).split("\n\n")[0].splitlines()
     columns = "variant|1|5|dense|parameters|learning|ms a click|a pass / a click|training s|weights vary"

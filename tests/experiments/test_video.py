@@ -118,6 +118,10 @@ def test_the_command(run, capsys):
     assert protocol["frames_scored"] == 3 + 4  # neither the first nor the last
     assert (protocol["shots"], protocol["draws"], protocol["step"]) == (1, 2, STEP)
     assert protocol["way"] == "softmax over all labels"
+    assert (protocol["names"], protocol["every"], protocol["seed"]) == ("all", 1, Config().seed)
+    assert (protocol["checkpoint"], protocol["trained_on"]) == ("newest", Config().data.train)
+    assert (protocol["data"], protocol["source"], protocol["max_side"]) == ("davis:val", "davis:val", 0)
+    assert result["name"] == "run" and result["about"]["model"]["inference"] == "distance"
     assert set(result["scores"]) == {"5", "dense"}
     for row in result["rows"]:
         assert len(row["j_by_frame"]) == {"bear": 3, "dogs": 4}[row["video"]]
@@ -146,9 +150,10 @@ def test_the_command(run, capsys):
 
 
 @pytest.mark.parametrize("multi", ["softmax", "union"])
-def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path, multi):
+def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path, multi, capsys):
     masks = tmp_path / "masks"
     (result,) = run(f"--multi={multi}", f"--save={masks}", "--chunk=4").values()
+    assert f"masks written to {masks}\n" in capsys.readouterr().out
     assert sorted(path.name for path in masks.iterdir()) == ["bear", "dogs"]
     files = sorted((masks / "dogs").iterdir())
     assert [file.name for file in files] == [f"{i:05d}.png" for i in range(6)]
@@ -167,7 +172,14 @@ def test_saved_masks_have_daviss_form_and_the_same_scores(run, folder, tmp_path,
 
 
 def test_each_annotation_is_saved_in_a_folder_of_its_own(run, tmp_path):
-    run("--points=3,dense", "--draws=2", f"--save={tmp_path / 'masks'}", "--videos=dogs", "--every=2")
+    words = ["--points=3,dense", "--draws=2", "--videos=dogs", "--every=2", "--config.seed=5", "--best", "--chunk=4"]
+    (result,) = run(*words, f"--save={tmp_path / 'masks'}").values()
+    of = {"names": ["dogs"], "every": 2, "videos": 1, "objects": 2, "frames": 3, "frames_scored": 1, "seed": 5}
+    assert {**of, "checkpoint": "best", "draws": 2}.items() <= result["protocol"].items()
+    (dogs,) = result["videos"]
+    assert {"video": "dogs", "frames": 3, "height": HEIGHT, "width": WIDTH, "scored": 1}.items() <= dogs.items()
+    assert dogs["objects"] == [1, 2] and dogs["starts"] == ["00000", "00000"] and dogs["guide_seconds"] > 0
+    assert result["speed"]["chunk"] == 4 and dogs["guide_seconds"] < dogs["seconds"]
     found = sorted(str(path.relative_to(tmp_path / "masks")) for path in (tmp_path / "masks").rglob("00004.png"))
     assert found == [f"{name}/dogs/00004.png" for name in ("3-points-draw-0", "3-points-draw-1", "dense")]
     assert not list((tmp_path / "masks").rglob("00001.png"))
@@ -235,8 +247,8 @@ def test_the_truth_scores_one_and_an_error_by_hand_what_it_should(run, tmp_path,
         ),
         (lambda m: shutil.rmtree(m), r"--predictions=.*masks: no such folder"),
         (
-            lambda m: [(m / "dogs" / f"0000{i}.png").unlink() for i in (2, 4)],
-            r"masks/dogs/00002.png: no such file; masks of 2 of the 4 scored frames of dogs are missing",
+            lambda m: [(m / "dogs" / f"0000{i}.png").unlink() for i in (1, 4)],
+            r"masks/dogs/00001.png: no such file; masks of 2 of the 4 scored frames of dogs are missing",
         ),
         (
             lambda m: Image.new("L", (WIDTH // 2, HEIGHT)).save(m / "bear" / "00001.png"),
@@ -375,7 +387,13 @@ def test_the_report_shows_the_masks_that_were_scored(run, folder, tmp_path, monk
         assert block.caption.startswith("x: best, median and worst objects by J&F, ")
         assert [title.split(":")[0] for title in shown["more"]["titles"]] == ["best", "median", "worst"]
         (maps,), (ious,) = shown["maps"].values(), shown["more"]["ious"].values()
-        for labels, iou, episode in zip(maps, ious, shown["episodes"], strict=True):
+        for labels, iou, episode, title in zip(maps, ious, shown["episodes"], shown["more"]["titles"], strict=True):
+            assert set(np.unique(episode.annotation)) <= {0, 1, UNKNOWN}
+            if "max_side" not in words[0]:  # the dots of the object lie on its colour, and no others do
+                number = int(re.search(r"object (\d)", " ".join(title.split()))[1])
+                near = np.abs(episode.support.astype(int) - COLOURS[number]).max(-1) < 60
+                known = episode.annotation[0] != UNKNOWN
+                assert (near[known] == (episode.annotation[0][known] == 1)).mean() > 0.9
             if "max_side" not in words[0]:  # then it was scored at the frames' own size
                 assert region_similarity(labels == 1, episode.target == 1) == pytest.approx(iou, abs=1e-4)
             assert (episode.annotation == 1).any() and labels.shape == tuple(episode.query_size)

@@ -143,6 +143,15 @@ def test_blocks_have_the_scores_that_pixels_have():
     np.testing.assert_allclose(blocks[:, :, :5, :7], between.mean((3, 5)), atol=1e-5)
 
 
+def test_the_filter_of_masks_is_of_blocks_of_4_and_windows_of_12():
+    image, scores = picture(), scores_of(4)
+    images, size = on_canvas(image, SIZE)
+    usual = np.asarray(apply_filter(filter_guide(images, size), jnp.asarray(scores)[None]))[0]
+    np.testing.assert_allclose(usual, reference(image, scores, 12, 4, 1e-3), atol=2e-3)
+    np.testing.assert_array_equal(usual, filtered(image, scores, radius=12, block=4, epsilon=1e-3))
+    assert np.abs(usual - filtered(image, scores, radius=12, block=4, epsilon=2e-3)).max() > 0.01
+
+
 def test_a_window_smaller_than_a_block_is_refused():
     with pytest.raises(ValueError, match="a radius of 3 pixels is less than a block of 4"):
         filter_guide(*on_canvas(picture(), SIZE), radius=3)

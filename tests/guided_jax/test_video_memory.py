@@ -1,15 +1,20 @@
 """Guidance that follows a clip: what it gains, its order of frames, several objects, late ones, both ways."""
 
+import dataclasses
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.guided_filter import apply_filter, filter_guide, to_blocks
 from guided_jax.guides.memory import Remembered
+from guided_jax.model_config import ModelConfig
 from guided_jax.video import ClipMemory, VideoSegmentor
 from guided_jax.video.completing import complete_annotation, trunk_alone
-from guided_jax.video.following import ClipState, score_both_ways
+from guided_jax.video.following import ClipGuidance, ClipState, begin, label_frame, score_both_ways
 from tests.guided_jax.small_models import small_model
 
 SIZE, FRAMES, SIDE, APART = (64, 48), 6, 14, 44
@@ -154,6 +159,76 @@ def test_the_nearer_annotated_frame_counts_more():
     assert [float(each.squeeze()) for each in scores] == [0, 0, 1, 0.75, 0.5, 0.25, 1, 1, 1]
 
 
+def remembers(frames, annotated, *, goes_on):
+    """What each frame is told to be the one before it, counted from 1 and joined; 100 is that of an earlier go."""
+
+    def score(number, state):
+        before = state.previous.features
+        return before, state._replace(previous=state.previous._replace(features=jnp.full_like(before, number + 1)))
+
+    earlier = Remembered(jnp.full((1, 1, 1, 1), 100.0), jnp.ones((1, 1, 1, 1, 1)))
+    state = ClipState(earlier, earlier.certainty)
+    scores, after = score_both_ways(score, frames, annotated, state, goes_on=goes_on)
+    return [float(each.squeeze()) for each in scores], float(after.previous.features.squeeze())
+
+
+def test_the_order_of_frames_both_ways():
+    """Forward a frame follows the one before it (n), backward the one behind it (n + 2), and nothing (0) at first."""
+    between = [100, 0.75 * 3 + 0.25 * 5, 0.5 * 4 + 0.5 * 6, 0.25 * 5 + 0.75 * 7]
+    found, last = remembers(range(9), [2, 6], goes_on=False)
+    assert found == [2, 3, *between, 6, 7, 8] and last == 9
+    # A go that follows another one begins where that has ended, not where it is annotated.
+    found, _ = remembers(range(9), [2, 6], goes_on=True)
+    assert found[:3] == [100, 0.5 * 1 + 0.5 * 3, 2]
+    assert remembers(range(4, 9), [6], goes_on=True) == ([100, 0.5 * 5 + 0.5 * 7, 6, 7, 8], 9)
+    assert remembers(range(4, 7), [], goes_on=True) == remembers(range(4, 7), [], goes_on=False) == ([100, 5, 6], 7)
+
+
+@pytest.mark.parametrize(("tasks", "before", "now"), [(1, (2, 2, 1), (2, 3, 2)), (2, (3, 2, 1), (6, 2, 3))])
+def test_what_a_go_begins_with(tasks, before, now):
+    """More labels (all at once), or more tasks (of a union) of each annotation, and more annotated frames: what was
+    remembered of the old ones stays, what is annotated is known of the new ones, and nothing is of the frame before."""
+    old = -np.arange(1.0, 1 + np.prod(before)).reshape(*before, 1, 1).astype(np.float32)
+    new = np.arange(1.0, 1 + np.prod(now)).reshape(*now, 1, 1).astype(np.float32)
+    features = jnp.arange(1.0, 1 + now[2]).reshape(-1, 1, 1, 1)
+    guidance = ClipGuidance(jnp.ones((*now[:2], 1)), Remembered(features, jnp.asarray(new)))
+    first = jax.jit(partial(begin, before=None, tasks=tasks))(guidance)
+    np.testing.assert_array_equal(first.annotated, new)
+    assert not np.asarray(first.previous.features).any() and first.previous.features.shape == (1, 1, 1, 1)
+    assert not np.asarray(first.previous.certainty).any() and first.previous.certainty.shape == (*now[:2], 1, 1, 1)
+    previous = Remembered(jnp.full((1, 1, 1, 1), 7.0), jnp.asarray(old[:, :, :1]))
+    later = jax.jit(partial(begin, tasks=tasks))(guidance, ClipState(previous, jnp.asarray(old)))
+    assert float(later.previous.features.squeeze()) == 7
+    every = now[0] // before[0]
+    np.testing.assert_array_equal(later.annotated[::every, : before[1], : before[2]], old)
+    np.testing.assert_array_equal(later.previous.certainty[::every, : before[1]], old[:, :, :1])
+    rest = np.ones(now, bool)
+    rest[::every, : before[1], : before[2]] = False
+    np.testing.assert_array_equal(np.asarray(later.annotated)[rest], new[rest])
+    assert not np.asarray(later.previous.certainty)[rest[:, :, :1]].any()
+
+
+@pytest.mark.parametrize("union", [False, True])
+def test_labels_of_pixels_follow_the_edges_of_the_frame(model, union):
+    """Of two annotations: the greatest of the positive labels' filtered lead over the negative, or the negative."""
+    bound, rng = model[0].bind({"params": model[1]}), np.random.default_rng(0)
+    shape = (4, 2) if union else (2, 3)  # two tasks of one label each, or one task of both
+    scores = rng.normal(size=(*shape, 16, 12)).astype(np.float32)
+    image, size = jnp.asarray(clip_of()[:1]), jnp.array([SIZE], jnp.int32)
+    label = jax.jit(partial(label_frame, bound, canvas=SIZE, tasks=2 if union else 1))
+    found = label(scores, image, size)
+
+    @jax.jit
+    def filtered_lead(planes):
+        blocks = to_blocks(planes, bound.geometry, SIZE, size)
+        return apply_filter(filter_guide(image, size, radius=8), blocks, radius=8)
+
+    planes = filtered_lead((scores[:, 1:] - scores[:, :1]).reshape(1, 4, 16, 12))
+    for labels, filtered in zip(np.asarray(found), np.asarray(planes).reshape(2, 2, *SIZE), strict=True):
+        np.testing.assert_array_equal(labels, np.where(filtered.max(0) > 0, filtered.argmax(0) + 1, 0))
+        assert {0, 1, 2} == set(np.unique(labels))
+
+
 @pytest.mark.parametrize("memory", ["forward", "both"])
 @pytest.mark.parametrize("union", [False, True])
 def test_a_late_object_joins_and_the_others_go_on(model, memory, union):
@@ -195,6 +270,19 @@ def decoder():
     """Untrained: it starts from the similarities along its principal directions."""
     widths = {"feature_width": 8, "fc6_kernel": 1, "embedding": 4, "head_width": 4, "principal": 16}
     return small_model(**{**MODEL, "inference": "decoder", **widths})
+
+
+def test_the_trunk_alone_is_the_models_own(decoder):
+    """Its size, stride, labels, preprocessing and type; similarities without training, ten times a cosine each."""
+    network, params = decoder
+    changed = dataclasses.replace(network.config, way=3, dtype="bfloat16", preprocessing="torchvision")
+    alone, kept = trunk_alone(dataclasses.replace(network, config=changed), params)
+    assert alone.config == ModelConfig(
+        backbone="vgg-small", grid="taps", stride=4, feature_width=0, locality="both", inference="distance", way=3,
+        dtype="bfloat16", preprocessing="torchvision",
+    )  # fmt: skip
+    assert alone.preprocessing == network.preprocessing and kept["trunk"] is params["trunk"] and len(kept) == 2
+    np.testing.assert_allclose(np.exp(kept["head"]["log_temperature"]), [10, 10], rtol=1e-6)
 
 
 def points_on(labels, every=6):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from data_pipelines.datasets.record import DatasetError, decode_image
@@ -85,14 +86,44 @@ def read_orientation(image: Image.Image) -> int:
 
 def turn_upright(encoded: bytes, orientation: int) -> bytes:
     """An image as viewers show it, as PNG, so that no pixel changes its value."""
-    image = decode_image(encoded)
+    image = _turn(decode_image(encoded), orientation)
+    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image as viewers show it, from its header alone.
+
+    Raises:
+        DatasetError: the file is missing or no image.
+    """
+    with open_image(path) as image:
+        size = image.height, image.width
+        return size[::-1] if read_orientation(image) >= 5 else size
+
+
+def read_upright(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """An image as viewers show it, RGB; alpha is dropped, 16 bits become 8.
+
+    Raises:
+        DatasetError: the file is missing, cut short, too large, or no image.
+    """
+    _check_regular(path)
+    encoded = read_bytes(path)
+    with open_image(path, encoded) as image:
+        orientation = read_orientation(image)
+        # Pillow cuts grey values above 255 off, which OpenCV scales.
+        pixels = decode_image(encoded) if image.mode[0] in "IF" else np.array(image.convert("RGB"))
+    return np.ascontiguousarray(_turn(pixels, orientation))
+
+
+def _turn(image: UInt8[np.ndarray, "_ _ 3"], orientation: int) -> UInt8[np.ndarray, "_ _ 3"]:
     if orientation >= 5:
         image = image.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
-    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
+    return image
 
 
 def _reason(error: Exception) -> str:

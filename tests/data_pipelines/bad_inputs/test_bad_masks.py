@@ -198,3 +198,83 @@ def test_an_error_of_an_edge_of_255_leaves_void_alone(tmp_path):
     mask = bands(1, 2, 3, 255)
     make_folder(tmp_path / "raw", {"a.png": mask})
     np.testing.assert_array_equal(layers_of(open_text("folder@mine:all", tmp_path / "raw"))["a"], mask)
+
+
+def patched(between: list[np.ndarray], *, area: int, high: int = 255) -> np.ndarray:
+    """A ground, an object, and so many pixels between them: first the given blocks, then two values in turn."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[30:] = high
+    column = 1  # beyond the border nothing differs
+    for block in between:
+        mask[1 : 1 + block.shape[0], column : column + block.shape[1]] = block
+        column, area = column + block.shape[1] + 1, area - block.size
+    free = np.argwhere(np.arange(40 * 40).reshape(40, 40) >= 6 * 40)[:area]
+    mask[tuple(free.T)] = 100 + free.sum(1) % 2
+    return mask
+
+
+def block(value: int, *sides: int) -> np.ndarray:
+    return np.full(sides, value, np.uint8)
+
+
+OBJECT_OR_NOT = {
+    # Of 1,600 pixels a quarter may line rims; of 100 such pixels two may be inside a region: 3 x 4 have two inside.
+    "a quarter": (patched([], area=400), "smoothed edges"),
+    "more than a quarter": (patched([], area=401), "cover too much"),
+    "few inside": (patched([block(90, 3, 4)], area=100), "smoothed edges"),
+    "some inside": (patched([block(90, 3, 5)], area=100), "3 labels"),
+    # A single value on the rims, near the ground; one or two below an object that is not white.
+    "dark rims": (rim(disc(), 31), "only line rims"),
+    "brighter rims": (rim(disc(), 32), "smoothed edges"),
+    "two rims of grey": (patched([], area=20, high=238), "only line rims"),
+    "two rims of white": (patched([], area=20, high=239), "smoothed edges"),
+    "three rims of grey": (patched([block(90, 1, 1)], area=20, high=238), "smoothed edges"),
+    # An object stands out by 64 or more, and so does a ground.
+    "faint": (patched([], area=20, high=63), "3 labels"),
+    "ground of 64": (disc(64), "64 is its ground"),
+    "label of 63": (disc(63), "1 label, 255 is void"),
+    # JPEG leaves values about both ends: three of each are its marks, and so broad areas of them do not matter.
+    "noise": (bands(0, 0, 14, 15, 16, 239, 240, 241), "smoothed edges"),
+    "no noise": (bands(0, 0, 14, 15, 17, 239, 240, 241), "6 labels"),
+}
+
+
+@pytest.mark.parametrize(("mask", "said"), OBJECT_OR_NOT.values(), ids=OBJECT_OR_NOT)
+def test_where_an_object_ends_and_labels_begin(tmp_path, log, mask, said):
+    path = save(mask, tmp_path / "a.png")
+    if said.startswith(("cover", "only")):
+        with pytest.raises(DatasetError, match=said):
+            masks_module.survey([path])
+        return
+    coding = masks_module.survey([path])
+    assert said in log[-1] and coding.scaled == ("label" not in said)
+
+
+@pytest.mark.parametrize(("values", "area", "refused"), [(17, 23, True), (16, 23, False), (17, 24, False)])
+def test_how_many_values_on_how_few_pixels_are_smoothed_labels(tmp_path, values, area, refused):
+    """Beside two labels that fill regions."""
+    mask = np.zeros((60, 60), np.uint8)
+    mask[40:50], mask[50:] = 1, 2
+    for value in range(values):  # none has a pixel inside: two rows at most
+        part = mask[2 * value : 2 * value + 2].reshape(-1)
+        part[:area] = 3 + value
+        mask[2 * value : 2 * value + 2] = part.reshape(2, -1)
+    path = save(mask, tmp_path / "a.png")
+    if refused:
+        with pytest.raises(DatasetError, match=f"{values} of {values + 2} values line only rims"):
+            masks_module.survey([path])
+    else:
+        assert len(masks_module.survey([path]).labels) == values + 2
+
+
+@pytest.mark.parametrize("number", [254, 255])
+def test_as_many_colours_as_labels_can_be(tmp_path, number):
+    colours = np.zeros((16, 16, 3), np.uint8)
+    colours.reshape(-1, 3)[1 : number + 1, 1] = np.arange(1, number + 1)
+    path = save(colours, tmp_path / "a.png")
+    if number == 254:
+        coding = masks_module.survey([path], "labels")
+        np.testing.assert_array_equal(masks_module.read_coded(path, coding).ravel()[:255], np.arange(255))
+    else:
+        with pytest.raises(DatasetError, match="have 255 colours, and at most 254 can be labels"):
+            masks_module.survey([path], "labels")

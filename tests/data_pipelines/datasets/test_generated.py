@@ -28,6 +28,35 @@ def test_a_scene_is_a_function_of_seed_number_and_split_alone():
         assert not np.array_equal(first[1], other[1])
 
 
+def test_the_scenes_are_those_of_the_published_results():
+    """Any other constant, texture or order of draws would make another data set of the same name."""
+    assert generated.SPLITS == {"train": 2000, "val": 100, "test": 200} and Generated.SEED == 0
+    for (split, number), (classes, areas, pixels) in PUBLISHED.items():
+        image, layer, found = render(Generated.SEED, number, split)
+        assert list(found.values()) == classes and np.bincount(layer.ravel()).tolist() == areas
+        np.testing.assert_allclose(image[8::40, 8::40].reshape(-1, 3), pixels, atol=1)
+
+
+PUBLISHED = {
+    ("train", 3): (
+        [5, 6, 3, 3], [4510, 911, 1324, 1143, 1328],
+        [[60, 39, 12], [68, 0, 94], [81, 169, 126], [226, 188, 138], [142, 37, 168], [203, 124, 35], [237, 172, 101],
+         [241, 169, 103], [209, 72, 136]],
+    ),
+    ("val", 1): (
+        [6, 5, 2, 6], [4807, 986, 1018, 1069, 1336],
+        [[101, 59, 56], [170, 66, 42], [178, 87, 58], [21, 111, 108], [164, 168, 21], [13, 190, 39], [150, 13, 127],
+         [202, 58, 176], [211, 62, 200]],
+    ),
+    ("test", 2): (
+        [1, 3, 1], [6174, 1071, 851, 1120],
+        [[122, 27, 97], [72, 54, 183], [58, 52, 204], [182, 28, 127], [63, 57, 58], [200, 75, 139], [180, 123, 180],
+         [49, 189, 165], [210, 72, 163]],
+    ),
+}  # fmt: skip
+"""Of some scenes the classes, the areas of background and objects, and every 40th pixel."""
+
+
 def test_objects_are_several_large_and_of_like_size(scenes):
     numbers = [len(classes) for *_, classes in scenes]
     assert {min(numbers), max(numbers)} == set(OBJECTS)

@@ -9,6 +9,7 @@ from data_pipelines.datasets import builder as builder_module
 from data_pipelines.datasets.builder import Lazy, RecordBuilder
 from data_pipelines.datasets.built import open_split
 from data_pipelines.datasets.reading.files import natural_key, spread
+from data_pipelines.datasets.reading.images import read_upright, turn_upright, upright_size
 from data_pipelines.datasets.record import (
     DatasetError,
     Record,
@@ -112,3 +113,19 @@ def test_natural_order_and_shuffling_by_name():
     letters = [*"abcdefghij"]
     assert sorted(spread(letters)) == letters != spread(letters)
     assert spread(letters) == spread(reversed(letters))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_read_as_it_is_turned_upright(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    read = read_upright(tmp_path / "a.png")
+    np.testing.assert_array_equal(read, decode_image(turn_upright((tmp_path / "a.png").read_bytes(), orientation)))
+    assert upright_size(tmp_path / "a.png") == read.shape[:2] == ((5, 3) if orientation >= 5 else (3, 5))
+
+
+def test_16_bits_are_scaled(tmp_path):
+    Image.fromarray(np.array([[0, 65535], [32768, 256]], np.uint16)).save(tmp_path / "a.png")
+    assert read_upright(tmp_path / "a.png")[..., 0].tolist() == [[0, 255], [128, 1]]

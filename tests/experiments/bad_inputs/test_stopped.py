@@ -125,7 +125,7 @@ def test_a_run_that_dies_while_saving_masks_goes_on_and_another_one_is_refused(c
     assert files_of(tmp_path / "masks") == saved
     other = command(tmp_path / "run", "--mode=eval", **{"train.steps": 0, "eval.save": tmp_path / "masks", "seed": 1})
     assert run_app(run, other) == 2
-    assert "is there already; give a new folder (it holds masks of another evaluation)" in capfd.readouterr().err
+    assert "give a new folder (it holds masks that were made with another seed)" in capfd.readouterr().err
 
 
 def test_masks_that_cannot_be_saved_are_told_before_anything_else(command, tmp_path, capfd):
@@ -166,6 +166,14 @@ def test_a_fault_of_the_machine_is_one_line(error, message, capsys):
     assert guarded(program) == 2
     line = capsys.readouterr().err
     assert line.count("\n") == 1 and line.startswith("error: ") and message in line
+
+
+@pytest.mark.parametrize("name", ["EROFS", "EIO", "EPERM", "ENAMETOOLONG", "ESTALE", "ELOOP", "EDQUOT", "EFBIG"])
+def test_every_fault_of_a_disk_is_known(name):
+    number = getattr(errno, name)
+    full = "; make room, and the same command goes on" if name in ("EDQUOT", "EFBIG") else ""
+    told = f"/x: cannot be written or read: {os.strerror(number)}{full}"
+    assert machine_fault(OSError(number, os.strerror(number), "/x")) == told
 
 
 def test_a_fault_of_ours_is_none_of_the_machine():

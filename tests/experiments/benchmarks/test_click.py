@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import click as module
-from experiments.benchmarks.click import main, measure_click, prepare_click
+from experiments.benchmarks.click import main, measure_click, prepare_click, prepare_session_click
 from experiments.settings.errors import UserError
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN, blank_batch
@@ -86,6 +86,46 @@ def test_medians_and_ratio_by_hand(monkeypatch):
     unguided = measure_click(ModelConfig(**TINY, fusion="none", inference="direct"), HEIGHT, WIDTH, rounds=2)
     assert (unguided["update_ms"], unguided["whole_pass_ms"], unguided["ratio"]) == (None, 20.0, None)
     assert (unguided["session_ms"], unguided["session_min_ms"], unguided["session_ratio"]) == (None, None, None)
+
+
+class Noting:
+    """A session that only notes what is done."""
+
+    def __init__(self, *_):
+        self.clicks, self.undone = [], 0
+        NOTED.append(self)
+
+    def add(self, name, image):
+        self.shape = image.shape
+
+    def click(self, name, *click):
+        self.clicks.append(click)
+
+    def undo(self):
+        self.undone += 1
+        self.clicks.pop()
+
+    def mask(self, name):
+        return np.zeros(self.shape[:2], np.uint8)
+
+
+NOTED = []
+
+
+def test_a_click_in_a_session_moves_the_last_one_so_that_none_has_more_to_do_than_the_first(monkeypatch):
+    monkeypatch.setattr(module, "Session", Noting)
+    model, image = Segmentor(ModelConfig(**TINY, way=3), CAFFE), np.zeros((1, HEIGHT, WIDTH, 3), np.uint8)
+    click = prepare_session_click(model, {}, image)
+    session, last = NOTED[-1], []
+    assert len(session.clicks) == 5 * 3  # as many a label as `POINTS`
+    kept = session.clicks[:-1]
+    for number in range(1, 40):
+        assert click(None).shape == (1, HEIGHT, WIDTH)
+        assert session.undone == number and session.clicks[:-1] == kept
+        last.append(session.clicks[-1])
+    rows, columns, labels = np.array(last).T
+    assert 0 <= rows.min() < 5 and HEIGHT - 5 <= rows.max() < HEIGHT
+    assert 0 <= columns.min() < 5 and WIDTH - 5 <= columns.max() < WIDTH and set(labels) == {0, 1, 2}
 
 
 def test_the_command(tmp_path, capsys):

@@ -1,6 +1,8 @@
 """Every shipped configuration, as it is."""
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 
 import jax
@@ -11,7 +13,7 @@ from experiments.settings.checks import check_config
 from experiments.settings.config import Config, describe_model, unguided_twin
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError
-from experiments.settings.fields import differing, with_overrides
+from experiments.settings.fields import differing, flatten, read_stored, to_dict, with_overrides
 from experiments.settings.parameters import count_parameters
 from experiments.sweeping.plan import Variant, check_variants, read_variants
 from guided_jax.backbones.preprocessing import CAFFE
@@ -219,3 +221,59 @@ def test_dios_learns_from_clicks_and_cofcn_by_a_maximum():
     assert load_config("dios").train == TrainConfig() and load_config("dios").data.train == "sbd:train:instance"
     assert load_config("cofcn:2").eval.classes == "fold:2" and not load_config("cofcn:2").train.freeze
     assert load_config("cofcn").model.pooling == load_config("cofcn:0").model.pooling == "maximum"
+
+
+FACTS = {
+    # The reference's own training (revolver's defaults and its launchers).
+    "interactive_reference": {
+        "data.train": "sbd:train:instance", "data.points": "0-99", "data.mode": "interactive", "data.shots": "1",
+        "data.min_area": 0, "data.flip": False, "model.backbone": "vgg16", "model.grid": "exact", "model.stride": 32,
+        "model.feature_width": 4096, "model.fc6_kernel": 7, "model.fusion": "late", "model.locality": "global",
+        "model.sharing": "shared", "model.merge": "annotating", "model.pooling": "average", "model.dropout": 0.5,
+        "model.init_std": 0.001, "model.way": 2, "model.inference": "feature-fusion", "model.preprocessing": "caffe",
+        "model.encoding": "discs", "train.steps": 100_000, "train.batch_size": 1, "train.optimizer": "sgd",
+        "train.learning_rate": 1e-5, "train.schedule": "constant", "train.momentum": 0.99, "train.weight_decay": 5e-4,
+        "train.checkpoint_every": 4_000, "train.warmup": 0, "train.clip_norm": 0.0, "train.freeze": "",
+        "train.corrections": 0, "train.dice": 0.0, "eval.source": "voc:val:class", "eval.limit": 0,
+    },
+    "interactive_reference:lite": {"model.feature_width": 256, "model.fc6_kernel": 7},
+    # What the others say of themselves.
+    "early_late": {"train.steps": 300, "train.checkpoint_every": 300, "eval.limit": 300, "eval.during": 300,
+                   "model.sharing": "shared", "eval.points": "1,2,5,20,dense"},
+    "few_shot:1": {"eval.draws": 5, "eval.headline": "10", "data.train": "voc:trainaug:class", "data.max_side": 0,
+                   "data.classes": "not fold:1", "eval.classes": "fold:1", "eval.source": "voc:val:class"},
+    "few_shot:1-instances": {"data.train": "coco:train2017:instance", "data.max_side": 512, "data.buckets": "512x512"},
+    "video_davis": {"data.mode": "views", "data.flip": False, "data.crops": 2, "eval.mode": "video",
+                    "eval.source": "davis:val:instance", "eval.points": "1,5,dense", "eval.headline": "5"},
+    "video_davis:clips": {"data.mode": "video", "data.train": "davis:train:instance", "data.flip": True},
+    "video_davis:same": {"data.mode": "interactive", "data.flip": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_what_is_said_of_them(name):
+    values = flatten(to_dict(load_config(name)))
+    assert {field: values[field] for field in FACTS[name]} == FACTS[name]
+
+
+MADE_WITH = {
+    ("quickstart", "results", "guided"): "quickstart",
+    ("few_shot", "2"): "few_shot:2",
+    ("few_shot", "2-instances"): "few_shot:2-instances",
+    ("interactive", "unshared"): "interactive:unshared",
+    ("clicks", "clicks"): "interactive:clicks",
+}
+"""Results that are shipped, and the shipped configurations that made them."""
+
+
+@pytest.mark.parametrize(("keys", "name"), MADE_WITH.items(), ids=["-".join(keys) for keys in MADE_WITH])
+def test_shipped_results_were_made_with_the_shipped_configurations(keys, name):
+    """But for where the files lay, and what their command says."""
+    file, *keys = keys
+    result = json.loads((Path(configs.__file__).parents[1] / "results" / f"{file}.json").read_text())
+    for key in keys:
+        result = result[key]
+    made = read_stored(result["about"]["config"], file)
+    said = set(re.findall(r"--config\.([\w.]+)=", result["about"].get("command", "")))
+    where = {"name", "weights", "data.root", "data.prepared"}
+    assert set(differing(to_dict(made), to_dict(load_config(name)))) <= where | said

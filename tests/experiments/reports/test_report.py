@@ -25,35 +25,7 @@ from experiments.settings.command_line import guarded
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict
-
-
-def evaluation(name="guided", seed=1, shots=1, scores=((0.25, 0.5), (0.5, 0.75)), **protocol) -> dict:
-    """A result by hand: positive IU and class mean at 1 point and at 5, of the classes a (half of it) and b."""
-    protocol = {
-        "data": "things:val",
-        "source": "things:val:class",
-        "mode": "interactive",
-        "tasks": 4,
-        "shots": shots,
-        "draws": 1,
-        "seed": seed,
-        "episode_seed": seed,
-        "step": 10,
-        **protocol,
-    }
-    by_points = {
-        points: {"pos_iu": iu, "class_mean": mean, "classes": {"a": iu / 2, "b": iu}}
-        for points, (iu, mean) in zip(("1", "5"), scores, strict=True)
-    }
-    return {"name": name, "protocol": protocol, "scores": by_points, "about": {"code": "x"}}
-
-
-def write(folder: Path, result: dict, file: str = "result.json", config: Config | None = None) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / file).write_text(json.dumps(result))
-    if config is not None:
-        (folder / "config.json").write_text(json.dumps(to_dict(config)))
-    return folder
+from tests.experiments.reports.made_results import clicks, evaluation, of_fold, video, write
 
 
 def make(out: Path, *runs, **flags) -> list[Section]:
@@ -258,24 +230,6 @@ def test_accuracy_over_shots(tmp_path):
     check_pages(tmp_path / "out", sections)
 
 
-def of_fold(fold: int, shots=1, mean=0.3, **about) -> dict:
-    result = evaluation(
-        name=f"few_shot-{fold}",
-        shots=shots,
-        source="voc:val:class",
-        data="voc:val",
-        mode="semantic",
-        chosen_classes=f"fold:{fold}",
-    )
-    result["scores"]["dense"] = {**result["scores"].pop("5"), "class_mean": mean}
-    both = {"panet": 0.7051, "hsnet": 0.702, "pfenet": 0.702}
-    names = ("oslsm", "panet", "hsnet", "pfenet", "reference")
-    for each in result["scores"].values():
-        each["accumulations"] = {name: {"iou": 0.4535, "deviation": 0.012, "fb_iou": both.get(name)} for name in names}
-    result["about"] |= about
-    return result
-
-
 def test_accumulations_side_by_side_and_the_mean_of_folds(tmp_path):
     for fold, mean in enumerate((0.1, 0.2, 0.3, 0.6)):
         write(tmp_path / f"fold-{fold}", of_fold(fold, mean=mean))
@@ -318,24 +272,6 @@ def test_published_figures_only_for_their_task(tmp_path):
         assert np.mean(FOLDS[name]) == pytest.approx(mean, abs=0.06)
     sections = make(tmp_path / "out", write(tmp_path / "run", result))
     assert any(table.head[:4] == ("measured", "published", "ours", "run") for table in tables_of(sections))
-
-
-def video(points=("dense",), seconds=2.0, **protocol) -> dict:
-    part = {"mean": 0.4, "recall": 0.5, "decay": 0.1}
-    rows = [
-        {"video": name, "object": 1, "points": count, "draw": 0, "j_and_f": j, "j": {**part, "mean": j},
-         "f": {**part, "mean": j}, "pos_iu": j, "j_by_frame": [j, j], "f_by_frame": [j, j]}
-        for count in points for name, j in (("cat", 0.2), ("dog", 0.8))
-    ]  # fmt: skip
-    return {
-        "name": "film",
-        "protocol": {"task": "video objects", "data": "davis:val", "source": "davis:val", "shots": 1, "names": "all",
-                     "every": 1, "step": 3, "videos": 2, **protocol},
-        "scores": {count: {"j_and_f": 0.5, "j": part, "f": part, "pos_iu": 0.3 if count == "dense" else 0.24,
-                           "deviation": {"j_and_f": None}} for count in points},
-        "speed": {"seconds_per_video": seconds, "frames_per_second": 30.0},
-        "rows": rows,
-    }  # fmt: skip
 
 
 def test_videos(tmp_path):
@@ -383,18 +319,6 @@ def test_a_mean_over_videos_of_any_length():
     track = mean_track([[1.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
     assert track[0] == (0.0, 0.5) and track[-1] == (1.0, 0.0)
     assert track[10][1] == pytest.approx((1 - track[10][0]) / 2)
-
-
-def clicks(ious, step=1) -> dict:
-    number = len(ious)
-    mean = np.mean([each + [each[-1]] * (5 - len(each)) for each in ious], axis=0)
-    return {
-        "name": "clicked",
-        "protocol": {"task": "clicks", "data": "voc:val", "objects": number, "clicks": 5, "step": step},
-        "scores": {"noc": {"80": 3.25}, "at_limit": {"80": 1}, "mean_iou": mean.tolist()},
-        "objects": [{"image": f"i{k}", "object": "cat", "ious": each} for k, each in enumerate(ious)],
-        "times": {"click_ms_median": 4.0, "click_ms_mean": 5.0, "encode_ms_median": 100.0},
-    }
 
 
 def test_clicks(tmp_path):

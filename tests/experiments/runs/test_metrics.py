@@ -3,12 +3,15 @@
 import io
 import json
 import math
+import sys
+from types import ModuleType
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from experiments.runs import events as events_module
 from experiments.runs.metrics import MetricWriter, Progress, RunLog, read_metrics
 
 
@@ -139,3 +142,15 @@ def test_both_in_one(tmp_path):
         log.show(1, {"loss": 0.5})
     assert values(tmp_path) == [{"step": 1, "loss": 0.5}]
     assert stream.getvalue().startswith("step 1/2: loss 0.5")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_events_are_written_without_torch(monkeypatch, there):
+    """Whose import takes longer than all else; where it is loaded already it stays."""
+    loaded = ModuleType("torch") if there else None
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    if there:
+        monkeypatch.setitem(sys.modules, "torch", loaded)
+    with events_module._without_torch():
+        assert sys.modules["torch"] is loaded
+    assert sys.modules.get("torch") is loaded and ("torch" in sys.modules) == there

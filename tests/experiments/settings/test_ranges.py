@@ -5,11 +5,12 @@ import pytest
 
 from experiments.configs.quickstart import get_config
 from experiments.settings import memory
-from experiments.settings.checks import check_config, headline_draw
+from experiments.settings.checks import check_config, check_fields, headline_draw
 from experiments.settings.config import Config
 from experiments.settings.fields import field_types, with_overrides
 from experiments.settings.parameters import count_parameters
 
+CACHED = {"train.cache_features": True, "train.freeze": "trunk"}
 NEGATIVE, ZERO, HUGE = -1, 0, 10**30
 LONG = "x" * 5000
 TRIED = {
@@ -85,6 +86,17 @@ def test_every_field(name, value):
         ({"eval.points": f"{10**20}"}, "eval.points: .*at most"),
         ({"eval.source": "generated:val, generated:test"}, "eval.source: .*one source was expected"),
         ({"train.momentum": 1.0}, "train.momentum=1.0: must be below 1"),
+        (
+            {"model.fusion": "mask", "model.sharing": "unshared", **CACHED},
+            "train.cache_features: model.fusion=mask runs the trunk on image and annotation",
+        ),
+        (
+            {"model.grid": "dilated", "model.support_grid": "dilated", "model.support_stride": 2, **CACHED},
+            "train.cache_features: model.support_grid=dilated runs the trunk once more",
+        ),
+        ({"data.mode": "views", "data.crops": 1}, "data.mode=views is for training alone; set eval.mode"),
+        ({"data.window": 48}, "data.window=48: must be a multiple of 32 pixels, or 0"),
+        ({"data.root": "a/" + "b" * 256}, "data.root: 'b.* is longer than 255 bytes"),
         ({"eval.name": "é" * 101}, "eval.name=é.*has 202 bytes; at most 200"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -120,3 +132,43 @@ def test_memory_for_the_weights_their_gradients_and_the_moments_of_the_optimizer
 def test_the_greatest_values_are_those_that_can_be_computed_with():
     assert np.float32(1e38) < np.inf
     check_config(with_overrides(get_config(), {"seed": 2**32 - 1, "train.steps": 2**31 - 1}), training=True)
+
+
+GREATEST = {
+    "seed": 2**32 - 1,
+    **dict.fromkeys(("data.crops", "eval.draws", "eval.shots", "train.corrections"), 1000),
+    "data.evenness": 100.0,
+    "data.workers": 1024,
+    "model.way": 255,
+    "train.correction_stride": 64,
+    **dict.fromkeys(("train.learning_rate", "train.weight_decay", "train.clip_norm", "train.dice"), 1e38),
+    **dict.fromkeys(("steps", "log_every", "checkpoint_every", "evaluate_every", "keep_last"), 2**31 - 1),
+}
+
+
+@pytest.mark.parametrize("name", GREATEST)
+def test_the_greatest_value_of_a_field(name):
+    """It is allowed, and one more, or a little more, is not."""
+    most = GREATEST[name]
+    name = name if "." in name or name == "seed" else f"train.{name}"
+    config = with_overrides(get_config(), {"data.mode": "semantic", "eval.mode": "semantic", "model.sharing": "shared"})
+    config.data.mode = config.eval.mode = "interactive" if name.startswith("train.correction") else "semantic"
+    check_fields(with_overrides(config, {name: most}), training=True)
+    with pytest.raises(ValueError, match=name):
+        check_fields(with_overrides(config, {name: most * 1.1 if isinstance(most, float) else most + 1}), training=True)
+
+
+def test_memory_for_a_batch(monkeypatch):
+    """Images of three bytes a pixel and label maps of one: of training, and of evaluation under two draws."""
+    fields = {"data.buckets": "4000x3000, 96x96", "data.mode": "semantic", "data.shots": "1-4"}
+    config = with_overrides(get_config(), {**fields, "eval.shots": 3, "eval.points": "1,5", "train.batch_size": 8})
+    for size, training, others in (
+        (8 * (1 + 4) * 4000 * 3000 * (3 + 1), True, {"eval.batch_size": 4}),
+        (40 * 4000 * 3000 * ((1 + 3) * 3 + (1 + 2 * 3)), False, {"eval.batch_size": 40}),
+    ):
+        asked = with_overrides(config, others)
+        monkeypatch.setattr(memory, "physical_memory", lambda size=size: size)
+        memory.check_memory(asked, training=training)
+        monkeypatch.setattr(memory, "physical_memory", lambda size=size: size - 1)
+        with pytest.raises(ValueError, match=r"data.buckets=4000x3000, 96x96, .*: a batch would take"):
+            memory.check_memory(asked, training=training)

@@ -6,8 +6,6 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from guided_jax.guides.memory import (
-    PLACE,
-    PLACE_REACH,
     Remembered,
     Similarities,
     certainty_of,
@@ -49,6 +47,8 @@ def test_the_likest_cell_within_reach(shape, reach):
     query, remembered = features_of(shape), remembered_of(shape)
     certainty = np.asarray(remembered.certainty)[:, :, 0]
     found = np.asarray(similarity_within(jnp.asarray(query), remembered, reach))
+    if reach == 7:  # 56 pixels at a stride of 8
+        np.testing.assert_array_equal(similarity_within(jnp.asarray(query), remembered), found)
     for y, x in np.ndindex(shape):
         near = np.s_[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
         cosines = np.asarray(remembered.features)[0][near] @ query[y, x]
@@ -83,7 +83,8 @@ def test_what_is_annotated_in_this_frame_stands_for_the_previous_one():
 def test_the_sum():
     ones = jnp.ones((1, 2, 1, 1))
     found = Similarities(ones, 10 * ones, 100 * ones)
-    assert float(sum_similarities(found, jnp.array([3.0, 5.0]), 2.0)[0, 0, 0, 0]) == 3 + 5 * (10 + 2 * 100)
+    assert float(sum_similarities(found, jnp.array([3.0, 5.0]), 4.0)[0, 0, 0, 0]) == 3 + 5 * (10 + 4 * 100)
+    assert float(sum_similarities(found, jnp.array([3.0, 5.0]))[0, 0, 0, 0]) == 3 + 5 * (10 + 2 * 100)
 
 
 def test_certainty_is_the_margin_of_the_winner_and_the_annotation_is_certain():
@@ -102,5 +103,5 @@ def test_objects_lose_far_from_where_they_are_annotated():
     known[0, 0, 5, 5] = known[0, 1, 3, 4] = known[0, 1, 15, 9] = 1
     loss = -np.asarray(lose_far_away(jnp.zeros_like(known), jnp.asarray(known)))[0]
     assert (loss[0] == 0).all() and (loss[2] == 0).all()  # the negative, and what is not annotated here
-    distance = np.minimum(distance_transform_edt(known[0, 1] == 0), PLACE_REACH)
-    np.testing.assert_allclose(loss[1], PLACE / PLACE_REACH * distance, atol=1e-5)
+    distance = np.minimum(distance_transform_edt(known[0, 1] == 0), 15)
+    np.testing.assert_allclose(loss[1], 8 / 15 * distance, atol=1e-5)

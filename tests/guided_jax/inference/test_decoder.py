@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guided_jax.guides.guidance import Neighbours, Task
-from guided_jax.inference.decoder import ABSENT, Decoder, DecoderQuery
+from guided_jax.inference.decoder import Decoder, DecoderQuery
 
 GROUPS = (3, 2)
 
@@ -71,7 +71,7 @@ def test_a_label_that_nothing_annotates_is_nowhere():
     head, params, features, distance, task = make_case()
     neighbours = task.neighbours._replace(of_label=task.neighbours.of_label.at[:, 1].set(False))
     found = scores(head, params, features, distance, task._replace(neighbours=neighbours))
-    assert (found[:, 1] == ABSENT).all() and (found[:, 2] != ABSENT).all()
+    assert (found[:, 1] == -10).all() and (found[:, 2] != -10).all()
 
 
 def test_the_padding_of_a_canvas_changes_nothing():
@@ -83,6 +83,20 @@ def test_the_padding_of_a_canvas_changes_nothing():
     cells = jnp.array([[6, 7]] * 2)
     padded = scores(head, params, wide, far, task, cells=cells)
     np.testing.assert_allclose(padded[..., :6, :7], found, rtol=1e-4, atol=1e-4)
+
+
+def test_a_cell_sees_ten_cells_to_each_side():
+    """What is annotated beside the middle of a grid changes the scores of 21 x 21 cells, and of no other."""
+    head, params, features, distance, task = make_case(labels=2)
+    task = jax.tree.map(lambda leaf: leaf[:1], task)
+    features = jnp.asarray(np.resize(features, (1, 25, 27, features.shape[-1])))
+    call = jax.jit(lambda places: head.apply(params, method=lambda m: m(_query(m, features, places), task, None)[0]))
+    places = np.resize(distance, (1, 2, 25, 27))
+    found = np.asarray(call(jnp.asarray(places)))
+    places[:, :, 12, 13] = 0
+    moved = np.asarray(call(jnp.asarray(places)))
+    rows, columns = np.nonzero((moved != found)[0, 1])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 22, 3, 23)
 
 
 def test_no_distances_are_those_of_a_query_without_annotation():

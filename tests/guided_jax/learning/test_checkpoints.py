@@ -53,12 +53,12 @@ def test_round_trip_to_the_bit(tmp_path, optimizer):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_the_parameters_alone(tmp_path, optimizer):
-    """Those that learnt and the frozen ones, whatever the optimiser, without its state."""
+    """Those that learnt and the frozen ones, whatever the optimiser, without its state; of a step before the newest."""
     state = make_state(optimizer=optimizer)
     kept = open_checkpoints(tmp_path)
     assert kept.steps() == []
-    kept.save(state, ABOUT, None)
     kept.save(make_state(5, optimizer, seed=1), ABOUT, None)
+    kept.save(state, ABOUT, None)
     kept.wait()
     assert kept.steps() == [3, 5]
     assert set(state.frozen) == {"trunk/kernel"}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_cdt
 
+from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN
 from guided_jax.inference.labels import predict_labels
 from guided_jax.learning.config import TrainConfig, check_train
@@ -16,6 +17,8 @@ from guided_jax.learning.corrections import LEVELS, add_click, correct, depth_le
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import parallel_train_step, replicate, shard_batch
 from guided_jax.learning.step import create_state, train_step
+from guided_jax.model_config import ModelConfig
+from guided_jax.segmentor import Segmentor
 from tests.guided_jax.small_models import make_batch, make_model
 
 SMALL = {"size": (20, 22), "canvas": (24, 24)}
@@ -54,6 +57,11 @@ def test_depth_is_that_of_the_distance_transform_in_powers_of_two():
     assert expected.max() >= 5
 
 
+def test_errors_are_told_apart_up_to_a_depth_of_64_pixels():
+    level = jax.jit(depth_level)(np.ones((131, 131), bool))  # a square of 129 pixels fits around three by three
+    assert level.max() == 8 and (level == 8).sum() == 9
+
+
 def test_the_click_is_deep_in_the_largest_error_and_tells_the_truth():
     target, labels = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8)
     target[5:16, 5:16] = 1  # missed, 11 wide
@@ -84,19 +92,74 @@ def test_nothing_is_clicked_where_nothing_is_wrong_or_known():
 
 def test_as_many_clicks_as_asked_each_after_the_last():
     batch = make_batch(count=3, seed=1, **SMALL)
-    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
+    annotation = np.full_like(batch.annotation, UNKNOWN)
+    places = [tuple(np.argwhere(target == 0)[0]) for target in batch.target]
+    for i, place in enumerate(places):
+        annotation[(i, 0, 0, *place)] = 0
+    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=annotation))
     model, params = make_model(batch, sharing="unshared")
     keys = jax.vmap(partial(jax.random.fold_in, KEY))(batch.index)
     added = jax.jit(lambda clicks: correct(model, params, batch, keys, clicks).annotation)
     counts = [(np.asarray(added(jnp.int32(n))) != UNKNOWN).sum((1, 2, 3, 4)) for n in (0, 1, 4)]
-    assert [each.tolist() for each in counts] == [[0] * 3, [1] * 3, [4] * 3]
+    assert [each.tolist() for each in counts] == [[1] * 3, [2] * 3, [5] * 3]
     one, four = np.asarray(added(jnp.int32(1))), np.asarray(added(jnp.int32(4)))
     np.testing.assert_array_equal(four[one != UNKNOWN], one[one != UNKNOWN])
     target = np.broadcast_to(batch.target[:, None, None], four.shape)
     np.testing.assert_array_equal(four[four != UNKNOWN], target[four != UNKNOWN])
     labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
     wrong_at_first = labels != batch.target
-    assert (wrong_at_first[:, None, None] | (one == UNKNOWN)).all()
+    assert (wrong_at_first[:, None, None] | (one == annotation)).all()
+
+
+def test_an_episode_without_annotation_begins_with_a_click_deep_in_its_object():
+    batch = jax.tree.map(jnp.asarray, make_batch(count=3, seed=1, **SMALL))
+    model, params = make_model(batch, sharing="unshared")
+    keys = jax.random.split(jax.random.key(4), 3)
+    given = np.asarray(batch.annotation)
+    blank = batch._replace(annotation=batch.annotation.at[1].set(UNKNOWN))
+    after = np.asarray(correct(model, params, blank, keys, jnp.int32(0)).annotation)
+    np.testing.assert_array_equal(after[[0, 2]], given[[0, 2]])
+    ((row, column),) = np.argwhere(after[1, 0, 0] != UNKNOWN)
+    depth = np.asarray(depth_level(batch.target[1] == 1))
+    assert after[1, 0, 0, row, column] == 1 and depth[row, column] == depth.max() > 1
+    # The corrections come after it, and of other places.
+    more = np.asarray(correct(model, params, blank, keys, jnp.int32(2)).annotation)
+    assert more[1, 0, 0, row, column] == 1 and (more[1] != UNKNOWN).sum() == 3
+    nothing = blank._replace(target=jnp.zeros_like(blank.target))
+    assert (np.asarray(correct(model, params, nothing, keys, jnp.int32(0)).annotation)[1] == UNKNOWN).all()
+
+
+def test_each_correction_of_each_episode_has_a_key_of_its_own(monkeypatch):
+    """Folded by the number of their own stream, then by that of the correction; all is segmented as negative."""
+
+    def annotate(model, variables, batch, clicks, click, stride, method):
+        assert method == "annotate" and variables == {"params": {}} and stride == 3
+        annotation = batch.annotation[:, :, 0]
+        for number in range(int(clicks)):
+            annotation = click(jnp.int32(number), jnp.zeros((2, 3, 7, 7)).at[:, 0].set(1.0), annotation)
+        return annotation[:, :, None]
+
+    monkeypatch.setattr(Segmentor, "apply", annotate)
+    model = Segmentor(ModelConfig(way=3), CAFFE)
+    batch = make_batch(count=2, size=(20, 20), canvas=(20, 20))
+    batch = batch._replace(target=np.random.default_rng(0).integers(0, 3, batch.target.shape, np.uint8))
+    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
+    keys, two = jax.random.split(jax.random.key(4), 2), jnp.int32(2)
+    found = jax.jit(lambda batch: correct(model, {}, batch, keys, two, 3).annotation)(batch)
+
+    @jax.jit
+    def by_hand(key, target):
+        annotation = jnp.full((7, 7), UNKNOWN, jnp.uint8)
+        for number in range(2):
+            at = jax.random.fold_in(jax.random.fold_in(key, 3), number)
+            annotation = add_click(at, jnp.zeros((7, 7), jnp.uint8), target[1::3, 1::3], annotation, way=3)
+        return annotation
+
+    for key, target, annotation in zip(keys, batch.target, np.asarray(found)[:, 0, 0], strict=True):
+        np.testing.assert_array_equal(annotation[1::3, 1::3], by_hand(key, target))
+        assert (annotation != UNKNOWN).sum() == 2
+    seed = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 3), 11)
+    assert int(draw_clicks(7, jnp.int32(11), 1000)) == int(jax.random.randint(seed, (), 0, 1001))
 
 
 def test_every_number_of_clicks_comes_up_and_follows_from_seed_and_step():

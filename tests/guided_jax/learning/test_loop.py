@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from guided_jax.episode import Episode
+from guided_jax.learning import loop
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.loop import NonFiniteLoss, train
@@ -110,6 +111,32 @@ def test_loss_and_positive_iu_of_a_window_are_pooled():
     assert (first["loss"], second["loss"]) == (1.0, 0.5)  # not the mean of 6 and 4/9
     assert (first["pos_iu"], second["pos_iu"]) == (0.3, 0.0)
     assert first["episodes_per_second"] > 0 and 0 <= first["wait"] <= 1
+
+
+def test_speed_and_waiting_are_of_the_updates_alone(monkeypatch):
+    """An update takes 2 s, half of which its batch has to be waited for; neither evaluations nor checkpoints count."""
+    now = [0.0]
+
+    def spend(seconds, value=None):
+        now[0] += seconds
+        return value
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    notes, saves = Notes(), Saves()
+    monkeypatch.setattr(saves, "save", lambda *_: spend(50))
+    train(
+        state_at(0),
+        lambda state, batch: spend(1, (state_at(batch.index + 1), totals())),
+        (spend(1, batch_of(number)) for number in itertools.count()),
+        TrainConfig(steps=8, batch_size=3, log_every=2, evaluate_every=4, checkpoint_every=3),
+        evaluate=lambda state: spend(100, {"pos_iu": 0.5}),
+        checkpoints=saves,
+        about={},
+        log=notes,
+    )
+    speeds = {step: values for step, values in notes.written if "loss" in values}
+    assert list(speeds) == [2, 3, 4, 6, 8]
+    assert all((each["episodes_per_second"], each["wait"]) == (1.5, 0.5) for each in speeds.values())
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])

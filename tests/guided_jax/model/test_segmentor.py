@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from guided_jax.backbones import vgg
+from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.backbones.vgg import Trunk
+from guided_jax.episode import blank_batch
 from guided_jax.inference import feature_fusion
 from guided_jax.model_config import ModelConfig, check_model
-from tests.guided_jax.small_models import make_batch, make_model, small_model
+from guided_jax.segmentor import Segmentor
+from tests.guided_jax.small_models import SMALL, make_batch, make_model, shapes_of, small_model
 
 GRIDS = [("taps", 8), ("taps", 4), ("taps", 2), ("exact", 8), ("dilated", 4), ("dilated", 2)]
 
@@ -55,6 +58,27 @@ def test_dilated_grid_sees_what_the_exact_one_sees():
     assert wide.shape[1] == 68
     # Cell c of the fine grid is centred on 4c + 3.5, of the coarse one on 8c + 7.5; away from borders they agree.
     np.testing.assert_allclose(features[:, 3:-2:2, 3:-2:2], coarse[:, 1:-1, 1:-1], atol=1e-4)
+
+
+def test_the_parameters_of_a_guide_on_several_maps():
+    """Their names and shapes are those of every file that was written: one product without bias a further map."""
+    config = ModelConfig(**{**SMALL, "stride": 2, "sharing": "unshared"})
+    found = {name: leaf.shape for name, leaf in shapes_of(Segmentor(config, CAFFE), blank_batch(16)).items()}
+    assert found == {
+        "trunk/conv1_1/kernel": (3, 3, 3, 4),
+        "trunk/conv1_1/bias": (4,),
+        "trunk/conv2_1/kernel": (3, 3, 4, 8),
+        "trunk/conv2_1/bias": (8,),
+        "trunk/conv3_1/kernel": (3, 3, 8, 8),
+        "trunk/conv3_1/bias": (8,),
+        "neck/fc6/kernel": (3, 3, 8, 8),
+        "neck/fc6/bias": (8,),
+        "neck/tap2/kernel": (8, 8),
+        "head/fc7/kernel": (24, 24),
+        "head/fc7/bias": (24,),
+        "head/score/kernel": (24, 2),
+        "head/score/bias": (2,),
+    }
 
 
 def test_draws_are_independent():

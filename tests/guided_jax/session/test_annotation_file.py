@@ -20,6 +20,7 @@ from guided_jax.session.annotation_file import (
     write_annotations,
 )
 from guided_jax.session.marks import LabelMap, Scribble
+from tests.guided_jax.session.small_sessions import same, session_of
 
 SIZE = (4, 6)
 pixels = st.tuples(st.integers(0, SIZE[0] - 1), st.integers(0, SIZE[1] - 1))
@@ -182,3 +183,11 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     with pytest.raises(ValueError, match="cannot be written"):
         write_annotations(tmp_path / "none" / "a.json", Annotations({}, {}))
     assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
+
+
+def test_a_session_takes_what_a_file_holds_without_the_file():
+    first, second = session_of("prototypes", "a"), session_of("prototypes", "a")
+    first.click("a", 2, 3, first.add_object("dog"))
+    second.load_annotations(first.annotations())
+    assert second.objects == {1: "dog"}
+    same(first, second)

@@ -16,6 +16,8 @@ from guided_jax.guides.clicks import NO_LABEL, PaddedClicks, guide_clicks
 from guided_jax.resample import label_planes
 from guided_jax.session import CAPACITY, Session
 from guided_jax.session.edits import Clear
+from tests.guided_jax.session.small_sessions import same
+from tests.guided_jax.session.small_sessions import session_of as session_of_small
 from tests.guided_jax.small_models import make_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
@@ -401,3 +403,46 @@ def test_guidance_of_clicks_is_that_of_the_map(grid, stride, pooling):
         )
         if keep:
             np.testing.assert_allclose(found.weights, weights, rtol=1e-5, atol=1e-9)
+
+
+def test_each_edit_is_what_was_asked_for():
+    """By hand, on the first four pixels of a row: what lies there after every edit, and again as edits are undone."""
+    session = session_of_small("prototypes", "a", way=3)
+    drawn = np.full((9, 12), UNKNOWN, np.uint8)
+    drawn[2, 1:3] = 2
+    edits = {
+        "a click": (lambda: session.click("a", 2, 0, 1), [1, None, None, None]),
+        "a map over it": (lambda: session.annotate("a", drawn, over=True), [1, 2, 2, None]),
+        "a stroke": (lambda: session.scribble("a", [(2, 2), (2, 3)], 0), [1, 2, 0, 0]),
+        "moved": (lambda: session.move("a", (2, 0), (2, 1)), [None, 1, 0, 0]),
+        "an eraser": (lambda: session.scribble("a", [(2, 3)], UNKNOWN), [None, 1, 0, None]),
+        "no label 0": (lambda: session.clear("a", label=0), [None, 1, 2, None]),
+        "no click": (lambda: session.unclick("a", 2, 1), [None, 2, 2, None]),
+        "a click on it": (lambda: session.click("a", 2, 2, 1), [None, 2, 1, None]),
+        "a map in its place": (lambda: session.annotate("a", drawn), [None, 2, 2, None]),
+        "nothing": (lambda: session.clear(), [None] * 4),
+    }
+    seen = [[None] * 4]
+    for name, (edit, wanted) in edits.items():
+        edit()
+        seen.append([None if label == UNKNOWN else label for label in session.annotation("a")[2, :4].tolist()])
+        assert seen[-1] == wanted, name
+        assert (session.annotation("a")[np.arange(9) != 2] == UNKNOWN).all()
+    for before in seen[-2::-1]:
+        session.undo()
+        assert [None if label == UNKNOWN else label for label in session.annotation("a")[2, :4].tolist()] == before
+
+
+@pytest.mark.parametrize("kind", ["decoder", "neighbours"])
+def test_what_is_taken_over_is_seen_anew(kind):
+    """By a session of more labels: nothing that the other one knew under its own, and nothing goes back to it."""
+    other, session = session_of_small(kind, "a"), session_of_small(kind, way=3)
+    before = other.logits("a")
+    session.merge(other)
+    whole = session_of_small(kind, "a", way=3)
+    same(session, whole)
+    for each in (session, whole):
+        each.click("a", 2, 3, 2)
+        each.click("a", 5, 5, 0)
+    same(session, whole)
+    np.testing.assert_array_equal(other.logits("a"), before)
