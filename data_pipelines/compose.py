@@ -11,11 +11,11 @@ from data_pipelines.canvas import Canvas, name_canvas, pad_to_canvas, scaled_siz
 from data_pipelines.datasets.record import DatasetError, Record, to_record
 from data_pipelines.datasets.sources import Split
 from data_pipelines.features.store import FeatureStore, Maps
-from data_pipelines.tasks import Task, task_target
+from data_pipelines.tasks import Task, other_objects, task_target
 from data_pipelines.views import View, Window, cut, view_image, view_key, view_labels
 from guided_jax.episode import UNKNOWN, Episode
 
-Annotate = Callable[[UInt8[np.ndarray, "h w"]], UInt8[np.ndarray, "a h w"]]
+Annotate = Callable[..., UInt8[np.ndarray, "a h w"]]
 """Gives the A annotations of a target."""
 
 
@@ -51,6 +51,7 @@ def compose_episode(
     shots: int = 1,
     others: int = 0,
     index: int = 0,
+    objects: bool = False,
     place: Callable[[UInt8[np.ndarray, "h w"]], Window] | None = None,
 ) -> Episode:
     """Composes an episode without a batch axis.
@@ -64,10 +65,13 @@ def compose_episode(
             query image itself, annotated, is the support.
         canvas: height and width in pixels; holds every image.
         features: where to take trunk features; None takes the images themselves.
-        annotate: called once per support image, on its target at the size shown.
+        annotate: called once per support image, on its target at the size shown; with `objects` on where the image's
+            other objects are, too.
         shots: S; shots without a task are blank canvases without annotation.
         others: value of all other segments in the support: 0, or 255 for unknown.
         index: the episode's number.
+        objects: whether `annotate` needs the other objects of the image, numbered from 1; only where the query is the
+            support.
         place: gives the window that is seen of an image, by its target; None: the images are seen whole.
     """
     read = functools.cache(lambda row: to_record(split.records[row]))
@@ -83,7 +87,8 @@ def compose_episode(
         "real": np.array(True),
     }
     if support is None:
-        annotations, pictures, sizes = [annotate(target)], None, None
+        beside = [_other_objects(read(query.task.record), query.task, view, window)] if objects else []
+        annotations, pictures, sizes = [annotate(target, *beside)], None, None
     else:
         records = [read(each.task.record) for each in support]
         views, targets = zip(*(_labels(*each, others) for each in zip(records, support, strict=True)), strict=True)
@@ -108,6 +113,11 @@ def _labels(record: Record, shown: Shown, others: int = 0) -> tuple[View, UInt8[
         view = view._replace(crop=0)
         target = view_labels(labels, record, view)
     return view, target
+
+
+def _other_objects(record: Record, task: Task, view: View, window: Window | None) -> UInt8[np.ndarray, "h w"]:
+    labels = view_labels(other_objects(record, task), record, view)
+    return cut(labels, window) if window else labels
 
 
 def _picture(

@@ -11,8 +11,9 @@ from data_pipelines.canvas import Canvas
 from data_pipelines.compose import CachedFeatures, Shown, compose_episode
 from data_pipelines.datasets.sources import Split
 from data_pipelines.partners import draw_support
-from data_pipelines.points import SHORT, CountDistribution, draw_count, draw_points, most
+from data_pipelines.points import CLICKS, SHORT, CountDistribution, draw_count, draw_points, draws_clicks, most
 from data_pipelines.pools import Pool, make_pools
+from data_pipelines.selection.user_clicks import draw_clicks
 from data_pipelines.streams import Stream, generator
 from data_pipelines.tasks import Tasks, get_task
 from data_pipelines.views import View, draw_window
@@ -148,6 +149,7 @@ class EpisodeStream:
             shots=most(self._shots),
             others=UNKNOWN if self._mode == "video" else 0,
             index=i,
+            objects=draws_clicks(self._points),
             place=functools.partial(draw_window, rng, side=self._window) if self._window else None,
         )
 
@@ -170,9 +172,20 @@ def _weigh(pool: Pool, evenness: float) -> Float64[np.ndarray, " m"]:
 
 
 def _annotate(
-    rng: np.random.Generator, points: CountDistribution, draws: int, short: str, target: UInt8[np.ndarray, "h w"]
+    rng: np.random.Generator,
+    points: CountDistribution,
+    draws: int,
+    short: str,
+    target: UInt8[np.ndarray, "h w"],
+    objects: UInt8[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "a h w"]:
-    return np.stack([draw_points(rng, target, draw_count(rng, points), short=short) for _ in range(draws)])
+    def draw() -> UInt8[np.ndarray, "h w"]:
+        count = draw_count(rng, points)
+        if count == CLICKS:
+            return draw_clicks(rng, target, objects)
+        return draw_points(rng, target, count, short=short)
+
+    return np.stack([draw() for _ in range(draws)])
 
 
 def _draw(rng: np.random.Generator, shares: np.ndarray) -> int:

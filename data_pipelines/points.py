@@ -13,6 +13,9 @@ from guided_jax.episode import UNKNOWN
 DENSE = -1
 """The count that stands for the whole target."""
 
+CLICKS = -2
+"""The count that stands for clicks as a user makes them; see `data_pipelines.selection.user_clicks`."""
+
 SHORT = ("skip", "all")
 
 
@@ -20,7 +23,8 @@ class CountDistribution(NamedTuple):
     """A mixture of uniform distributions over whole numbers.
 
     Attributes:
-        ranges: first and last count of each choice, both included; (DENSE, DENSE) is the whole target.
+        ranges: first and last count of each choice, both included; (DENSE, DENSE) is the whole target, (CLICKS, CLICKS)
+            a user's clicks.
         weights: probability of each choice; they sum to 1.
     """
 
@@ -29,7 +33,7 @@ class CountDistribution(NamedTuple):
 
 
 def parse_points(text: str) -> CountDistribution:
-    """Parses a distribution of points per label: '5', '0-99', 'dense', or '0-99*0.9, dense*0.1'.
+    """Parses a distribution of points per label: '5', '0-99', 'dense', 'clicks', or '0-99*0.9, dense*0.1'.
 
     A range is uniform over its whole numbers, both ends included; a choice without a weight has weight 1, and the
     weights are normalised. The reference trains with '0-99'.
@@ -75,6 +79,11 @@ def name_count(count: int) -> str:
 def most(distribution: CountDistribution) -> int:
     """The largest count that can be drawn (DENSE not considered)."""
     return max(last for _, last in distribution.ranges)
+
+
+def draws_clicks(distribution: CountDistribution) -> bool:
+    """Whether any choice is of a user's clicks."""
+    return (CLICKS, CLICKS) in distribution.ranges
 
 
 def draw_count(rng: np.random.Generator, distribution: CountDistribution) -> int:
@@ -161,11 +170,12 @@ def _parse_distribution(text: str, what: str, lowest: int) -> CountDistribution:
 
 
 def _parse_range(word: str, text: str, what: str, lowest: int) -> tuple[int, int]:
-    if word == "dense" and what == "points":
-        return DENSE, DENSE
+    if what == "points" and word in ("dense", "clicks"):
+        count = DENSE if word == "dense" else CLICKS
+        return count, count
     first, dash, last = (part.strip() for part in word.partition("-"))
     if not (_is_number(first) and (not dash or _is_number(last))):
-        forms = "5, 0-99 or dense" if what == "points" else "1 or 1-5"
+        forms = "5, 0-99, dense or clicks" if what == "points" else "1 or 1-5"
         raise ValueError(f"{what} {text!r}: {word!r} is not a count; write {forms}, several with weights: 1*0.3, 5*0.7")
     counts = int(first), int(last if dash else first)
     if counts[0] > counts[1]:

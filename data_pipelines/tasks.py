@@ -133,6 +133,17 @@ def task_target(record: Record, task: Task, *, others: int = 0) -> UInt8[np.ndar
     return target
 
 
+def other_objects(record: Record, task: Task) -> UInt8[np.ndarray, "h w"]:
+    """Numbers the segments of an image that are not the task's, from 1; 0 elsewhere. Of more than 255 the rest is 0."""
+    chosen = segments_of(record, task)
+    rest = [segment for segment in record.segments if segment not in chosen][:255]
+    layers = {i: decode_layer(record.layers[i]) for i in {segment.layer for segment in rest}}
+    objects = np.zeros((record.height, record.width), np.uint8)
+    for number, segment in enumerate(rest, 1):
+        objects[layers[segment.layer] == segment.value] = number
+    return objects
+
+
 def _segments(segments: tuple[Segment, ...], class_id: int, instance: int) -> list[Segment]:
     if instance:
         return [s for s in segments if s.instance == instance and s.class_id == class_id]

@@ -35,6 +35,7 @@ from experiments.runs.features import cache_features
 from experiments.runs.load import start_from
 from experiments.runs.metrics import MetricWriter, Progress, RunLog
 from experiments.runs.principal import set_principal
+from experiments.runs.tuning import TunedCount
 from experiments.runs.unseen import check_evaluation, trained_classes
 from experiments.runs.workdir import open_workdir, record_start, refuse_other_data
 from experiments.settings.checks import check_config, headline_draw
@@ -54,6 +55,7 @@ from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel_train_step, prefetch, replicate
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
 from guided_jax.segmentor import Segmentor
+from guided_jax.tuning.episodes import evaluate_tuned_step
 
 logger = logging.getLogger(__name__)
 
@@ -155,13 +157,16 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
                 kept.save(state, about, None)
         if mode == "train":
             return None
-        scorer = make_scorer(experiment, experiment.tasks, show=True, save=config.eval.save)
-        scores = scorer(state.params) if scores is None or config.eval.save else scores
+        tuning = TunedCount(config.tune) if config.tune.steps else None
+        scorer = make_scorer(experiment, experiment.tasks, show=True, save=config.eval.save, tuning=tuning)
+        scores = scorer(state.params) if scores is None or config.eval.save or tuning else scores
         more = [scorer(state.params, each, draw) for draw, each in enumerate(experiment.more_draws, 1)]
         step, limit = int(state.step), config.eval.limit
         result = report(
             config, experiment.eval_source, scores, step=step, limit=limit, about=about, more=more, seen=seen
         )
+        if tuning:
+            result["speed"] = tuning.summary()
         if first:
             draws = [experiment.tasks, *experiment.more_draws]
             if config.eval.save:
@@ -259,22 +264,32 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
 
 
 def make_scorer(
-    experiment: Experiment, tasks: EvaluationEpisodes, *, show: bool = False, save: str = ""
+    experiment: Experiment,
+    tasks: EvaluationEpisodes,
+    *,
+    show: bool = False,
+    save: str = "",
+    tuning: TunedCount | None = None,
 ) -> Callable[..., Scores]:
     """Returns a function that scores parameters, on another draw's tasks where it is given them and its number.
 
-    It compiles once per canvas, however often it is called. With a folder to `save` to, it writes the masks there.
+    It compiles once per canvas, however often it is called. With a folder to `save` to, it writes the masks there. With
+    `tuning` the network is fitted to each task first, and how long that takes is kept there.
     """
     # Each process scores its share on its own devices, so that no batch waits for another host.
     mode, devices = experiment.parallel if jax.process_count() == 1 else "jit", jax.local_devices()
-    step = partial(evaluate_step, model=experiment.model, with_labels=bool(save))
-    count, draws = parallel_evaluate(step, mode, devices), count_draws(experiment.config.eval)
+    config, step = experiment.config, evaluate_step
+    if tuning:
+        step = partial(evaluate_tuned_step, config=config.tune, seed=config.seed)
+    step = partial(step, model=experiment.model, with_labels=bool(save))
+    count, draws = parallel_evaluate(step, mode, devices), count_draws(config.eval)
+    count = tuning.timed(count) if tuning else count
 
     def scorer(params: dict, tasks: EvaluationEpisodes = tasks, draw: int = 0) -> Scores:
         if jax.process_count() > 1:
             params = replicate(jax.tree.map(np.asarray, params), devices)
         keep = mask_writer(draw_folder(Path(save), draw, draws), tasks) if save else None
-        return score(experiment.config, params, tasks, count, mode, show=show, keep=keep)
+        return score(config, params, tasks, count, mode, show=show, keep=keep)
 
     return scorer
 
@@ -304,6 +319,7 @@ def _train(
             corrections=config.train.corrections,
             correction_stride=config.train.correction_stride,
             dice=config.train.dice,
+            balance=config.train.balance,
         ),
         experiment.parallel,
         jax.devices(),

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from data_pipelines.counted import counted
 from experiments.drawing.pictures import plot_predictions, plot_results
 from experiments.evaluation.spread import percent
 from experiments.experiment import run, scores_best
@@ -48,6 +49,9 @@ def table_of(result: dict[str, Any], name: str) -> str:
         cells = _cells(map(percent, values))
         means = f"{percent(scores['pos_iu']):>12} {percent(scores['class_mean']):>12} {percent(scores.get('small')):>8}"
         lines.append(f"{points:>18} {means}{cells}")
+    if seconds := result.get("speed", {}).get("seconds_per_task"):
+        steps = result["protocol"]["tuning"]["steps"]
+        lines.append(f"fine-tuned on each support in {counted(steps, 'update')}: {seconds:.2f} s a task and annotation")
     return "\n".join(lines)
 
 

@@ -2,12 +2,16 @@
 
 guided_jax sweep --config=early_late[,experiments/other.py,...] --workdir=runs/early_late
 
-Each variant under each seed is an ordinary run in `WORKDIR/VARIANT/seed-S`, resumed where it was interrupted and
-skipped where it is done. The workdir gets `table.json` and `curve.png`, made of the results that are there.
+Each variant under each seed is a unit, an ordinary run in `WORKDIR/VARIANT/seed-S`: resumed where it was interrupted,
+skipped where it is done, has failed (unless `--retry`), or is being run by another process. So the same command may be
+started several times at once, on several hosts that share the workdir too. `--launcher` does it. The workdir gets
+`table.json` and `curve.png`, made of the results that are there.
 """
 
+import contextlib
 import dataclasses
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,11 +34,14 @@ from experiments.settings.command_flags import (
 )
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError, one_line
+from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
 from experiments.settings.json_files import read_json, write_json
 from experiments.settings.parameters import count_parameters
 from experiments.settings.shapes import SCORE, find_fault
+from experiments.sweeping.failures import read_failure, unit_log
+from experiments.sweeping.launchers import Launch, define_launch, launch, read_launch
+from experiments.sweeping.leases import Held, holding, owner_of
 from experiments.sweeping.plan import Run, Variant, check_variants, choose_runs, plan_runs, read_result, read_variants
 from experiments.sweeping.tables import make_table, plot_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
@@ -61,12 +68,16 @@ class PlannedSweep(NamedTuple):
         chosen: those of this process.
         workdir: of the sweep.
         parallel: pmap or jit.
+        retry: whether runs that have failed are run again.
+        launch: where other processes shall do it; None: this one does.
     """
 
     runs: list[Run]
     chosen: list[Run]
     workdir: Path
     parallel: str
+    retry: bool = False
+    launch: Launch | None = None
 
 
 def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
@@ -94,8 +105,12 @@ def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
         "--part=$SLURM_ARRAY_TASK_ID/N with --array=1-N; the last to end makes the whole table.",
         flag_values=values,
     )
-    text = "Lists the variants with what they change and which of their runs are done, and ends."
+    text = "Runs the unit `I` of --list alone, counted from 1: for a launcher of your own."
+    flags.DEFINE_integer("unit", None, text, lower_bound=1, flag_values=values)
+    text = "Lists the variants with what they change, and their units with what is done, and ends."
     flags.DEFINE_bool("list", False, text, flag_values=values)
+    flags.DEFINE_bool("retry", False, "Runs the units again that have failed.", flag_values=values)
+    define_launch(values)
     define_parallel(values)
     _, overrides = read_flags(argv, values, COMMAND)
     if not values.config:
@@ -104,29 +119,44 @@ def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
     variants = read_variants(arguments, overrides, list(values))
     workdir = Path(values.workdir or ".") if values.list else workdir_of(values)
     runs = plan_runs(variants, values.seeds, workdir)
-    chosen = choose_runs(runs, values.only, values.part)
+    chosen = choose_runs(runs, values.only, values.part, values.unit or 0)
     if values.list:
-        raise Answered(describe(chosen))
+        raise Answered(describe(runs, chosen))
     check_variants(variants)
-    return PlannedSweep(runs, chosen, workdir, values.parallel)
+    launch = read_launch(values, argv[1:])
+    return PlannedSweep(runs, chosen, workdir, values.parallel, values.retry, launch)
 
 
-def describe(runs: Sequence[Run]) -> str:
-    """Every variant with its overrides and the state of its runs, for a terminal."""
-    variants = {run.variant.name: run.variant for run in runs}
+def describe(runs: Sequence[Run], chosen: Sequence[Run]) -> str:
+    """Every variant with its overrides, and its units with their numbers and states, for a terminal.
+
+    Args:
+        runs: all of the sweep, by which units are numbered.
+        chosen: those to show.
+    """
+    numbers = {run.name: number for number, run in enumerate(runs, 1)}
+    variants = {run.variant.name: run.variant for run in chosen}
     lines = []
     for name, variant in variants.items():
         changes = " ".join(f"--config.{field}={value!r}" for field, value in variant.overrides.items())
-        done = [run for run in runs if run.variant.name == name]
-        states = ", ".join(f"{run.folder.name} {'done' if read_result(run) else 'to run'}" for run in done)
+        units = [run for run in chosen if run.variant.name == name]
+        states = ", ".join(f"{numbers[run.name]}: {run.folder.name} {_state(run)}" for run in units)
         lines += [f"{name}  ({', '.join(variant.experiments)})", f"    {changes or 'the base'}", f"    {states}"]
     return "\n".join(lines)
 
 
-def sweep(asked: PlannedSweep) -> dict[str, str]:
-    """Runs what is not done yet, then makes the table; returns why runs failed, by name.
+def _state(run: Run) -> str:
+    if read_result(run):
+        return "done"
+    if owner := owner_of(run.folder):
+        return f"run by {owner}"
+    return "failed" if read_failure(run.folder) else "to run"
 
-    A run whose loss is no longer finite does not stop the others.
+
+def sweep(asked: PlannedSweep) -> dict[str, str]:
+    """Runs what is not done yet and nobody else runs, then makes the table; returns why runs failed, by name.
+
+    A run that fails does not stop the others, unless it is by a mistake of the user, which is the same for all.
 
     Raises:
         UserError: what a user can mend.
@@ -134,23 +164,51 @@ def sweep(asked: PlannedSweep) -> dict[str, str]:
     failures = {}
     for number, each in enumerate(asked.chosen, 1):
         print(f"--- {number}/{len(asked.chosen)} {each.name}", flush=True)
-        if read_result(each) is None:
-            try:
-                run(each.config, each.folder, parallel=asked.parallel)
-            except UserError as error:
-                if not isinstance(error.__cause__, NonFiniteLoss):
-                    raise UserError(f"{each.name}: {error}") from error
-                print(f"failed: {one_line(str(error))}", file=sys.stderr, flush=True)
-                failures[each.name] = str(error)
-            jax.clear_caches()  # the next variant is another program
-        if each.seed == each.variant.config.seed and _measured(asked.workdir, each.variant) is None:
-            _measure(asked.workdir, each.variant)
+        try:
+            with holding(each.folder) if read_result(each) is None else contextlib.nullcontext():
+                if failure := _run_unit(each, asked):
+                    failures[each.name] = failure
+                if each.seed == each.variant.config.seed and _measured(asked.workdir, each.variant) is None:
+                    _measure(asked.workdir, each.variant)
+        except Held as error:
+            print(f"run by {error}", flush=True)
+            failures[each.name] = f"run by {error}"
+            continue
         _write_table(asked, failures)
     table = _write_table(asked, failures)
     if any(row["scores"] for row in table["variants"]):
         plot_table(asked.workdir / "curve.png", table)
     print(f"\n{to_markdown(table)}\n\nwritten to {asked.workdir}: table.json, curve.png")
     return failures
+
+
+def _run_unit(unit: Run, asked: PlannedSweep) -> str | None:
+    """Runs a unit that is not done; why it has failed, now or before, or None.
+
+    Raises:
+        UserError: what a user can mend.
+    """
+    if read_result(unit) is not None:
+        return None
+    if (failure := read_failure(unit.folder)) and not asked.retry:
+        print(f"failed before (--retry runs it again):\n{failure.end}", file=sys.stderr, flush=True)
+        return failure.reason
+    try:
+        with unit_log(unit.folder) as failed:
+            try:
+                run(unit.config, unit.folder, parallel=asked.parallel)
+            except UserError as error:
+                if not isinstance(error.__cause__, NonFiniteLoss):
+                    raise UserError(f"{unit.name}: {error}") from error
+                failed(str(error))
+            except Exception as error:  # of this unit: the others are run all the same
+                failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    finally:
+        jax.clear_caches()  # the next variant is another program
+    if failure := read_failure(unit.folder):
+        print(f"failed:\n{failure.end}", file=sys.stderr, flush=True)
+        return failure.reason
+    return None
 
 
 def _write_table(asked: PlannedSweep, failures: dict[str, str]) -> dict:
@@ -197,7 +255,13 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UserError: what a user can mend.
     """
-    return 2 if sweep(parse_sweep(argv)) else 0
+    asked = parse_sweep(argv)
+    if asked.launch:
+        print(launch(asked.launch, asked.workdir))
+        missing = [each for each in asked.chosen if read_result(each) is None]
+        return 2 if missing and asked.launch.waits else 0
+    failures = sweep(asked)
+    return 2 if any(not reason.startswith("run by ") for reason in failures.values()) else 0
 
 
 if __name__ == "__main__":

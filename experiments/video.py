@@ -14,6 +14,7 @@ from typing import Any
 
 from absl import flags
 
+from data_pipelines.counted import counted
 from data_pipelines.datasets.mixture import Source, parse_sources
 from data_pipelines.points import name_count, parse_counts
 from experiments.evaluation.mask_folders import MARK
@@ -135,16 +136,18 @@ def main(argv: Sequence[str]) -> None:
         result = evaluate_masks(Path(values.predictions), own_config(Config(), overrides, list(values)), choice)
         what, named = f"masks of {values.predictions}", [result["name"], f"{choice.shots}-shot"]
     else:
-        trained, config = load_run(workdir, values, overrides)
+        trained, config = load_run(workdir, values, overrides, tunes=True)
         for source in parse_sources(config.data.train):
             if _same_data(source, parse_sources(choice.source)[0]):
                 print(f"note: this model was trained on {choice.source}")
         result = evaluate_model(trained, config, choice)
         what = f"{describe_model(config.model)}, step {trained.step}, {choice.multi}"
         what += "" if choice.memory == "none" else f", memory {choice.memory}"
+        what += f", fine-tuned in {counted(config.tune.steps, 'update')}" if config.tune.steps else ""
         points = "-".join(name_count(count) for count in choice.points)
         named = [f"{choice.shots}-shot", points, choice.multi, f"step-{trained.step}"]
         named += [] if choice.memory == "none" else [f"memory-{choice.memory}"]
+        named += [f"tuned-{config.tune.steps}"] if config.tune.steps else []
     show_and_write(describe(result, what, choice), workdir, ["video", result["protocol"]["data"], *named], result)
     if choice.save:
         (choice.save / MARK).unlink(missing_ok=True)  # a whole folder is as DAVIS's scorer expects it

@@ -1,17 +1,41 @@
 """Methods of a model, compiled and counted."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
 
 
-class CompiledMethod:
-    """A function of a bound model under `jax.jit`, called with (variables, ...).
+class CompiledFunction:
+    """A function under `jax.jit`.
 
     Attributes:
         programs: number of programs compiled so far; the function itself runs once for each of them.
     """
+
+    def __init__(self, function: Callable, *static: str):
+        """Compiles nothing yet.
+
+        Args:
+            function: gives a pytree of arrays.
+            static: names of keyword arguments that are no arrays; each combination of their values is a program.
+        """
+        self.programs = 0
+
+        def count_and_call(*args, **kwargs):
+            self.programs += 1
+            return function(*args, **kwargs)
+
+        self._call = jax.jit(count_and_call, static_argnames=static)
+
+    def __call__(self, *args, **kwargs):
+        """What the function gives."""
+        return self._call(*args, **kwargs)
+
+
+class CompiledMethod(CompiledFunction):
+    """A function of a bound model under `jax.jit`, called with (variables, ...)."""
 
     def __init__(self, model: nn.Module, method: Callable, *static: str):
         """Compiles nothing yet.
@@ -19,16 +43,6 @@ class CompiledMethod:
         Args:
             model: bound to the variables in each call.
             method: from (model, ...) to a pytree of arrays.
-            static: names of keyword arguments that are no arrays; each combination of their values is a program.
+            static: as of `CompiledFunction`.
         """
-        self.programs = 0
-
-        def count_and_apply(*args, **kwargs):
-            self.programs += 1
-            return model.apply(*args, method=method, **kwargs)
-
-        self._call = jax.jit(count_and_apply, static_argnames=static)
-
-    def __call__(self, *args, **kwargs):
-        """What the method gives, on the model bound to the variables that come first."""
-        return self._call(*args, **kwargs)
+        super().__init__(partial(model.apply, method=method), *static)

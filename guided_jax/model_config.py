@@ -21,14 +21,16 @@ class ModelConfig:
         backbone: name in the table of backbones: vgg16, vgg16-quarter, vgg-small, vgg-tiny.
         grid: how the feature grid is made: exact, dilated or taps (`guided_jax.backbones.geometry`).
         stride: pixels between the cells of the feature grid.
-        feature_width: channels of fc6's features: 4096, or 256 for the "lite" models; 0: no fc6, the trunk's own maps,
-            each scaled to unit length (for prototypes and nearest neighbours without training; grid taps).
+        feature_width: channels of fc6's features: 4096, or 256 for the "lite" models, or of each side output; 0: no
+            fc6, the trunk's own maps, each scaled to unit length (for prototypes and nearest neighbours without
+            training; grid taps).
         fc6_kernel: side of fc6's kernel.
         fusion: how annotation and image meet: late (the annotation is a mask on the features), stack (it is channels
             beside the image's at the input of an encoder), mask (the encoder sees the image where it is positive),
             none (not at all: the foreground-background baseline).
         encoding: what fusion=stack shows of an annotation: discs (dilated points at +-128) or distance (truncated
             distance maps, as DIOS).
+        amplitude: factor on these channels, which at 1 are about as large as the image's.
         mask: how late fusion brings an annotation to the feature grid: fixed (by interpolation) or learned.
         support_grid: the feature grid of annotated images under late fusion: same as the query's, or finer, by
             interpolated features (interpolated) or a dilated trunk (dilated).
@@ -42,7 +44,8 @@ class ModelConfig:
         inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
             guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
             features, with which its annotation is stacked or not), decoder (similarities to both, and the places of
-            the annotation, by small convolutions; no head of the paper's).
+            the annotation, by small convolutions; no head of the paper's), side-outputs (no guidance: a few channels of
+            each of the trunk's stages, as OSVOS).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
         metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
         head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
@@ -67,6 +70,7 @@ class ModelConfig:
     fc6_kernel: int = 7
     fusion: str = "late"
     encoding: str = "discs"
+    amplitude: float = 1.0
     mask: str = "fixed"
     support_grid: str = "same"
     support_stride: int = 0
@@ -97,13 +101,17 @@ CHOICES = {
     "locality": ("global", "local", "both"),
     "pooling": ("average", "maximum"),
     "merge": ("annotating", "every", "pooled"),
-    "inference": ("feature-fusion", "parameter-regression", "distance", "direct", "decoder"),
+    "inference": ("feature-fusion", "parameter-regression", "distance", "direct", "decoder", "side-outputs"),
     "sharing": ("shared", "unshared"),
     "metric": ("cosine", "euclidean"),
     "preprocessing": tuple(PREPROCESSINGS),
     "dtype": ("float32", "bfloat16"),
 }
 """The values of the fields that are choices."""
+
+
+UNGUIDED = ("direct", "side-outputs")
+"""Kinds of inference by which the query's own features alone give the scores."""
 
 
 def geometry_of(config: ModelConfig) -> Geometry:
@@ -124,6 +132,8 @@ def feature_channels(config: ModelConfig) -> int:
     """Channels of the features that guide."""
     if config.inference == "decoder":
         return config.embedding + config.principal
+    if config.inference == "side-outputs":
+        return config.feature_width * len(geometry_of(config).tap_stages)
     widths = STAGES[config.backbone]
     return config.feature_width or sum(widths[stage - 1][-1] for stage in geometry_of(config).tap_stages or (0,))
 
@@ -158,7 +168,7 @@ def guides_by_coordinates(config: ModelConfig) -> bool:
 
 def guidance_labels(config: ModelConfig) -> int:
     """Number of rows of the task representation: one a label in late fusion, one in all in early fusion."""
-    return 0 if config.inference == "direct" else config.way if config.fusion == "late" else 1
+    return 0 if config.inference in UNGUIDED else config.way if config.fusion == "late" else 1
 
 
 def head_width(config: ModelConfig) -> int:
@@ -195,6 +205,8 @@ def check_model(config: ModelConfig) -> None:
     for field in ("feature_width", "head_width", "support_stride", "init_std", "embedding", "principal"):
         if (value := getattr(config, field)) < 0:
             raise ValueError(f"model.{field}={value}: must not be negative")
+    if not 0 < config.amplitude <= 1e6:
+        raise ValueError(f"model.amplitude={config.amplitude}: must be above 0, and at most 1e6")
     if config.init_std > 1e38:
         raise ValueError(f"model.init_std={config.init_std}: at most 1e38, the greatest number of float32")
     try:
@@ -244,14 +256,15 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
     early = config.fusion in ("stack", "mask")
     named = {name: f"model.{name}={getattr(config, name)}" for name in vars(config)}
     fusion, inference, locality = named["fusion"], named["inference"], named["locality"]
-    if config.fusion == "none" and config.inference != "direct":
+    if config.fusion == "none" and config.inference not in UNGUIDED:
         yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
+    yield from _side_conflicts(config, named)
     if config.inference == "direct" and config.fusion not in ("stack", "none"):
         yield (
             f"{inference}: the query's own features hold the annotation under model.fusion=stack only (and none of it "
             "under model.fusion=none)"
         )
-    if config.inference == "direct" and config.locality != "global":
+    if config.inference in UNGUIDED and config.locality != "global":
         yield f"{locality}: under {inference} there is no guidance to keep positions of; leave it global"
     differ = f"{fusion} represents the support in other features than the query's (paper 4.1)"
     if early and config.inference == "distance":
@@ -269,6 +282,8 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{named['pooling']}: {locality} pools nothing; leave it average"
     if config.fusion != "stack" and config.encoding != "discs":
         yield f"{named['encoding']}: only model.fusion=stack shows the annotation as channels"
+    if config.fusion != "stack" and config.amplitude != 1:
+        yield f"{named['amplitude']}: only model.fusion=stack shows the annotation as channels; leave it 1"
     for field, plain in {"mask": "fixed", "support_grid": "same"}.items():
         if config.fusion != "late" and getattr(config, field) != plain:
             yield f"{named[field]}: {fusion} has no mask on the features; leave it {plain}, or set model.fusion=late"
@@ -286,6 +301,19 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{named['feature_width']}: {fusion} needs features that learn; set a width"
     if config.feature_width == 0 and not geometry_of(config).tap_stages:
         yield f"{named['feature_width']}: {named['stride']} lies behind the trunk's last map; choose a finer one"
+
+
+def _side_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    if config.inference != "side-outputs":
+        return
+    inference = named["inference"]
+    for field, value in {"fusion": "none", "grid": "taps", "head_width": 0}.items():
+        if getattr(config, field) != value:
+            yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    if not config.feature_width:
+        yield f"{named['feature_width']}: {inference} needs a width of its outputs, as 16"
+    if not geometry_of(config).tap_stages:
+        yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
 
 
 def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
+from guided_jax.backbones.side_neck import SideNeck
 from guided_jax.backbones.spatial_neck import SpatialNeck
 from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
 from guided_jax.episode import UNKNOWN, Episode
@@ -70,6 +71,8 @@ class Segmentor(nn.Module):
         if config.inference == "decoder":
             widths = config.feature_width, config.embedding, config.principal
             self.neck = SpatialNeck(*widths, dtype=jnp.dtype(config.dtype))
+        elif config.inference == "side-outputs":
+            self.neck = SideNeck(config.feature_width, init, dtype=jnp.dtype(config.dtype))
         elif config.feature_width:
             self.neck = neck()
         if guides_early(config):
@@ -285,7 +288,8 @@ class Segmentor(nn.Module):
         config = self.config
         pixels, annotation = self._normalised(image), late.inside_only(annotation, size)
         if config.fusion == "stack":
-            pixels = stack(pixels, annotation, config.way, config.encoding, amplitude(self.preprocessing))
+            factor = config.amplitude * amplitude(self.preprocessing)
+            pixels = stack(pixels, annotation, config.way, config.encoding, factor)
         else:
             pixels = mask_positives(pixels, annotation)
         trunk, neck = (self.support_trunk, self.support_neck) if of_support else (self.trunk, self.neck)

@@ -73,7 +73,7 @@ def broken_words(text: str) -> Iterator[str]:
     for name in FLAG.findall(text):
         if name not in fields and name not in groups and name.islower():
             yield f"--config.{name}: no such field"
-    shipped = {file.stem for file in (ROOT / "experiments" / "configs").glob("*.py")}
+    shipped = {file.stem for file in (ROOT / "experiments" / "configs").rglob("*.py")}
     for argument in itertools.chain(*(each.split(",") for each in CONFIG.findall(text))):
         path = argument.partition(":")[0]
         if not (PLACEHOLDER.search(path) or path in shipped or (ROOT / path).is_file()):

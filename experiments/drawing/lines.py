@@ -19,6 +19,7 @@ def plot_lines(
     title: str = "",
     spreads: Mapping[str, Sequence[float | None]] | None = None,
     joined: bool = True,
+    logarithmic: bool = False,
 ) -> None:
     """Plots scores in [0, 1] over a quantity.
 
@@ -30,6 +31,7 @@ def plot_lines(
         title: of the figure.
         spreads: standard deviation of each score of a line, shown as a bar of twice its length.
         joined: whether the points of a line are joined.
+        logarithmic: whether the quantity, above 0, is on a logarithmic scale.
     """
     with matplotlib.style.context("default"):
         figure = Figure((7.2, 4.2), DPI, layout="constrained")
@@ -44,7 +46,9 @@ def plot_lines(
                 if spread is not None:
                     axes.errorbar(position, value, spread, color=colour, capsize=2, elinewidth=1, zorder=2)
         values = [position for points in lines.values() for position, _ in points]
-        if all(float(value).is_integer() for value in values):
+        if logarithmic:
+            axes.set_xscale("log")
+        elif all(float(value).is_integer() for value in values):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:
             axes.set_xlim(left=0)

@@ -17,7 +17,9 @@ from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differing, to_dict
 from guided_jax.shipped import DEFAULT, SHIPPED
 
-FIELDS = "Another value for a field of data, eval or seed, as --config.data.root=DATA; the model's are the run's own."
+FIELDS = (
+    "Another value for a field of data, eval, tune or seed, as --config.data.root=DATA; the model's are the run's own."
+)
 
 
 def define_run(values: flags.FlagValues) -> None:
@@ -48,7 +50,12 @@ def define_videos(values: flags.FlagValues) -> None:
 
 
 def load_run(
-    workdir: Path | None, values: flags.FlagValues, overrides: list[str], *, two_labels: bool = False
+    workdir: Path | None,
+    values: flags.FlagValues,
+    overrides: list[str],
+    *,
+    two_labels: bool = False,
+    tunes: bool = False,
 ) -> tuple[Trained, Config]:
     """The model that the flags name, and the configuration that it is scored by.
 
@@ -57,9 +64,11 @@ def load_run(
         values: the command's flags, of which `--model` and `--best` count.
         overrides: words of the command line, see `read_flags`.
         two_labels: refuses a model of more labels, for objects.
+        tunes: whether the command fine-tunes where the configuration asks for it.
 
     Raises:
-        UserError: there is no such run, it has no checkpoint, an override is wrong, or the model has other labels.
+        UserError: there is no such run, it has no checkpoint, an override is wrong, or the model has other labels or is
+            to be fine-tuned.
     """
     if values.model or not workdir:
         if values.best:
@@ -70,6 +79,11 @@ def load_run(
     config = own_config(trained.config, overrides, list(values))
     if two_labels and trained.config.model.way != 2:
         raise UserError(f"{named}: the model has {trained.config.model.way} labels, and an object has two")
+    if config.tune.steps and not tunes:
+        raise UserError(
+            f"{named}: its network is fine-tuned on each task (tune.steps={config.tune.steps}), which this command "
+            "does not do; --config.tune.steps=0 scores it as it was trained"
+        )
     if workdir:
         check_writable(workdir, "--workdir")
     return trained, config

@@ -1,5 +1,6 @@
 """Scores a model on every task of a data set, and names the protocol in full."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -192,5 +193,6 @@ def report(
         + (f"; {RULE}" if mode == "semantic" else ""),
         "seed": config.seed,
         "step": step,
+        **({"tuning": dataclasses.asdict(config.tune)} if config.tune.steps else {}),
     }
     return {"name": config.name, "protocol": protocol, "scores": by_points, "about": about}

@@ -57,11 +57,11 @@ class Timer:
         max_side = config.data.max_side
         annotation = annotate_video(split, video, points, seed=config.seed, draws=draws, max_side=max_side)
 
-        def guide(phase: Phase, of: slice = slice(None)) -> VideoGuidance:
+        def guide(phase: Phase, of: slice = slice(None), *, fit: bool = False) -> VideoGuidance:
             positions = video.support[: phase.annotated]
             images = np.stack(list(read_frames(split, video, positions, max_side=max_side)))
             known = of_phase(annotation[of], phase)
-            return model.guide(images, known, way=phase.way, negatives_only=True, positions=positions)
+            return model.guide(images, known, way=phase.way, negatives_only=True, positions=positions, fit=fit)
 
         phases, clip = list_phases(video), ClipMemory()
         maps, seconds, guide_seconds = [], 0.0, 0.0
@@ -73,7 +73,7 @@ class Timer:
                 self._warm.add(shapes)
                 list(model.segment(guidance, [np.zeros((*guidance.size, 3), np.uint8)]))
             started = time.perf_counter()
-            guidance = jax.block_until_ready(guide(phase))
+            guidance = jax.block_until_ready(guide(phase, fit=True))
             guided = time.perf_counter()
             maps += model.segment(guidance, read_frames(split, video, phase.frames, max_side=max_side), clip)
             seconds += time.perf_counter() - started

@@ -40,6 +40,8 @@ GUIDANCE = {
 }
 """What guides a frame, by the memory."""
 
+TUNED = "none; the network is fitted to the annotated frames, and segments every frame on its own"
+
 
 class Choice(NamedTuple):
     """What the command line asks for.
@@ -103,6 +105,8 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
             union=choice.multi == "union",
             memory=choice.memory,
             chunk=choice.chunk or (4 if jax.default_backend() == "cpu" else 16),
+            tune=config.tune,
+            seed=config.seed,
         )
         split, videos = open_videos(config, choice)
         try:
@@ -135,7 +139,8 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         "way": "softmax over all labels"
         if choice.multi == "softmax"
         else "union of binary tasks, one against the rest",
-        "guidance": GUIDANCE[choice.memory],
+        "guidance": TUNED if config.tune.steps else GUIDANCE[choice.memory],
+        **({"tuning": dataclasses.asdict(config.tune)} if config.tune.steps else {}),
         **({} if choice.memory == "none" else {"memory": choice.memory}),
         "max_side": config.data.max_side,
         "seed": config.seed,

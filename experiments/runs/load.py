@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -20,6 +21,7 @@ from guided_jax.episode import Episode
 from guided_jax.learning.step import predict_step
 from guided_jax.loading import CONFIG, load, model_file, read_run_config
 from guided_jax.segmentor import Segmentor
+from guided_jax.tuning.episodes import Start, tuned_labels
 
 OF_TRAINING = ("dropout", "drop_maps", "drop_image", "init_std", "preprocessing", "dtype")
 """Fields of a model that may differ where it starts from a trained one: they say how it learns or is computed."""
@@ -105,9 +107,14 @@ def spread_tasks(config: Config, number: int) -> tuple[EvaluationEpisodes, list[
 
 def predict(trained: Trained, episodes: Sequence[Episode], draw: int) -> list[UInt8[np.ndarray, "_ _"]]:
     """Label maps of episodes of any canvas, under one draw of their annotations."""
-    step = jax.jit(partial(predict_step, model=trained.model))
-    maps = []
+    tune, start = trained.config.tune, trained.params
+    if tune.steps:
+        step = partial(tuned_labels, model=trained.model, config=tune, seed=trained.config.seed)
+        start = Start(start, jnp.int32(tune.steps))
+    else:
+        step = partial(predict_step, model=trained.model)
+    step, maps = jax.jit(step), []
     for episode in episodes:
         single = episode._replace(annotation=episode.annotation[draw : draw + 1])
-        maps.append(np.asarray(step(trained.params, stack_episodes([single])))[0, 0])
+        maps.append(np.asarray(step(start, stack_episodes([single])))[0, 0])
     return maps

@@ -53,7 +53,7 @@ FREE = (
 )
 """Fields that a resumed run may change, for they do not change its numbers."""
 
-FREE_IN_EVAL = ("data.*", "eval.*", "seed")
+FREE_IN_EVAL = ("data.*", "eval.*", "tune.*", "seed")
 """Fields that `--mode=eval` may change besides: any trained model can be scored on anything.
 
 Training may not change `eval.*`, or the best checkpoints would be chosen by scores that cannot be compared.

@@ -7,13 +7,14 @@ from pathlib import Path
 import jax
 
 from data_pipelines.datasets.record import DatasetError
-from data_pipelines.points import most, parse_shots
+from data_pipelines.points import draws_clicks, most, parse_points, parse_shots
 from data_pipelines.selection.lists import find_list_files
 from data_pipelines.selection.protocols import PROTOCOLS
 from data_pipelines.views import WINDOW_STEP
 from experiments.settings.config import Config, EvalConfig
 from experiments.settings.errors import UserError
 from experiments.settings.memory import check_memory
+from experiments.settings.parameters import parameter_sizes
 from experiments.settings.ranges import check_ranges
 from guided_jax.backbones.preprocessing import named_preprocessing
 from guided_jax.backbones.weight_downloads import check_weights
@@ -21,6 +22,7 @@ from guided_jax.learning.config import check_train
 from guided_jax.loading import model_file
 from guided_jax.model_config import check_mode, check_model
 from guided_jax.shipped import SHIPPED
+from guided_jax.tuning.config import check_tune
 
 LONGEST_NAME = 200
 """Bytes in the name of a result or a variant: file systems take 255 with all that is put around it."""
@@ -45,6 +47,7 @@ def check_config(config: Config, *, training: bool) -> None:
         _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
+    check_tune(config.tune, config.model, parameter_sizes(config.model), cached=config.train.cache_features)
     check_memory(config, training=training)
 
 
@@ -89,6 +92,8 @@ def _check_training(config: Config) -> None:
             f"train.corrections={config.train.corrections}: corrects the query's own annotation; it needs a guided "
             "model and data.mode=interactive"
         )
+    if data.mode != "interactive" and draws_clicks(parse_points(data.points)):
+        raise ValueError(f"data.points={data.points!r}: clicks are on the query itself, in data.mode=interactive alone")
     if data.mode == "interactive" and shots != 1:
         raise ValueError(f"data.shots={data.shots}: data.mode=interactive has one, the query image; set it to 1")
     if data.window % WINDOW_STEP:

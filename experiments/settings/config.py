@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from guided_jax.learning.config import TrainConfig
 from guided_jax.model_config import ModelConfig
+from guided_jax.tuning.config import TuneConfig
 
 
 @dataclass
@@ -34,8 +35,9 @@ class DataConfig:
             frames of the clip) or views (support: other views of the query image; to train for video on stills).
         crops: random crops of an image in mode views, half of them mirrored, beside the whole image.
         shots: support images an episode: a number, or a range as 1-5 to mix.
-        points: annotated pixels per label and image: a number, a range, dense, or a weighted mixture
-            as `0-99*0.9, dense*0.1`, drawn anew each episode. The default is the reference's.
+        points: annotated pixels per label and image: a number, a range, dense, clicks (interactive, as DIOS imagines a
+            user's: see `data_pipelines.selection.user_clicks`), or a weighted mixture as `0-99*0.9, dense*0.1`, drawn
+            anew each episode. The default is the reference's.
         min_area: least size of a task's region in pixels.
         buckets: sizes of the canvases, HEIGHTxWIDTH in pixels; an image is padded to the smallest that holds it.
         max_side: images with a longer side are scaled down to it; 0: never.
@@ -127,6 +129,7 @@ class Config:
         data: see `DataConfig`.
         model: see `ModelConfig`.
         train: see `TrainConfig`.
+        tune: fine-tuning on each task of the evaluation, see `TuneConfig`.
         eval: see `EvalConfig`.
     """
 
@@ -138,6 +141,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
 
 

@@ -108,8 +108,8 @@ def _one_line(argument: str, file: str) -> Iterator[None]:
 
 
 def shipped_configs() -> dict[str, Path]:
-    """The experiments that ship, by name: the modules of `experiments.configs` that give a config."""
-    files = sorted((Path(experiments.__file__).parent / "configs").glob("*.py"))
+    """The experiments that ship, by name: the modules below `experiments.configs` that give a config."""
+    files = sorted((Path(experiments.__file__).parent / "configs").rglob("*.py"))
     return {file.stem: file for file in files if "\ndef get_config(" in file.read_text("utf-8")}
 
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
+from flax.traverse_util import flatten_dict
 
 from experiments.settings.config import Config
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import blank_batch
-from guided_jax.learning.optimizer import split_frozen
+from guided_jax.learning.optimizer import find_frozen, read_rates
 from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 
@@ -30,19 +32,22 @@ def count_parameters(config: Config) -> Parameters:
     """Counts them without computing any.
 
     Raises:
-        ValueError: `train.freeze` names no parameter, or all.
+        ValueError: `train.freeze` names no parameter, or all, or `train.rates` is wrong.
     """
-    return _count(dataclasses.astuple(config.model), config.train.freeze)
+    sizes = parameter_sizes(config.model)
+    learning = sizes.keys() - find_frozen(sizes, config.train.freeze)
+    read_rates(config.train.rates, learning)
+    return Parameters(sum(sizes.values()), sum(sizes[path] for path in learning))
+
+
+def parameter_sizes(config: ModelConfig) -> Mapping[str, int]:
+    """The number of values of each parameter of a model, by path."""
+    return _sizes(dataclasses.astuple(config))
 
 
 @functools.cache
-def _count(fields: tuple, freeze: str) -> Parameters:
+def _sizes(fields: tuple) -> Mapping[str, int]:
     config = ModelConfig(*fields)
     model = Segmentor(config, PREPROCESSINGS[config.preprocessing])
-
-    def split(key, batch):
-        return split_frozen(model.init(key, batch)["params"], freeze)
-
-    learning, frozen = jax.eval_shape(split, jax.random.key(0), blank_batch(64))
-    counts = [sum(leaf.size for leaf in leaves.values()) for leaves in (learning, frozen)]
-    return Parameters(sum(counts), counts[0])
+    params = jax.eval_shape(model.init, jax.random.key(0), blank_batch(64))["params"]
+    return {path: leaf.size for path, leaf in flatten_dict(params, sep="/").items()}

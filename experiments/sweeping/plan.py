@@ -151,7 +151,7 @@ def plan_runs(variants: Sequence[Variant], seeds: int, workdir: Path) -> list[Ru
     return runs
 
 
-def choose_runs(runs: Sequence[Run], only: str = "", part: str = "") -> list[Run]:
+def choose_runs(runs: Sequence[Run], only: str = "", part: str = "", unit: int = 0) -> list[Run]:
     """The runs of some variants, and of these the share of one of several jobs.
 
     The shares do not depend on what has been run, so that no two jobs meet in one.
@@ -160,10 +160,17 @@ def choose_runs(runs: Sequence[Run], only: str = "", part: str = "") -> list[Run
         runs: all.
         only: comma-separated names of variants; empty: all.
         part: `I/N`, the share I of N, counted from 1; empty: all.
+        unit: the number of a run among all of them, counted from 1, to take it alone; 0: none.
 
     Raises:
-        UserError: there is no such variant or part.
+        UserError: there is no such variant, part or unit.
     """
+    if unit:
+        if only or part:
+            raise UserError(f"--unit={unit}: is a run by itself; leave out --only and --part")
+        if unit > len(runs):
+            raise UserError(f"--unit={unit}: there are {len(runs)} units")
+        return [runs[unit - 1]]
     names = {run.variant.name: None for run in runs}
     wanted = [name.strip() for name in only.split(",") if name.strip()] or list(names)
     for name in wanted:

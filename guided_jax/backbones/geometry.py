@@ -6,7 +6,7 @@ Three grids, for a backbone of n stages with a 2x2 pooling behind each (full str
   Cell c is centred on pixel F c + F - 1/2, there are ceil(H / F) - 1 cells, H must exceed F.
 * `dilated`: a stride of F / 2 or F / 4: the last poolings keep their window but move by one, and what
   follows is dilated. The kernels see what they see in `exact`, at more positions; the pretrained fc6 fits.
-* `taps`: a stride of F, F / 2, F / 4 or F / 8 from maps inside the trunk, without extra padding:
+* `taps`: a stride of F, F / 2, F / 4, F / 8 or F / 16 from maps inside the trunk, without extra padding:
   fc6 on the coarsest map, 1x1 convolutions on the finer ones, summed on the finest.
 """
 
@@ -38,7 +38,7 @@ class Geometry:
 
     def __post_init__(self):
         full = 2**self.stages
-        allowed = {"exact": (full,), "dilated": (full // 2, full // 4), "taps": (full, full // 2, full // 4, full // 8)}
+        allowed = {"exact": (full,), "dilated": (full // 2, full // 4), "taps": tuple(full // 2**i for i in range(5))}
         if self.grid not in allowed:
             raise ValueError(f"grid {self.grid!r} is not one of {', '.join(GRIDS)}")
         if self.stride not in allowed[self.grid] or self.stride < 2:

@@ -167,7 +167,7 @@ def sum_taps(
     """
     total = parts[0]
     for stage, values in zip(geometry.tap_stages[1:], parts[1:], strict=True):
-        total = total + _to_finest(values, stage, canvas, size, geometry)
+        total = total + to_finest(values, stage, canvas, size, geometry)
     return total
 
 
@@ -176,14 +176,28 @@ def raw_features(
 ) -> Float[Array, "b n m c"]:
     """The trunk's own maps as features, each of unit length at every cell, side by side on the finest grid."""
     parts = [
-        unit(values) if stage == geometry.tap_stages[0] else _to_finest(unit(values), stage, canvas, size, geometry)
+        unit(values) if stage == geometry.tap_stages[0] else to_finest(unit(values), stage, canvas, size, geometry)
         for stage, values in zip(geometry.tap_stages, maps, strict=True)
     ]
     return keep_valid(jnp.concatenate(parts, -1), geometry.cells(size))
 
 
-def _to_finest(values, stage, canvas, size, geometry):
-    """Interpolates the map of a stage to the cells of the finest one."""
+def to_finest(
+    values: Float[Array, "b _ _ c"],
+    stage: int,
+    canvas: tuple[int, int],
+    size: Int32[Array, "b 2"],
+    geometry: Geometry,
+) -> Float[Array, "b n m c"]:
+    """Interpolates the map of a stage to the cells of the finest one.
+
+    Args:
+        values: the map.
+        stage: its number, from 1.
+        canvas: height and width of the canvas in pixels.
+        size: true height and width of each image in pixels.
+        geometry: the grid, `taps`.
+    """
     stride = 2 ** (stage - 1)
     weights = [
         bilinear_weights(geometry.centres(pixels), cell_centres(-(-pixels // stride), stride, (stride - 1) / 2), stride)

@@ -53,8 +53,8 @@ def guide_clicks(
     points, labels = clicks
     of_label = jax.nn.one_hot(labels, way)  # a row of zeros for NO_LABEL
     features = features.astype(jnp.float32)
-    row_cells, row_weights = _two_cells(points[:, 0], size[0], geometry)
-    column_cells, column_weights = _two_cells(points[:, 1], size[1], geometry)
+    row_cells, row_weights = two_cells(points[:, 0], size[0], geometry)
+    column_cells, column_weights = two_cells(points[:, 1], size[1], geometry)
     weights = row_weights[:, :, None] * column_weights[:, None, :]
     touched = features.at[row_cells[:, :, None], column_cells[:, None, :]].get(mode="clip")
     if pooling == "maximum":
@@ -86,15 +86,26 @@ def _in_cells(positions: Int32[Array, " p"], geometry: Geometry) -> Float[Array,
     return (positions.astype(jnp.float32) - float(first)) / geometry.stride
 
 
-def _two_cells(positions, side, geometry):
-    """The two cells along a side that each position lies between, and their weights, as `pixel_weights` has them."""
+def two_cells(
+    positions: Int32[Array, " p"], side: Int32[Array, "*p"], geometry: Geometry
+) -> tuple[Int32[Array, "p 2"], Float[Array, "p 2"]]:
+    """The two cells along a side that each position lies between, and their weights over the stride.
+
+    Args:
+        positions: in pixels, inside the image.
+        side: true length of the side in pixels, one or one a position.
+        geometry: where the cells lie.
+
+    Returns:
+        The cells, and the weights of `Geometry.pixel_weights` over the stride; 0 for a cell beyond the image.
+    """
     position = _in_cells(positions, geometry)
     below = jnp.floor(position)
     upper = position - below
     lower = below.astype(jnp.int32)
     cells = jnp.stack([lower, lower + 1], 1)
     weights = jnp.stack([1 - upper, upper], 1) / geometry.stride
-    inside = (cells >= 0) & (cells < geometry.cells(side))
+    inside = (cells >= 0) & (cells < jnp.reshape(geometry.cells(side), (-1, 1)))
     return jnp.where(inside, cells, 0), jnp.where(inside, weights, 0.0)
 
 

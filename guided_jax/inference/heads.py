@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from guided_jax.inference.decoder import Decoder
 from guided_jax.inference.distance import Distance
 from guided_jax.inference.feature_fusion import FeatureFusion
+from guided_jax.inference.linear import Linear
 from guided_jax.inference.parameter_regression import ParameterRegression
 from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels, head_width
 
-Head = FeatureFusion | ParameterRegression | Distance | Decoder
+Head = FeatureFusion | ParameterRegression | Distance | Decoder | Linear
 """A head computes the query's part once by `prepare(features)`; a call with that part and a task gives (scores
 [b, k, n, m], regressed weights or None)."""
 
@@ -20,7 +21,7 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
 
     Args:
         config: a sound configuration.
-        kernel_init: initialises the head's hidden layer.
+        kernel_init: initialises the head's hidden layer, or its only one.
     """
     if config.inference == "distance":
         return Distance(config.metric, config.locality)
@@ -29,6 +30,8 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
         rates = {"drop_maps": config.drop_maps, "drop_image": config.drop_image}
         width, dtype = config.head_width, jnp.dtype(config.dtype)
         return Decoder(config.feature_width, groups, width, learned=1, dtype=dtype, **rates)
+    if config.inference == "side-outputs":
+        return Linear(feature_channels(config), config.way, kernel_init)
     channels, labels, shared = feature_channels(config), guidance_labels(config), config.sharing == "shared"
     common = {
         "channels": channels,

@@ -17,8 +17,12 @@ class TrainConfig:
         correction_stride: pixels between the places where these clicks may lie; above 1 they cost less.
         dice: weight of the Dice loss, by which objects count alike whatever their size, beside the cross entropy; 0:
             none, as in the paper.
+        balance: the labels of an episode weigh alike in its cross entropy, however many pixels each has, as in OSVOS;
+            else every pixel does, as in the paper.
         optimizer: sgd (momentum, decay added to the gradient, as the reference's) or adamw (decoupled decay).
         learning_rate: the greatest learning rate of the schedule.
+        rates: factors on the learning rate of the parameters whose path matches, as `head=0.01, .*bias=2`; those of all
+            rules that match are multiplied.
         schedule: constant, or cosine (down to 0 at the last step).
         warmup: updates over which the learning rate rises linearly from 0.
         momentum: momentum of sgd.
@@ -42,8 +46,10 @@ class TrainConfig:
     corrections: int = 0
     correction_stride: int = 1
     dice: float = 0.0
+    balance: bool = False
     optimizer: str = "sgd"
     learning_rate: float = 1e-5
+    rates: str = ""
     schedule: str = "constant"
     warmup: int = 0
     momentum: float = 0.99

@@ -29,6 +29,24 @@ def cross_entropy(
     return losses.sum((-2, -1)), known.sum((-2, -1), dtype=jnp.int32)
 
 
+def balanced_cross_entropy(
+    logits: Float[Array, "*b k h w"], target: UInt8[Array, "*b h w"]
+) -> tuple[Float[Array, " *b"], Int32[Array, " *b"]]:
+    """As `cross_entropy`, but that the labels which a target shows weigh alike (Caelles et al. 2017, *OSVOS*).
+
+    The sum over the count is the mean over these labels of their pixels' mean. OSVOS's own loss is this mean times
+    twice the number of positive pixels times the share of the negative ones.
+    """
+    logits = logits.astype(jnp.float32)
+    of_label = jax.nn.one_hot(target, logits.shape[-3], axis=-3)
+    losses = jax.nn.logsumexp(logits, axis=-3, keepdims=True) - logits
+    numbers = of_label.sum((-2, -1))
+    means = (of_label * losses).sum((-2, -1)) / jnp.maximum(numbers, 1.0)
+    shown = jnp.maximum((numbers > 0).sum(-1), 1).astype(jnp.float32)
+    count = (target != UNKNOWN).sum((-2, -1), dtype=jnp.int32)
+    return means.sum(-1) / shown * count.astype(jnp.float32), count
+
+
 def dice_loss(logits: Float[Array, "*b k h w"], target: UInt8[Array, "*b h w"]) -> Float[Array, " *b"]:
     """One less the soft Dice coefficient of each episode, the mean over the positive labels, in [0, 1].
 

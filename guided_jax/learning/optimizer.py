@@ -1,6 +1,8 @@
 """The optimiser, and which parameters learn."""
 
+import math
 import re
+from collections.abc import Iterable
 
 import jax
 import optax
@@ -25,19 +27,58 @@ def split_frozen(params: dict, freeze: str) -> tuple[FlatParams, FlatParams]:
         ValueError: where an expression matches no parameter or is malformed, or nothing is left to learn.
     """
     flat = traverse_util.flatten_dict(params, sep="/")
-    frozen: set[str] = set()
-    for rule in filter(None, (part.strip() for part in freeze.split(","))):
-        try:
-            matched = {path for path in flat if re.match(rule, path)}
-        except (re.error, OverflowError, RecursionError, ValueError) as error:  # repeated or nested beyond measure
-            raise ValueError(f"train.freeze: {rule!r} is not a regular expression: {error}") from error
-        if not matched:
-            raise ValueError(f"train.freeze: {rule!r} matches no parameter; there are {', '.join(sorted(flat))}")
-        frozen |= matched
-    if len(frozen) == len(flat):
-        raise ValueError(f"train.freeze={freeze!r} freezes every parameter: nothing is left to learn")
+    frozen = find_frozen(flat, freeze)
     learning = {path: value for path, value in flat.items() if path not in frozen}
     return learning, {path: flat[path] for path in frozen}
+
+
+def find_frozen(paths: Iterable[str], freeze: str) -> set[str]:
+    """Which of the paths of parameters do not learn; see `split_frozen` for the rules and errors."""
+    frozen: set[str] = set()
+    for rule in _rules(freeze):
+        frozen |= _matching(rule, paths, "train.freeze")
+    if len(frozen) == len(set(paths)):
+        raise ValueError(f"train.freeze={freeze!r} freezes every parameter: nothing is left to learn")
+    return frozen
+
+
+def _rules(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _matching(rule: str, paths: Iterable[str], field: str) -> set[str]:
+    """The paths that a rule matches from their start; raises ValueError where there is none, or it is no expression."""
+    try:
+        matched = {path for path in paths if re.match(rule, path)}
+    except (re.error, OverflowError, RecursionError, ValueError) as error:  # repeated or nested beyond measure
+        raise ValueError(f"{field}: {rule!r} is not a regular expression: {error}") from error
+    if not matched:
+        raise ValueError(f"{field}: {rule!r} matches no parameter; there are {', '.join(sorted(paths))}")
+    return matched
+
+
+def read_rates(text: str, paths: Iterable[str]) -> dict[str, float]:
+    """The factor on the learning rate of each parameter.
+
+    Args:
+        text: comma-separated `EXPRESSION=FACTOR`; the factors of all that match a path are multiplied.
+        paths: of the parameters that learn.
+
+    Raises:
+        ValueError: where a rule is malformed, matches no parameter, or its factor is no number from 0 on.
+    """
+    factors = dict.fromkeys(paths, 1.0)
+    for rule in _rules(text):
+        expression, _, number = rule.rpartition("=")
+        try:
+            factor = float(number)
+        except ValueError:
+            factor = math.nan
+        if not expression or not 0 <= factor <= 1e38:
+            raise ValueError(f"train.rates: {rule!r} is no rule; write EXPRESSION=FACTOR, as head=0.01")
+        for path in _matching(expression, factors, "train.rates"):
+            factors[path] *= factor
+    return factors
 
 
 def join(learning: FlatParams, frozen: FlatParams) -> dict:
@@ -64,8 +105,20 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     without dampening; at momentum 0.99 the effective learning rate is 100 times the nominal one.
     """
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    scale = [_scale_rates(config.rates)] if config.rates else []
     rate = learning_rate(config)
     if config.optimizer == "sgd":
         sgd = optax.sgd(rate, momentum=config.momentum or None)
-        return optax.chain(*clip, optax.add_decayed_weights(config.weight_decay), sgd)
-    return optax.chain(*clip, optax.adamw(rate, weight_decay=config.weight_decay))
+        return optax.chain(*clip, optax.add_decayed_weights(config.weight_decay), sgd, *scale)
+    return optax.chain(*clip, optax.adamw(rate, weight_decay=config.weight_decay), *scale)
+
+
+def _scale_rates(text: str) -> optax.GradientTransformation:
+    """Scales the update of each parameter, which is linear in the learning rate."""
+
+    def scale(updates: FlatParams, params: FlatParams | None = None) -> FlatParams:
+        del params
+        factors = read_rates(text, updates)
+        return {path: update * factors[path] for path, update in updates.items()}
+
+    return optax.stateless(scale)

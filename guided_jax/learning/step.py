@@ -12,7 +12,7 @@ from guided_jax.episode import Episode
 from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.corrections import correct, draw_clicks
-from guided_jax.learning.loss import cross_entropy, dice_loss
+from guided_jax.learning.loss import balanced_cross_entropy, cross_entropy, dice_loss
 from guided_jax.learning.optimizer import FlatParams, join, split_frozen
 from guided_jax.scoring.few_shot import count_labels
 from guided_jax.scoring.positive_iu import count_positives
@@ -67,8 +67,9 @@ def _draw_totals(
     weights: Float[Array, "b r p"] | None,
     target: UInt8[Array, "b h w"],
     dice: float,
+    balance: bool = False,
 ) -> Totals:
-    loss, pixels = cross_entropy(logits, target)
+    loss, pixels = (balanced_cross_entropy if balance else cross_entropy)(logits, target)
     if dice:  # weighted by the pixels, so that the division by their number leaves a mean
         loss += dice * dice_loss(logits, target) * pixels.astype(jnp.float32)
     positives = count_positives(predict_labels(jax.lax.stop_gradient(logits)), target)
@@ -87,6 +88,7 @@ def train_step(
     corrections: int = 0,
     correction_stride: int = 1,
     dice: float = 0.0,
+    balance: bool = False,
     axis_name: str | None = None,
 ) -> tuple[TrainState, Totals]:
     """One update. The state is donated when the step is built by `guided_jax.learning.parallel`.
@@ -104,6 +106,7 @@ def train_step(
         corrections: the most clicks that are added to interactive episodes where the network errs.
         correction_stride: pixels between the places where they may lie.
         dice: weight of the Dice loss beside the cross entropy.
+        balance: whether the labels of an episode weigh alike in the cross entropy.
         axis_name: name of the axis of devices under pmap; None: the batch is the whole batch.
     """
 
@@ -113,7 +116,8 @@ def train_step(
         if corrections:
             clicks = draw_clicks(seed, state.step, corrections)
             part = correct(model, params, part, keys, clicks, correction_stride)
-        totals = model.apply({"params": params}, part, keys, partial(_draw_totals, target=part.target, dice=dice))
+        count = partial(_draw_totals, target=part.target, dice=dice, balance=balance)
+        totals = model.apply({"params": params}, part, keys, count)
         totals = jax.tree.map(lambda leaf: leaf.sum(0), totals)
         return totals.loss, totals
 

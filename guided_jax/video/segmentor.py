@@ -11,14 +11,16 @@ default. With `memory` guidance follows the clip (`guided_jax.video.following`),
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, UInt8
 
-from guided_jax.compiled import CompiledMethod
+from guided_jax.compiled import CompiledFunction, CompiledMethod
 from guided_jax.episode import UNKNOWN
 from guided_jax.episodic import takes_way
 from guided_jax.guides.guidance import Task
@@ -27,6 +29,7 @@ from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.loading import load
 from guided_jax.model_config import check_mode, geometry_of, places_annotation
 from guided_jax.segmentor import Segmentor
+from guided_jax.tuning.config import TuneConfig, check_tune
 from guided_jax.video.alone import encode_frames, guide_frames, label_frames
 from guided_jax.video.canvases import STEP, lay
 from guided_jax.video.completing import complete_annotation, trunk_alone
@@ -40,6 +43,7 @@ from guided_jax.video.following import (
     score_both_ways,
     score_frame,
 )
+from guided_jax.video.tuned import VideoTuning, encode_frozen, fit_frames, label_by_fitted
 
 
 class VideoGuidance(NamedTuple):
@@ -47,7 +51,7 @@ class VideoGuidance(NamedTuple):
 
     Attributes:
         tasks: leaves [a, o, ...]: for each annotation o tasks: one or, in a union, one for each positive label; under
-            memory a `ClipGuidance`, whose t tasks are a x o.
+            memory a `ClipGuidance`, whose t tasks are a x o; of a network that is fine-tuned its fitted parameters.
         number: the numbers a and o.
         size: height and width of the frames in pixels.
         canvas: height and width of the canvas that they are laid on, in pixels.
@@ -81,6 +85,8 @@ class VideoSegmentor:
         union: bool = False,
         memory: str = "none",
         chunk: int = 8,
+        tune: TuneConfig | None = None,
+        seed: int = 0,
         devices: Sequence[jax.Device] | None = None,
     ):
         """Puts the parameters on the devices.
@@ -94,11 +100,14 @@ class VideoSegmentor:
                 first, and their features kept. Under memory a spatial decoder completes the annotated frames, and the
                 trunk's own features follow (`guided_jax.video.completing`).
             chunk: frames at a time; rounded up to a multiple of the devices.
+            tune: fits the network, one that nothing guides, to the annotated frames, as the paper's baseline and OSVOS
+                do, where its `steps` are above 0; None: no parameter changes.
+            seed: of the pixels and views that the updates of `tune` see.
             devices: the frames of a chunk are divided over them; None: all of this process.
 
         Raises:
             ValueError: the model cannot segment another image than the annotated one, its guidance cannot follow a clip
-                as asked, or there are no parameters.
+                as asked, it cannot be fine-tuned as asked, or there are no parameters.
         """
         model, params = model_and_params(load() if model is None else model, params)
         check_mode(model.config, "video", "mode")
@@ -108,6 +117,9 @@ class VideoSegmentor:
         if completes:
             model, params = trunk_alone(model, params)
         check_memory(model.config, memory)
+        self._tune = tune if tune and tune.steps else None
+        if self._tune:
+            check_tune(tune, model.config, flatten_dict(params, sep="/"), cached=False)
         if (chunk := check_whole(chunk, "chunk")) < 1:
             raise ValueError(f"chunk is {chunk}; at least 1 frame")
         self._model, self._union, self.memory = model, union, memory
@@ -123,6 +135,11 @@ class VideoSegmentor:
         self._label = CompiledMethod(model, label_frames, "canvas", "number")
         self._score_frame = CompiledMethod(model, score_frame)
         self._label_frame = CompiledMethod(model, label_frame, "canvas", "tasks")
+        if self._tune:
+            how = VideoTuning(model, tune, seed)
+            self._guide = CompiledFunction(partial(fit_frames, how), "canvas", "way", "union")
+            self._encode = CompiledFunction(partial(encode_frozen, how), "canvas")
+            self._label = CompiledFunction(partial(label_by_fitted, how), "canvas", "number")
 
     def compiled(self) -> int:
         """Number of programs compiled so far."""
@@ -145,6 +162,7 @@ class VideoSegmentor:
         canvas: tuple[int, int] | None = None,
         negatives_only: bool = False,
         positions: Sequence[int] | None = None,
+        fit: bool = True,
     ) -> VideoGuidance:
         """Guides by annotated frames, under each of their annotations.
 
@@ -158,6 +176,8 @@ class VideoSegmentor:
                 here.
             positions: numbers of the annotated frames in the clip, from 0, which memory needs to know; None: they are
                 its first ones.
+            fit: False leaves a network that would be fine-tuned as it is, by the same program, so that its
+                compilation can be had ahead.
 
         Raises:
             ValueError: the model takes no such number of labels, images or annotations are no uint8 arrays, they do
@@ -188,6 +208,8 @@ class VideoSegmentor:
             filled = self._complete(self._completing_params, *arrays, canvas=canvas, way=way)
             arrays = arrays[0], filled, arrays[2]
         union = self._union and way > 2
+        if self._tune:
+            arrays += (np.int32(self._tune.steps if fit else 0),)
         tasks = self._guide(self._params, *arrays, canvas=canvas, way=way, union=union)
         return VideoGuidance(tasks, (len(annotation), way - 1 if union else 1), size, canvas, positions)
 

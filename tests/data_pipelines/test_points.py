@@ -108,7 +108,7 @@ def test_parse_points(text, ranges, weights):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'' is not a count; write 5, 0-99 or dense"),
+        ("", "'' is not a count; write 5, 0-99, dense or clicks"),
         ("five", "'five' is not a count"),
         ("-3", "'-3' is not a count"),
         ("9-2", "'9-2' runs backwards"),

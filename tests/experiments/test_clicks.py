@@ -163,6 +163,10 @@ def test_objects_of_one_image_are_each_clicked_on_as_alone_and_void_is_left_out(
         (["--source=nowhere:val"], "no data set is called 'nowhere'"),
         (["--config.data.buckets=64x64"], "fits none of the buckets 64x64"),
         (["--config.model.stride=8"], "--config.model.stride: belongs to the trained run"),
+        (
+            ["--config.tune.steps=5"],
+            r"its network is fine-tuned on each task \(tune.steps=5\), which this command does not",
+        ),
         (["--sauce=x"], "--sauce: no such flag"),
         (["--save=."], "--save=.: is there already; give a new folder"),
         (["--source=generated:val, generated:train"], "one source was expected, not a mixture of 2"),

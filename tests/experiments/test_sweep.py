@@ -13,6 +13,7 @@ from experiments.settings.errors import UserError
 from experiments.settings.fields import to_dict, with_overrides
 from experiments.sweep import main, parse_sweep
 from experiments.sweeping import tables
+from experiments.sweeping.leases import holding
 from experiments.sweeping.plan import Run, Variant, read_result
 from experiments.sweeping.tables import make_table, plot_table, to_markdown
 from guided_jax.learning.loop import NonFiniteLoss
@@ -144,7 +145,7 @@ def test_variants_of_two_experiments_run_once(ask, experiment):
         ([("plain", {}), ("odd", {"model.inference": "guessing"})], r"variant odd of .*: model\.inference='guessing'"),
         ([("odd", {"train.freeze": "trunc"})], r"variant odd of .*: train\.freeze: 'trunc' matches no parameter"),
         ([("odd", {"model.locality": "local", "eval.mode": "video"})], r"variant odd of .*: eval\.mode=video"),
-        ([("odd", {"train.step": 3})], r"variant odd: no field is called train\.step; did you mean train\.steps\?"),
+        ([("odd", {"train.step": 3})], r"variant odd: no field is called train\.step; did you mean train\.steps or "),
         ([("odd", {"train.steps": "3"})], r"variant odd: train\.steps='3' is not of type int"),
         ([("../odd", {})], r"called '\.\./odd'"),
         ([("odd", {}), ("odd", SLOW)], "called 'odd'; each needs a name of its own"),
@@ -285,9 +286,38 @@ def test_a_run_that_diverges_does_not_stop_the_others(ask, fake, experiment, tmp
     assert guarded(lambda: main(words)) == 2
     assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
     assert "Missing (the loss is nan): fast/seed-1337." in capsys.readouterr().out
+    assert guarded(lambda: main(words)) == 2
+    assert "failed before (--retry runs it again):\n    the loss is nan\n" in capsys.readouterr().err
+    assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
     wrong["fast"] = ValueError("no data")  # any other mistake is the same for all
     with pytest.raises(UserError, match="fast/seed-1337: the loss is nan"):
-        run_all(ask("--seeds=1"))
+        run_all(ask("--seeds=1", "--retry"))
+    wrong.clear()
+    assert guarded(lambda: main([*words, "--retry"])) == 0 and ran[-1] == "fast/seed-1337"
+    assert not (tmp_path / "runs" / "fast" / "seed-1337" / "failed.log").exists()
+
+
+def test_what_another_process_runs_is_left_to_it(ask, fake, tmp_path, capsys):
+    ran, _ = fake
+    asked = ask("--seeds=1")
+    with holding(asked.runs[1].folder):
+        failures = run_all(asked)
+        assert ran == ["plain/seed-1337", "slow/seed-1337"]
+        assert list(failures) == ["fast/seed-1337"] and failures["fast/seed-1337"].startswith("run by ")
+        assert guarded(lambda: ask("--seeds=1", "--list")) == 0
+        assert "    2: seed-1337 run by " in capsys.readouterr().out
+    run_all(asked)
+    assert ran[-1] == "fast/seed-1337"
+
+
+def test_a_unit_by_its_number(ask, fake):
+    ran, _ = fake
+    run_all(ask("--seeds=2", "--unit=4"))
+    assert ran == ["fast/seed-1338"]
+    with pytest.raises(UserError, match="--unit=7: there are 6 units"):
+        ask("--seeds=2", "--unit=7")
+    with pytest.raises(UserError, match="--unit=1: is a run by itself; leave out --only and --part"):
+        ask("--seeds=2", "--unit=1", "--only=fast")
 
 
 def test_the_table_by_hand(ask, fake, tmp_path, monkeypatch):
@@ -366,8 +396,8 @@ def test_the_list(experiment, fake, ask, tmp_path, capsys):
     words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=2", "--list"]
     assert guarded(lambda: parse_sweep(words)) == 0
     shown = capsys.readouterr().out
-    assert "    --config.train.learning_rate=0.5\n    seed-1337 done, seed-1338 to run" in shown
-    assert "plain  (" in shown and "    the base\n    seed-1337 to run, seed-1338 to run" in shown
+    assert "    --config.train.learning_rate=0.5\n    5: seed-1337 done, 6: seed-1338 to run" in shown
+    assert "plain  (" in shown and "    the base\n    1: seed-1337 to run, 2: seed-1338 to run" in shown
 
 
 def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):

@@ -418,3 +418,19 @@ def test_data_that_were_trained_on_are_known_in_any_slice_and_unit():
     trained = parse_sources("davis:train[:50%]:class*2, davis@elsewhere:train, davis:val")
     (tested,) = parse_sources("davis:train")
     assert [_same_data(source, tested) for source in trained] == [True, False, False]
+
+
+def test_a_network_is_fitted_to_each_video(folder, run, capsys):
+    """The first frame improves what it is fitted to; the protocol and the name of the file tell that it was."""
+    if not (folder / "blind").exists():
+        make_run(folder / "blind", fusion="none", inference="direct", sharing="unshared")
+    words = ["--multi=union", "--points=dense"]
+    tune = ["--config.tune.steps=60", "--config.tune.learning_rate=0.03", "--config.tune.pixels=32"]
+    (plain,) = run(*words, workdir=folder / "blind").values()
+    results = run(*words, *tune, workdir=folder / "blind")
+    (tuned,) = (result for name, result in results.items() if name.endswith("-tuned-60"))
+    assert "union, fine-tuned in 60 updates" in capsys.readouterr().out
+    assert tuned["protocol"]["tuning"]["steps"] == 60 and "tuning" not in plain["protocol"]
+    assert tuned["protocol"]["guidance"].startswith("none; the network is fitted to the annotated frames")
+    assert tuned["scores"]["dense"]["j_and_f"] > plain["scores"]["dense"]["j_and_f"] + 0.1
+    assert tuned["speed"]["seconds_per_video"] > 0

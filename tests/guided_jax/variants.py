@@ -33,6 +33,7 @@ VARIANTS = {
     "decoder": {**DECODER, "drop_maps": 0.5},
     "decoder-principal": {**DECODER, "principal": 5, "drop_image": 0.5},
     "unguided": {"fusion": "none", "inference": "direct"},
+    "side-outputs": {"fusion": "none", "inference": "side-outputs", "stride": 2},
 }
 
 

@@ -18,11 +18,12 @@ from experiments.settings.parameters import count_parameters
 from experiments.sweeping.plan import Variant, check_variants, read_variants
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import blank_batch
-from guided_jax.model_config import ModelConfig, head_width
+from guided_jax.learning.config import TrainConfig
+from guided_jax.model_config import ModelConfig, geometry_of, head_width
 from guided_jax.segmentor import Segmentor
 
 FILES = sorted(
-    file for file in Path(configs.__file__).parent.glob("*.py") if "\ndef get_config(" in file.read_text("utf-8")
+    file for file in Path(configs.__file__).parent.rglob("*.py") if "\ndef get_config(" in file.read_text("utf-8")
 )
 
 
@@ -173,6 +174,53 @@ def test_the_unshared_variant_differs_in_its_head_alone():
 )
 def test_models_are_told_apart(fields, text):
     assert describe_model(ModelConfig(**fields)) == text
+
+
+COMPARED = {
+    "compare_interactive": ["guided", "dios", "foreground-background", "fine-tuning"],
+    "compare_interactive:interactive": ["guided", "dios", "foreground-background", "fine-tuning"],
+    "compare_semantic:2": ["guided-by-classes", "guided-by-instances", "co-fcn", "foreground-background",
+                           "fine-tuning", "oracle"],
+    "compare_video": ["guided", "early", "osvos-parent", "foreground-background"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_the_methods_of_a_comparison(name, tmp_path):
+    """They are sound, score the same tasks, and those that are fitted to each task are blind to its annotation."""
+    weights = tmp_path / "weights.npz"
+    weights.touch()
+    words = [] if name == "compare_interactive" else [f"--config.weights={weights}"]
+    variants = read_variants([name], words, [])
+    assert [each.name for each in variants] == COMPARED[name]
+    for each in variants:
+        each.config.train.batch_size *= jax.device_count()
+    check_variants(variants)
+    base = variants[0].config
+    for each in variants:
+        same = dataclasses.replace(each.config.eval, force_seen=base.eval.force_seen)
+        assert same == base.eval and (each.config.eval.mode or each.config.data.mode) == (
+            base.eval.mode or base.data.mode
+        )
+        assert not each.config.tune.steps or each.config.model.fusion == "none"
+    assert [each.name for each in variants if each.config.tune.steps] == (
+        [] if name == "compare_video" else ["fine-tuning"]
+    )
+
+
+def test_osvos_is_published_or_on_cached_features():
+    published, cached = load_config("osvos"), load_config("osvos:cached")
+    assert geometry_of(published.model).tap_stages == (2, 3, 4, 5) and not published.train.cache_features
+    assert geometry_of(cached.model).tap_stages == (4, 5) and cached.train.cache_features
+    assert (published.tune.steps, published.tune.freeze, published.tune.augment) == (2000, "", True)
+    assert cached.tune.freeze == "trunk" and not cached.tune.augment
+
+
+def test_dios_learns_from_clicks_and_cofcn_by_a_maximum():
+    assert {load_config(f"dios{end}").data.points for end in ("", ":stage")} == {"clicks"}
+    assert load_config("dios").train == TrainConfig() and load_config("dios").data.train == "sbd:train:instance"
+    assert load_config("cofcn:2").eval.classes == "fold:2" and not load_config("cofcn:2").train.freeze
+    assert load_config("cofcn").model.pooling == load_config("cofcn:0").model.pooling == "maximum"
 
 
 FACTS = {

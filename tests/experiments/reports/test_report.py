@@ -251,6 +251,10 @@ def test_published_figures_only_for_their_task(tmp_path):
     assert [(each.figure, each.ours(result)) for each in rows] == [("50.6", "45.4"), ("55.3", "45.4")]
     assert {each.figure for each in published_for("evaluation", of_fold(1, shots=5))} == {"50.0", "58.1"}
     assert published_for("evaluation", of_fold(1, shots=2)) == []
+    own = of_fold(1)
+    own["protocol"]["episodes"] = "hsnet: 1,000 episodes of its code"
+    *_, of_hsnet = published_for("evaluation", own)
+    assert (of_hsnet.figure, of_hsnet.ours(own)) == ("59.7", "45.4") and "mean of the folds" in of_hsnet.what
     assert published_for("evaluation", evaluation()) == []
     forced = of_fold(1)
     forced["protocol"]["forced"] = True

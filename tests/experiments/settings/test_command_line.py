@@ -102,9 +102,12 @@ def test_flagfile(read, tmp_path):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("--config.train.learning_rat=1", r"train\.learning_rat: no such field; did you mean train\.learning_rate\?"),
-        ("--config.learning_rate=1", r"did you mean train\.learning_rate\?"),
-        ("--config.trian.steps=1", r"did you mean train\.steps\?"),
+        (
+            "--config.train.learning_rat=1",
+            r"train\.learning_rat: no such field; did you mean train\.learning_rate or tune\.learning_rate\?",
+        ),
+        ("--config.learning_rate=1", r"did you mean tune\.learning_rate or train\.learning_rate\?"),
+        ("--config.trian.steps=1", r"did you mean train\.steps or tune\.steps\?"),
         ("--config.zzz=1", r"--config\.zzz: no such field \(--fields"),
         ("--config.train[0]=1", "no such field"),
         ("--config.train.steps=many", r"--config\.train\.steps=many: expects an int"),
@@ -186,7 +189,8 @@ def test_a_process_ends_with_one_line_and_code_2(experiment, tmp_path):
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert (
-        ended.stderr == "error: --config.train.step: no such field; did you mean train.steps? (--fields lists them)\n"
+        ended.stderr
+        == "error: --config.train.step: no such field; did you mean train.steps or tune.steps? (--fields lists them)\n"
     )
 
 

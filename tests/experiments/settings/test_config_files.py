@@ -57,8 +57,9 @@ def test_an_int_in_a_config_file_becomes_a_float(tmp_path):
 @pytest.mark.parametrize("name", shipped_configs())
 def test_one_experiment_by_each_of_its_names(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    file = PACKAGE / "configs" / f"{name}.py"
-    for typed in (name, f"experiments/configs/{name}.py", str(file)):
+    file = shipped_configs()[name]
+    assert file.stem == name and file.is_relative_to(PACKAGE / "configs")
+    for typed in (name, str(file.relative_to(PACKAGE.parent)), str(file)):
         assert find_config(typed).samefile(file)
 
 

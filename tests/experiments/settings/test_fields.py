@@ -73,7 +73,7 @@ def test_overrides_make_a_copy():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"train.stps": 1}, r"here: no field is called train\.stps; did you mean train\.steps\?"),
+        ({"train.stps": 1}, r"here: no field is called train\.stps; did you mean train\.steps or tune\.steps\?"),
         ({"train": {}}, "here: no field is called train"),
         ({"train.steps": 1.5}, r"here: train\.steps=1\.5 is not of type int"),
     ],

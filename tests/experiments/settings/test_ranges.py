@@ -30,7 +30,7 @@ ALLOWED = {
     "eval.name": ("", "nonsense", "-1"),
     # Empty for what the documentation of the field says.
     **dict.fromkeys(("weights", "weights_preprocessing", "start_from", "data.lists", "eval.lists"), ("",)),
-    **dict.fromkeys(("train.freeze", "eval.mode", "eval.headline"), ("",)),
+    **dict.fromkeys(("train.freeze", "train.rates", "eval.mode", "eval.headline"), ("",)),
     # Zero: none, all, never, or nothing to do.
     **dict.fromkeys(("seed", "data.crops", "data.min_area", "data.max_side", "data.window", "data.workers"), (ZERO,)),
     **dict.fromkeys(("eval.draws", "eval.min_area", "eval.limit", "eval.during"), (ZERO,)),
@@ -41,8 +41,15 @@ ALLOWED = {
     "train.keep_best": (ZERO,),
     **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),
     **dict.fromkeys(("train.weight_decay", "train.clip_norm", "train.dice"), (0.0,)),
-    **dict.fromkeys(("data.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)),
+    **dict.fromkeys(
+        ("data.balance", "train.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)
+    ),
     "train.cache_features": (False,),
+    # A network that is not fine-tuned is not asked about its layers.
+    **dict.fromkeys(("tune.freeze", "tune.rates"), TRIED[str]),
+    **dict.fromkeys(("tune.steps", "tune.pixels", "tune.together"), (ZERO,)),
+    **dict.fromkeys(("tune.learning_rate", "tune.momentum", "tune.weight_decay"), (0.0,)),
+    **dict.fromkeys(("tune.balance", "tune.augment"), (True, False)),
     "train.skip_damaged": (True, False),
 }
 """All that is accepted."""

@@ -133,3 +133,17 @@ def test_dice_is_weighted_by_the_pixels_that_the_step_divides_by():
     total, pixels = cross_entropy(logits, target)
     found = step._draw_totals(jnp.asarray(logits), None, jnp.asarray(target), 0.5)
     np.testing.assert_allclose(found.loss, (total + 0.5 * dice(logits, target) * pixels).sum(), rtol=1e-5)
+
+
+def test_balanced_labels_by_hand():
+    """Chances of label 1 as above: the mean of ln 2 and ln 4 for the negatives, ln 4/3 for the one positive."""
+    logits = np.zeros((2, 2, 1, 4), np.float32)
+    logits[0, 1] = logits[1, 1] = [[0.0, np.log(3), np.log(3), 9]]
+    target = np.array([[[0, 1, 0, UNKNOWN]], [[0, UNKNOWN, 0, UNKNOWN]]], np.uint8)
+    total, count = jax.tree.map(np.asarray, jax.jit(loss.balanced_cross_entropy)(logits, target))
+    negative = (np.log(2) + np.log(4)) / 2
+    np.testing.assert_allclose(total / count, [(negative + np.log(4 / 3)) / 2, negative], rtol=1e-6)
+    assert count.tolist() == [3, 2]
+    blank = np.full_like(target, UNKNOWN)
+    nothing = jax.jit(loss.balanced_cross_entropy)(logits, blank)
+    assert [each.tolist() for each in nothing] == [[0, 0], [0, 0]]

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from guided_jax.learning.config import TrainConfig, check_train
-from guided_jax.learning.optimizer import join, learning_rate, make_optimizer, split_frozen
+from guided_jax.learning.optimizer import join, learning_rate, make_optimizer, read_rates, split_frozen
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +158,38 @@ def test_impossible_trainings_are_refused(fields, devices, message):
 def test_possible_trainings_are_not():
     check_train(TrainConfig(batch_size=16, accumulation=2), 4)
     check_train(TrainConfig(cache_features=True, freeze="neck, trunk"), 1)
+
+
+def test_rates_of_their_own():
+    """The update of a parameter is linear in its rate: SGD with momentum and decay, step by step."""
+    paths = ["trunk/conv1_1/bias", "head/score/bias", "head/score/kernel"]
+    params = {path: jnp.array([1.0, -2.0]) for path in paths}
+    config = TrainConfig(learning_rate=0.1, momentum=0.5, weight_decay=0.25, rates="head=0.01, .*bias=2")
+    factors = dict(zip(paths, (2.0, 0.02, 0.01), strict=True))
+    assert read_rates(config.rates, paths) == pytest.approx(factors)
+    optimizer = make_optimizer(config)
+    state, values = optimizer.init(params), params
+    expected, momentum = dict(params), {path: jnp.zeros(2) for path in paths}
+    for _ in range(3):
+        updates, state = optimizer.update(values, state, values)  # the gradient is the parameter itself
+        for path in paths:
+            momentum[path] = 0.5 * momentum[path] + 1.25 * expected[path]
+            expected[path] = expected[path] - 0.1 * factors[path] * momentum[path]
+        values = optax.apply_updates(values, updates)
+    for path in paths:
+        np.testing.assert_allclose(values[path], expected[path], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        ("head", "train.rates: 'head' is no rule; write EXPRESSION=FACTOR, as head=0.01"),
+        ("=2", "train.rates: '=2' is no rule"),
+        ("head=nan", "train.rates: 'head=nan' is no rule"),
+        ("neck=2", "train.rates: 'neck' matches no parameter; there are head/score/bias, trunk/conv1_1/bias"),
+        ("(=2", r"train.rates: '\(' is not a regular expression"),
+    ],
+)
+def test_rules_that_are_none(rates, message):
+    with pytest.raises(ValueError, match=message):
+        read_rates(rates, ["head/score/bias", "trunk/conv1_1/bias"])

@@ -189,6 +189,7 @@ def every_combination():
         stride = 0 if fields["support_grid"] == "same" else 2
         small = {"backbone": "vgg-tiny", "grid": "dilated", "stride": 4, "feature_width": 4, "fc6_kernel": 3}
         small |= {"grid": "taps", "embedding": 3, "head_width": 2} if fields["inference"] == "decoder" else {}
+        small |= {"grid": "taps"} if fields["inference"] == "side-outputs" else {}
         yield ModelConfig(**small, support_stride=stride, **fields)
 
 
@@ -203,7 +204,7 @@ def reason(check, *args) -> str | None:
 def test_every_combination_is_refused_with_a_reason_or_builds():
     """Of the sound ones that differ in merge and metric alone, one is built: these change no shape."""
     reasons = [(config, reason(check_model, config)) for config in every_combination()]
-    assert len(reasons) == 13824 + 13824 // 4
+    assert len(reasons) == 13824 + 2 * 13824 // 4
     assert all(why.startswith("model.") and len(why) > 40 for _, why in reasons if why)
     sound = [config for config, why in reasons if why is None]
     kinds = {(config.fusion, config.inference, config.locality) for config in sound}
@@ -213,9 +214,10 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
         *itertools.product(["mask"], ["feature-fusion", "parameter-regression"], ["global"]),
         ("stack", "direct", "global"),
         ("none", "direct", "global"),
+        ("none", "side-outputs", "global"),
         ("late", "decoder", "both"),
     }
-    assert len(sound) == 792 + 3
+    assert len(sound) == 792 + 3 + 24
     others = {}
     for config in sound:
         others.setdefault(tuple(getattr(config, field) for field in TURNED[:-2]), []).append(config)
@@ -241,7 +243,7 @@ def test_one_of_each_kind_builds_with_more_labels_and_in_half_precision(more):
     keys = jax.random.split(jax.random.key(0), 1)
     for name, fields in VARIANTS.items():
         config = ModelConfig(**{**small, **more, **fields})
-        if config.inference == "distance":
+        if config.inference in ("distance", "side-outputs"):
             config.head_width = 0
         check_model(config)
         model = Segmentor(config, CAFFE)

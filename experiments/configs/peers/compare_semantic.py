@@ -1,0 +1,48 @@
+"""The paper's comparison on few-shot semantic segmentation (5.2, figure 6 right): held-out classes, by method.
+
+The claims under test: two points per label come close to dense annotation; foreground-background is a strong baseline,
+and fine-tuning does not improve on it; a guide that learnt from instances gains more from further points than one that
+learnt from classes; the oracle, which learnt the classes, sets the ceiling.
+
+    guided_jax sweep --config=compare_semantic:2 --workdir=runs/compare-2 --parallel=jit \
+        --config.data.root=DATA --config.weights=WEIGHTS
+
+holds fold 2 of PASCAL-5i out; the paper's figure is the mean over the folds 0 to 3. All are on cached features of a
+frozen trunk but `co-fcn`, whose support encoder learns its first stage. OSLSM is not among them: its masked images and
+regressed weights are parts of the model space (`parameter_regression`), its hashed layer is not.
+
+To read it: rows by positive IU at the same points, and by the accumulation `oslsm` in each run's `result.json`, which
+is the mean over classes that OSLSM publishes (one shot, dense: 33.6, 55.3, 40.9, 33.5 by fold).
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+from experiments.configs import few_shot
+from experiments.configs.bases import Overrides, learning_first_stage
+from experiments.configs.peers.cofcn import SUPPORT
+from experiments.settings.config import Config
+from experiments.settings.fields import differing, flatten
+
+
+def get_config(fold: str = "0") -> Config:
+    """The base of the sweep: guided, learnt from the classes of the other folds."""
+    return few_shot.get_config(fold)
+
+
+def get_sweep(fold: str = "0") -> Iterator[tuple[str, Overrides]]:
+    """Variants by name."""
+    blind = _changes(fold, "unguided")
+    yield "guided-by-classes", {}
+    yield "guided-by-instances", _changes(fold, "instances")
+    yield "co-fcn", {**SUPPORT, **learning_first_stage("interactive", "support_trunk")}
+    yield "foreground-background", blind
+    yield "fine-tuning", {**blind, "tune.steps": 100}
+    yield "oracle", _changes(fold, "oracle")
+
+
+def _changes(fold: str, variant: str) -> Overrides:
+    """What a variant of `few_shot` changes of its base."""
+    base, other = (dataclasses.asdict(few_shot.get_config(text)) for text in (fold, f"{fold}-{variant}"))
+    values = flatten(other)
+    return {name: values[name] for name in differing(base, other) if name != "name"}
