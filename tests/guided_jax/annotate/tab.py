@@ -46,7 +46,11 @@ class Tab:
 
     def wait_ready(self) -> None:
         """Until an image and its mask are shown."""
-        wait_until(lambda: self.state()["image"] and (self.mask() is not None))
+        wait_until(lambda: self.is_pictured() and (self.mask() is not None))
+
+    def is_pictured(self) -> bool:
+        """Whether the image in view is the one that is drawn."""
+        return self.page.evaluate("async () => (await import('/scripts/drawing.js')).isPictured()")
 
     def state(self) -> dict:
         return self.page.evaluate(STATE)
@@ -96,7 +100,7 @@ class Tab:
 
     def show(self, name: str) -> np.ndarray:
         self.page.click(f'.thumb[data-name="{name}"]')
-        wait_until(lambda: self.mask() is not None)
+        wait_until(lambda: self.is_pictured() and (self.mask() is not None))
         return self.settle()
 
     def toast(self) -> str:

@@ -12,6 +12,7 @@ const canvas = document.getElementById("canvas");
 const context = canvas.getContext("2d", { alpha: false });
 const note = document.getElementById("stage-note");
 let bitmap = null;
+let pictured = ""; // name of the image that the bitmap is of: the one in view may still be on its way
 let ink = null; // a scribble that is being drawn: points, label, width
 let ground = "#888";
 let objectsDrawn = ""; // as they were when the mask was painted
@@ -49,7 +50,7 @@ export function setUpDrawing() {
     draw();
     measure(mask);
     tellNote(mask);
-    emit("shown", mask);
+    if (isPictured()) emit("shown", mask);
   });
   on("heat", (heat) => {
     if (heat.image !== state.image) return;
@@ -75,6 +76,9 @@ function readGround() {
   draw();
 }
 
+// Whether the image in view is the one that is drawn.
+export const isPictured = () => pictured !== "" && pictured === state.image;
+
 // Brings an image into view.
 export async function show(name) {
   if (!name || name === state.image) return;
@@ -84,13 +88,13 @@ export async function show(name) {
   try {
     const found = await bitmapOf(name);
     if (state.image !== name) return;
-    bitmap = found;
+    [bitmap, pictured] = [found, name];
     if (maskShown()?.image !== name) setMask(null);
     setHeat(null);
     view.setSize(bitmap.width, bitmap.height);
     canvas.setAttribute("aria-label", `Image ${name}, ${bitmap.width} by ${bitmap.height} pixels`);
     draw();
-    emit("pictured", name);
+    if (maskShown()) emit("shown", maskShown());
   } catch (error) {
     if (state.image === name) toast(error.message);
   }
@@ -98,7 +102,7 @@ export async function show(name) {
 
 export function clearStage() {
   state.image = "";
-  bitmap = null;
+  [bitmap, pictured] = [null, ""];
   setMask(null);
   setHeat(null);
   draw();
@@ -174,7 +178,7 @@ function afterDrawing(act) {
 
 function drawBackdrop(ratio) {
   const { scale, x, y } = view.viewport;
-  const wanted = [state.image, bitmap.width, canvas.width, canvas.height, scale, x, y, ratio, ground].join(" ");
+  const wanted = [pictured, bitmap.width, canvas.width, canvas.height, scale, x, y, ratio, ground].join(" ");
   if (wanted === backdropOf) return;
   backdropOf = wanted;
   Object.assign(backdrop, { width: canvas.width, height: canvas.height });
@@ -199,6 +203,7 @@ function drawNow() {
   context.drawImage(backdrop, 0, 0);
   const { scale, x, y } = view.viewport;
   context.setTransform(scale * ratio, 0, 0, scale * ratio, x * ratio, y * ratio);
+  if (!isPictured()) return; // masks and marks are those of another image
   drawLayers(context, bitmap.width, bitmap.height);
   const marks = marksNow().filter((mark) => !objectOf(mark.label)?.hidden);
   for (const mark of marks) if (mark.scribble) drawScribble(mark);

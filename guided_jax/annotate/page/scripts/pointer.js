@@ -5,7 +5,7 @@
 
 import { objectOf, state } from "./store.js";
 import { edit } from "./transport.js";
-import { marksNow, setInk } from "./drawing.js";
+import { isPictured, marksNow, setInk } from "./drawing.js";
 import { toast } from "./toasts.js";
 import * as view from "./viewport.js";
 
@@ -63,7 +63,7 @@ function down(event) {
     return;
   }
   const at = view.toImage(event.clientX, event.clientY);
-  if (!view.isInside(at) || !state.image) return;
+  if (!view.isInside(at) || !isPictured()) return;
   const label = labelFor(event);
   if (label > 0 && label < 255 && !mayMark(label)) return;
   const held = label === 255 ? null : clickAt(event);
