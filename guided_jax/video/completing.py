@@ -30,7 +30,8 @@ def complete_annotation(
 ) -> UInt8[Array, "a s h w"]:
     """Annotations of frames, each filled with what the model segments the frame as, guided by all of its frames.
 
-    A frame is filled with the labels that are annotated in it alone: a late object's frame says nothing of the others.
+    A frame is filled with the labels that are annotated in it alone, and with the negative: a late object's frame says
+    nothing of the other objects. Without negatives everything would follow as the object.
 
     Args:
         module: a model that knows the places of the annotation.
@@ -48,6 +49,7 @@ def complete_annotation(
         task = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (len(sizes), *leaf.shape[1:])), task)
         found = predict_labels(module.segment(module.query_observed(observed, labels, way=way), task, canvas, sizes))
         annotated = jnp.stack([(labels == label).any((1, 2)) for label in range(way)], 1)
+        annotated = annotated.at[:, 0].set(annotated.any(1))
         fills = jnp.take_along_axis(annotated, found.reshape(len(found), -1).astype(jnp.int32), 1).reshape(found.shape)
         return jnp.where((labels == UNKNOWN) & fills, found, labels)
 

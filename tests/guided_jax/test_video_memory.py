@@ -305,13 +305,17 @@ def test_a_decoder_completes_the_annotated_frames(decoder):
     np.testing.assert_array_equal(filled[points != UNKNOWN], points[points != UNKNOWN])
     assert (filled != UNKNOWN).all()
     assert ((filled[0] == 1) & (truth(0) == 1)).sum() > (points == 1).sum() * 4
-    # A label that a frame does not show is none of its business, and neither is the negative where none is annotated.
+    # A positive that a frame does not show is none of its business; the negative is, where any label is annotated.
     positives = np.where(points == 1, 1, UNKNOWN).astype(np.uint8)
-    assert set(np.unique(complete(decoder, frames, positives))) <= {1, UNKNOWN}
-    two = complete(
-        decoder, clip_of()[:2], np.stack([positives[0], np.where(points[0] == 1, 2, UNKNOWN).astype(np.uint8)]), 3
-    )
-    assert [set(np.unique(each)) - {UNKNOWN} for each in two] == [{1}, {2}]
+    network, params = decoder
+    head = {**params["head"], "last": {**params["head"]["last"], "bias": jnp.array([-18.0])}}
+    wary = network, {**params, "head": head}  # of what is not much like the points
+    both = np.stack([positives[0], np.where(points[0] == 1, 2, UNKNOWN).astype(np.uint8)])
+    two = complete(wary, clip_of()[:2], both, 3)
+    assert [set(np.unique(each)) - {UNKNOWN} for each in two] == [{0, 1}, {0, 2}]
+    assert ((two[0] == 0) & (truth(0) == 0)).sum() > ((two[0] == 0) & (truth(0) == 1)).sum()
+    blank = np.full_like(positives[0], UNKNOWN)
+    assert (complete(wary, clip_of()[:2], np.stack([positives[0], blank]), 3)[1] == UNKNOWN).all()
 
 
 @pytest.mark.parametrize("union", [False, True])
