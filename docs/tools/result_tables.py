@@ -154,6 +154,25 @@ def video_memory_clips(results: Mapping[str, Any]) -> str:
     return to_table(["J", *head], rows)
 
 
+def video_guide(results: Mapping[str, Any]) -> str:
+    """J of every clip from five points by the guide that comes with the package, beside the trunk alone, and dense."""
+    clips = list(dict.fromkeys(row["video"] for row in results["guide"]["rows"]))
+
+    def j(key, points):
+        rows = {row["video"]: row["j_by_frame"] for row in results[key]["rows"] if row["points"] == points}
+        of_clips = [statistics.fmean(rows[clip]) for clip in clips]
+        return [*of_clips, statistics.fmean(of_clips)]
+
+    trunk, guide, dense = j("forward", "5"), j("guide", "5"), j("forward", "dense")
+    rows = [
+        ["the trunk alone, 5 points", *map(percent, trunk)],
+        ["`vgg16-decoder`, 5 points", *map(percent, guide)],
+        ["dense", *map(percent, dense)],
+        ["share of dense, `vgg16-decoder`", *(f"{percent(a / b)} %" for a, b in zip(guide, dense, strict=True))],
+    ]
+    return to_table(["J", *clips, "mean"], rows)
+
+
 def video_means(result: Mapping[str, Any], points: str) -> dict[str, float]:
     """J, F and J&F: means over the frames of an object, then over the objects.
 
@@ -335,6 +354,7 @@ TABLES = {
     "video": Source(("video.json",), video),
     "video-memory": Source(("video_memory.json",), video_memory),
     "video-memory-clips": Source(("video_memory.json",), video_memory_clips),
+    "video-guide": Source(("video_memory.json",), video_guide),
     "interactive-video-grid": Source(("interactive_video.json",), interactive_video_grid),
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),

@@ -33,7 +33,7 @@ class Shipped(NamedTuple):
 SHIPPED = {
     "vgg16-decoder": Shipped(
         "vgg16-decoder.safetensors",
-        "e589c95a8cb5bd5da1540e541259f6e176fc845dbad2cd2755c10f4d6b526b50",
+        "de1c81f133cd82c4029c77fce78864a5fe3f20ceee2aeaef12298b13cb777509",
         "VGG-16 and a spatial decoder, for objects of any kind in a person's own pictures",
         max_side=512,
     ),

@@ -158,10 +158,10 @@ def test_what_is_configured_reaches_the_update(command, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "parallel_train_step", build)
     fields = {"seed": 77, "train.accumulation": 2, "train.batch_size": 8, "train.corrections": 3}
-    fields |= {"train.correction_stride": 4, "train.dice": 0.5}
+    fields |= {"train.correction_stride": 4, "train.dice": 0.5, "train.balance": True}
     with pytest.raises(Built) as found:
         run(parse(command(tmp_path, **fields)).config, tmp_path, parallel="jit")
-    expected = {"seed": 77, "accumulation": 2, "corrections": 3, "correction_stride": 4, "dice": 0.5}
+    expected = {"seed": 77, "accumulation": 2, "corrections": 3, "correction_stride": 4, "dice": 0.5, "balance": True}
     assert found.value.args == ("jit", expected)
 
 

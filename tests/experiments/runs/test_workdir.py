@@ -35,11 +35,25 @@ OF_THE_EVALUATION = {
     *("source", "classes", "lists", "protocol", "draws", "force_seen", "mode", "shots", "min_area", "points"),
     *("headline", "batch_size", "limit", "during", "checkpoint", "save", "name"),
 }
+OF_THE_TUNING = (
+    "steps",
+    "freeze",
+    "optimizer",
+    "learning_rate",
+    "rates",
+    "momentum",
+    "weight_decay",
+    "balance",
+    "pixels",
+    "augment",
+    "together",
+)
 MAY_CHANGE_IN_EVAL = {
     *MAY_CHANGE,
     "seed",
     *(f"data.{name}" for name in OF_THE_DATA),
     *(f"eval.{name}" for name in OF_THE_EVALUATION),
+    *(f"tune.{name}" for name in OF_THE_TUNING),
 }
 """A trained model can be scored on anything."""
 

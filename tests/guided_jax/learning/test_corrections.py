@@ -130,7 +130,9 @@ def test_an_episode_without_annotation_begins_with_a_click_deep_in_its_object():
 
 
 def test_each_correction_of_each_episode_has_a_key_of_its_own(monkeypatch):
-    """Folded by the number of their own stream, then by that of the correction; all is segmented as negative."""
+    """Folded by the number of their own stream, then by that of the correction; the first click of a blank annotation,
+    by how many follow. All is segmented as negative.
+    """
 
     def annotate(model, variables, batch, clicks, click, stride, method):
         assert method == "annotate" and variables == {"params": {}} and stride == 3
@@ -150,14 +152,14 @@ def test_each_correction_of_each_episode_has_a_key_of_its_own(monkeypatch):
     @jax.jit
     def by_hand(key, target):
         annotation = jnp.full((7, 7), UNKNOWN, jnp.uint8)
-        for number in range(2):
+        for number in (2, 0, 1):
             at = jax.random.fold_in(jax.random.fold_in(key, 3), number)
             annotation = add_click(at, jnp.zeros((7, 7), jnp.uint8), target[1::3, 1::3], annotation, way=3)
         return annotation
 
     for key, target, annotation in zip(keys, batch.target, np.asarray(found)[:, 0, 0], strict=True):
         np.testing.assert_array_equal(annotation[1::3, 1::3], by_hand(key, target))
-        assert (annotation != UNKNOWN).sum() == 2
+        assert (annotation != UNKNOWN).sum() == 3
     seed = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), 3), 11)
     assert int(draw_clicks(7, jnp.int32(11), 1000)) == int(jax.random.randint(seed, (), 0, 1001))
 
