@@ -117,5 +117,18 @@ OF_A_MODEL = {"protocol": {"checkpoint": str, "step": int, "way": str, "max_side
 
 def check_result(path: Path, result: Mapping[str, Any], shape: Shape) -> None:
     """Raises UserError, with the file and what is missing or of another type there, where a result is not whole."""
-    if fault := find_fault(result, shape):
+    fault = find_fault(result, shape)
+    if not fault and shape is RESULTS["clicks"]:
+        fault = _find_missing_clicks(result)
+    if fault:
         raise UserError(f"{path}: a result lacks what its kind has: {fault}; score it again")
+
+
+def _find_missing_clicks(result: Mapping[str, Any]) -> str | None:
+    limit = result["protocol"]["clicks"]
+    if (found := len(result["scores"]["mean_iou"])) != limit:
+        return f"scores.mean_iou: has {found} values, and protocol.clicks says {limit}"
+    wrong = (i for i, each in enumerate(result["objects"]) if not 1 <= len(each["ious"]) <= limit)
+    if (number := next(wrong, None)) is not None:
+        return f"objects.{number}.ious: has {len(result['objects'][number]['ious'])} values; there must be 1 to {limit}"
+    return None

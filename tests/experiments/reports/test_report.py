@@ -483,10 +483,14 @@ DAMAGED = [
     ("clicks", ("objects",), [{"image": "a", "object": "cat"}]),
     ("clicks", ("scores", "mean_iou"), 0.5),
     ("clicks", ("protocol", "clicks"), None),
+    ("clicks", ("scores", "mean_iou"), [0.5]),
+    ("clicks", ("objects", 1, "ious"), []),
 ]
 
 
-@pytest.mark.parametrize(("kind", "keys", "value"), DAMAGED, ids=[f"{k}: {'.'.join(keys)}" for k, keys, _ in DAMAGED])
+@pytest.mark.parametrize(
+    ("kind", "keys", "value"), DAMAGED, ids=[f"{k}: {'.'.join(map(str, keys))}" for k, keys, _ in DAMAGED]
+)
 def test_a_damaged_result_is_one_line_that_names_it(tmp_path, capsys, kind, keys, value):
     result = {"evaluation": evaluation(), "video": video(), "clicks": clicks([[0.5], [0.9]])}[kind]
     part = result
@@ -496,7 +500,10 @@ def test_a_damaged_result_is_one_line_that_names_it(tmp_path, capsys, kind, keys
     run_ = write(tmp_path / "run", result, "damaged.json")
     assert guarded(lambda: module.main(["report", str(run_), f"--out={tmp_path / 'out'}", "--cases=0"])) == 2
     (told,) = capsys.readouterr().err.splitlines()
-    assert f"damaged.json: a result lacks what its kind has: {'.'.join(keys)}" in told and "score it again" in told
+    assert (
+        f"damaged.json: a result lacks what its kind has: {'.'.join(map(str, keys))}" in told
+        and "score it again" in told
+    )
     assert not (tmp_path / "out" / "report.md").exists()
 
 
