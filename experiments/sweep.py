@@ -34,7 +34,7 @@ from experiments.settings.command_flags import (
 )
 from experiments.settings.command_line import start
 from experiments.settings.config import Config
-from experiments.settings.errors import UserError, machine_fault
+from experiments.settings.errors import OUT_OF_MEMORY, UserError, machine_fault
 from experiments.settings.help_texts import Command
 from experiments.settings.json_files import read_json, write_json
 from experiments.settings.parameters import count_parameters
@@ -202,8 +202,8 @@ def _run_unit(unit: Run, asked: PlannedSweep) -> str | None:
                     raise UserError(f"{unit.name}: {error}") from error
                 failed(str(error))
             except Exception as error:
-                if fault := machine_fault(error):
-                    raise UserError(fault) from error
+                if (fault := machine_fault(error)) and not fault.startswith(OUT_OF_MEMORY):
+                    raise UserError(fault) from error  # of the disk, which all units share
                 # It is of this unit: the others are run all the same.
                 failed(f"{type(error).__name__}: {error}", traceback.format_exc())
     finally:

@@ -55,6 +55,10 @@ DISK = (
 """Faults of a disk or its rights, not of the code."""
 
 
+OUT_OF_MEMORY = "out of memory"
+"""How the line begins where memory was the cause."""
+
+
 def machine_fault(error: BaseException) -> str | None:
     """What the disk or the memory did, in one line; None where an exception has another cause.
 
@@ -74,7 +78,7 @@ def machine_fault(error: BaseException) -> str | None:
             return _of_disk(found, next(paths, None))
         if isinstance(each, MemoryError) or "RESOURCE_EXHAUSTED" in text:
             return (
-                "out of memory: make data.buckets, train.batch_size, eval.batch_size or the model smaller "
+                f"{OUT_OF_MEMORY}: make data.buckets, train.batch_size, eval.batch_size or the model smaller "
                 f"({text.partition(chr(10))[0]:.200})"
             )
         chain += [cause for cause in (each.__cause__, each.__context__) if cause is not None]

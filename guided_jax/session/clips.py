@@ -198,14 +198,14 @@ class Clips(Segmenting):
     def _completed(self, name: str) -> UInt8[np.ndarray, "h w"]:
         """The annotation of a frame as it is looked at; filled as the model segments it, where it knows its places.
 
-        A frame is filled with the labels that it is annotated with: of others it says nothing.
+        With the labels that it is annotated with, and the negative, as in `guided_jax.video.completing`.
         """
         marked, shown = self._at(name), self._features[name].shown
         labels = paint(shrink_marks(marked.marks, marked.size, shown), shown)
         if not places_annotation(self._model.config):
             return labels
         found = self._segment_shown(self._steps.logits, name).argmax(0).astype(np.uint8)
-        fills = np.isin(found, labels[labels != UNKNOWN])
+        fills = np.isin(found, [0, *np.unique(labels[labels != UNKNOWN])])
         return np.where((labels == UNKNOWN) & fills, found, labels)
 
     def _labels_of_scores(self, name: str, scores) -> UInt8[np.ndarray, "h w"]:

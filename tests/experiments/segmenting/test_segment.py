@@ -108,12 +108,10 @@ def test_a_killed_run_goes_on(photos, model, monkeypatch):
             raise Killed
         whole(*arguments)
 
-    monkeypatch.setattr(images, "write", dies)
-    with pytest.raises(Killed):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(images, "write", dies)
         run(model, "--format=png,coco")
     assert tuple(masks()) == NAMES[:2] and not Path("out/coco.json").exists()
-    monkeypatch.undo()
-    os.chdir(photos.parent)
     assert run(model, "--format=png,coco") == 0
     assert tuple(masks()) == NAMES
     assert len(json.loads(Path("out/coco.json").read_text())["images"]) == 3
