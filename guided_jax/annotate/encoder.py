@@ -79,6 +79,10 @@ class Encoder:
             except ValueError as error:
                 done(picture.name, error)
                 return
+            except Exception as error:  # as no memory; whoever waits must hear of it
+                log.exception("%s was not encoded", picture.name)
+                done(picture.name, ValueError(f"{picture.name} could not be encoded: {type(error).__name__}: {error}"))
+                return
             done(picture.name, one)
             self._samples.setdefault(one.annotation(picture.name).shape, (one, picture.name))
             self.prepare(way)

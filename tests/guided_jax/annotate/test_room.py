@@ -20,6 +20,18 @@ def encoder(base):
     made.close()
 
 
+@pytest.mark.parametrize("fault", [ValueError("cut short"), MemoryError("too large")])
+def test_whoever_waits_for_an_image_hears_why_it_cannot_be_encoded(encoder, fault):
+    def read():
+        raise fault
+
+    told = []
+    encoder.encode(Picture("a.png", read), 0, lambda *message: told.append(message), 2)
+    wait_until(lambda: told)
+    ((name, error),) = told
+    assert name == "a.png" and isinstance(error, ValueError) and str(fault) in str(error)
+
+
 class Listener:
     """What a room sends."""
 
