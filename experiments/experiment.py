@@ -46,6 +46,7 @@ from experiments.settings.fields import to_dict
 from experiments.settings.hosts import any_host, from_first, together
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import load_into, read_weights
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.weight_downloads import locate
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
@@ -253,7 +254,8 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
         return model, params
     pretrained = None
     if config.weights:
-        pretrained = read_weights(config.weights, preprocessing=config.weights_preprocessing or None)
+        backbone = BACKBONES[config.model.backbone]
+        pretrained = read_weights(config.weights, backbone, preprocessing=config.weights_preprocessing or None)
     preprocessing = pretrained.preprocessing if pretrained else PREPROCESSINGS[config.model.preprocessing]
     model = Segmentor(config.model, preprocessing)
     params = jax.jit(model.init)(jax.random.key(config.seed), blank_batch(64))["params"]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 
 from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
-from guided_jax.backbones.vgg import STAGES
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.inputs import MOST_LABELS
 
 LARGEST_LAYER = 2**31
-"""Values of a layer at most, 8 GiB in float32; the largest of VGG-16's own has 103 million."""
+"""Values of a layer at most, 8 GiB in float32; the reference's largest, its fc6, has 103 million."""
 
 
 @dataclass
@@ -18,9 +18,10 @@ class ModelConfig:
     """The guided segmentor; the defaults are the reference's `interactive-late-glob`.
 
     Attributes:
-        backbone: name in the table of backbones: vgg16, vgg16-quarter, vgg-small, vgg-tiny.
-        grid: how the feature grid is made: exact, dilated or taps (`guided_jax.backbones.geometry`).
+        backbone: name in the table of backbones (`guided_jax.backbones.table`).
+        grid: how the feature grid is made: exact, dilated or taps; not every backbone has all of them.
         stride: pixels between the cells of the feature grid.
+        layers: which of the trunk's maps are read, by number, as `3,4`; empty: the usual ones of the grid.
         feature_width: channels of fc6's features: 4096, or 256 for the "lite" models, or of each side output; 0: no
             fc6, the trunk's own maps, each scaled to unit length (for prototypes and nearest neighbours without
             training; grid taps).
@@ -66,6 +67,7 @@ class ModelConfig:
     backbone: str = "vgg16"
     grid: str = "exact"
     stride: int = 32
+    layers: str = ""
     feature_width: int = 4096
     fc6_kernel: int = 7
     fusion: str = "late"
@@ -93,7 +95,7 @@ class ModelConfig:
 
 
 CHOICES = {
-    "backbone": tuple(STAGES),
+    "backbone": tuple(BACKBONES),
     "fusion": ("late", "stack", "mask", "none"),
     "encoding": ("discs", "distance"),
     "mask": ("fixed", "learned"),
@@ -117,15 +119,20 @@ UNGUIDED = ("direct", "side-outputs")
 def geometry_of(config: ModelConfig) -> Geometry:
     """Where the cells of the query's grid lie."""
     kernel = config.fc6_kernel if config.feature_width else 1
-    return Geometry(config.grid, len(STAGES[config.backbone]), config.stride, kernel)
+    return BACKBONES[config.backbone].geometry(config.grid, config.stride, kernel, config.layers)
 
 
 def support_geometry_of(config: ModelConfig) -> Geometry:
     """Where the cells of the support's grid lie; interpolated features lie as those of the grid `taps` do."""
     if config.support_grid == "same":
         return geometry_of(config)
-    grid = "taps" if config.support_grid == "interpolated" else "dilated"
-    return Geometry(grid, len(STAGES[config.backbone]), config.support_stride, geometry_of(config).kernel)
+    grid, layers = ("taps", "") if config.support_grid == "interpolated" else ("dilated", config.layers)
+    return BACKBONES[config.backbone].geometry(grid, config.support_stride, geometry_of(config).kernel, layers)
+
+
+def trunk_channels(config: ModelConfig) -> tuple[int, ...]:
+    """Channels of each map that the trunk gives."""
+    return BACKBONES[config.backbone].channels(geometry_of(config))
 
 
 def feature_channels(config: ModelConfig) -> int:
@@ -133,9 +140,8 @@ def feature_channels(config: ModelConfig) -> int:
     if config.inference == "decoder":
         return config.embedding + config.principal
     if config.inference == "side-outputs":
-        return config.feature_width * len(geometry_of(config).tap_stages)
-    widths = STAGES[config.backbone]
-    return config.feature_width or sum(widths[stage - 1][-1] for stage in geometry_of(config).tap_stages or (0,))
+        return config.feature_width * len(geometry_of(config).taps)
+    return config.feature_width or sum(trunk_channels(config))
 
 
 def guides_early(config: ModelConfig) -> bool:
@@ -212,8 +218,9 @@ def check_model(config: ModelConfig) -> None:
     try:
         geometry_of(config)
     except ValueError as error:
-        raise ValueError(f"model.grid, model.stride, model.fc6_kernel: {error}") from error
-    if not config.feature_width and config.grid != "taps":
+        layers = ", model.layers" if config.layers else ""
+        raise ValueError(f"model.grid, model.stride, model.fc6_kernel{layers}: {error}") from error
+    if not config.feature_width and geometry_of(config).fades:
         raise ValueError(
             f"model.feature_width=0: the grid {config.grid!r} is made by fc6; the trunk's own maps need model.grid=taps"
         )
@@ -230,7 +237,7 @@ def check_model(config: ModelConfig) -> None:
 def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     """The number of values of the largest layers, by the fields that it follows from."""
     if config.inference == "decoder":
-        taps = max(STAGES[config.backbone][stage - 1][-1] for stage in geometry_of(config).tap_stages or (1,))
+        taps = max(trunk_channels(config))
         return {
             ("feature_width",): taps * config.feature_width,
             ("feature_width", "embedding"): config.feature_width * config.embedding,
@@ -241,7 +248,7 @@ def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     blocks = 1 if config.sharing == "shared" and labels else labels
     regresses = config.inference == "parameter-regression"
     width = head_width(config)
-    layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * STAGES[config.backbone][-1][-1] * channels}
+    layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * trunk_channels(config)[-1] * channels}
     if config.inference != "distance":
         inputs = channels * (1 if regresses else 1 + blocks)
         layers["feature_width", "head_width", "way"] = inputs * width
@@ -253,11 +260,13 @@ def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
 
 def _conflicts(config: ModelConfig) -> Iterator[str]:
     """The reasons why fields that are sound alone contradict each other."""
-    early = config.fusion in ("stack", "mask")
+    early, backbone = config.fusion in ("stack", "mask"), BACKBONES[config.backbone]
     named = {name: f"model.{name}={getattr(config, name)}" for name in vars(config)}
     fusion, inference, locality = named["fusion"], named["inference"], named["locality"]
     if config.fusion == "none" and config.inference not in UNGUIDED:
         yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
+    if config.fusion == "stack" and backbone.no_stack:
+        yield f"{fusion}: {backbone.no_stack}"
     yield from _side_conflicts(config, named)
     if config.inference == "direct" and config.fusion not in ("stack", "none"):
         yield (
@@ -299,7 +308,7 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{named['head_width']}: {inference} has no hidden layer; leave it 0"
     if config.feature_width == 0 and config.fusion != "late":
         yield f"{named['feature_width']}: {fusion} needs features that learn; set a width"
-    if config.feature_width == 0 and not geometry_of(config).tap_stages:
+    if config.feature_width == 0 and not geometry_of(config).taps:
         yield f"{named['feature_width']}: {named['stride']} lies behind the trunk's last map; choose a finer one"
 
 
@@ -307,12 +316,19 @@ def _side_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]
     if config.inference != "side-outputs":
         return
     inference = named["inference"]
-    for field, value in {"fusion": "none", "grid": "taps", "head_width": 0}.items():
+    for field, value in {"fusion": "none", "head_width": 0}.items():
         if getattr(config, field) != value:
             yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    yield from _tap_conflicts(config, named)
     if not config.feature_width:
         yield f"{named['feature_width']}: {inference} needs a width of its outputs, as 16"
-    if not geometry_of(config).tap_stages:
+
+
+def _tap_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    geometry = geometry_of(config)
+    if geometry.fades:
+        yield f"{named['grid']}: {named['inference']} is built for model.grid=taps alone; set that"
+    if not geometry.taps:
         yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
 
 
@@ -323,18 +339,16 @@ def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[s
             if getattr(config, field):
                 yield f"{named[field]}: only model.inference=decoder has it; leave it 0"
         return
-    wanted = {"fusion": "late", "grid": "taps", "locality": "both", "support_grid": "same", "mask": "fixed"}
+    wanted = {"fusion": "late", "locality": "both", "support_grid": "same", "mask": "fixed"}
     wanted |= {"sharing": "shared", "pooling": "average", "metric": "cosine"}
     for field, value in wanted.items():
         if getattr(config, field) != value:
             yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    yield from _tap_conflicts(config, named)
     for field in ("feature_width", "embedding", "head_width"):
         if not getattr(config, field):
             yield f"{named[field]}: {inference} needs a width there, as 128, 64 and 48"
-    widths, stages = STAGES[config.backbone], geometry_of(config).tap_stages
-    if not stages:
-        yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
-    if config.principal > (most := sum(widths[stage - 1][-1] for stage in stages)):
+    if config.principal > (most := sum(trunk_channels(config))):
         yield f"{named['principal']}: the trunk's maps have {most} channels, and no more directions; set at most that"
 
 

@@ -18,10 +18,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
+from guided_jax.backbones.neck import Neck, he_normal, raw_features
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
 from guided_jax.backbones.side_neck import SideNeck
 from guided_jax.backbones.spatial_neck import SpatialNeck
-from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.episodic import annotate_episodes, segment_episodes
 from guided_jax.guides import early, guidance, late
@@ -57,7 +58,7 @@ class Segmentor(nn.Module):
         config = self.config
         init = nn.initializers.normal(config.init_std) if config.init_std else he_normal
         self.geometry, self.support_geometry = geometry_of(config), support_geometry_of(config)
-        trunk = partial(Trunk, STAGES[config.backbone], jnp.dtype(config.dtype))
+        trunk = partial(BACKBONES[config.backbone].trunk, jnp.dtype(config.dtype))
         neck = partial(
             Neck,
             config.feature_width,
@@ -169,7 +170,7 @@ class Segmentor(nn.Module):
         """
         if min(canvas) < self.geometry.minimum_size:
             raise ValueError(
-                f"an image of {canvas[0]}x{canvas[1]} px: model.grid={self.geometry.grid} with "
+                f"an image of {canvas[0]}x{canvas[1]} px: model.grid={self.config.grid} with "
                 f"model.stride={self.geometry.stride} needs {self.geometry.minimum_size} px a side; taps takes any"
             )
         maps = image if isinstance(image, tuple) else self.trunk_maps(image, size)
@@ -338,7 +339,7 @@ class Segmentor(nn.Module):
         scores, weights = self.head(query, task, keys)
         valid = geometry.cells(size)[:, None]
         rows, columns = (geometry.pixel_weights(side)[stride // 2 :: stride] for side in canvas)
-        if geometry.grid == "taps":
+        if not geometry.fades:
             return interpolate(scores, rows, columns, valid=valid), weights
         scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
         return interpolate(scores, rows, columns), weights

@@ -17,6 +17,7 @@ from experiments.settings.memory import check_memory
 from experiments.settings.parameters import parameter_sizes
 from experiments.settings.ranges import check_ranges
 from guided_jax.backbones.preprocessing import named_preprocessing
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.weight_downloads import check_weights
 from guided_jax.learning.config import check_train
 from guided_jax.loading import model_file
@@ -53,7 +54,7 @@ def check_config(config: Config, *, training: bool) -> None:
 
 def _check_weights(config: Config) -> None:
     try:
-        check_weights(config.weights)
+        check_weights(config.weights, BACKBONES[config.model.backbone])
     except ValueError as error:
         raise ValueError(f"weights={error}") from error
     try:

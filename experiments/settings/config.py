@@ -119,8 +119,8 @@ class Config:
     Attributes:
         name: of the experiment, for results.
         seed: of initialisation, episodes and dropout.
-        weights: file of pretrained weights (.npz, .h5, .keras, .pth, .safetensors), or vgg16, vgg16-fc,
-            vgg16-torchvision or vgg16-caffe, which are downloaded once; empty: none.
+        weights: file of the backbone's pretrained weights (.npz, .h5, .keras, .pth, .safetensors), or the name of a
+            published one, which is downloaded once (the backbone's own name is one); empty: none.
         weights_preprocessing: of the images for weights of unknown origin: caffe or torchvision; empty: told by the
             file.
         start_from: a trained model whose parameters training starts from, whatever `weights` says: the name of a

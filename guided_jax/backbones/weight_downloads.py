@@ -4,8 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+from guided_jax.backbones.backbone import Backbone
 from guided_jax.backbones.file_formats import WeightsError, no_weights, plain
-from guided_jax.backbones.known_weights import KnownFile, checksum, named_weights, where_to_get
+from guided_jax.backbones.known_file import KnownFile, checksum
+from guided_jax.backbones.known_weights import named_weights, where_to_get
 
 CACHE_VARIABLE = "GUIDED_JAX_CACHE"
 """Environment variable that names the folder of downloaded weights."""
@@ -31,9 +33,15 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("guided_jax"))
 
 
-def check_weights(weights: str | Path) -> None:
-    """Raises WeightsError where weights are no file and no name of published ones, or have no folder to go to."""
-    if str(weights) in named_weights():
+def check_weights(weights: str | Path, backbone: Backbone | None = None) -> None:
+    """Raises WeightsError where weights are no file and no name of published ones, or have no folder to go to.
+
+    Also where they are published ones of another backbone than the one given.
+    """
+    if known := named_weights().get(str(weights)):
+        if backbone and known not in backbone.known_files:
+            hint = where_to_get(weights, backbone) or f"give a file of weights of {backbone.title}"
+            raise WeightsError(f"{weights}: is {known.source}; model.backbone={backbone.name}: {hint}")
         try:
             cache_folder()
         except WeightsError as error:
@@ -42,7 +50,7 @@ def check_weights(weights: str | Path) -> None:
     path = Path(weights).expanduser()
     if not path.is_file():
         what = "is a folder; name the file" if path.is_dir() else "there is no such file of weights"
-        hint = where_to_get(path)
+        hint = where_to_get(path, backbone)
         raise WeightsError(f"{weights}: {what}" + (f"; {hint}" if hint else ""))
 
 

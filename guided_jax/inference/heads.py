@@ -47,7 +47,7 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
     return FeatureFusion(
         width=head_width(config),
         similarity=config.metric if config.locality == "both" else None,
-        # The reference's fcn32s keeps VGG's own fc7, and with it the dropout of elements.
+        # The reference's fcn32s keeps the pretrained fc7, and with it the dropout of elements.
         dropout_channels=not (config.inference == "direct" and config.feature_width == 4096),
         **common,
     )

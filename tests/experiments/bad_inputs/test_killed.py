@@ -151,12 +151,9 @@ def test_a_disk_that_takes_no_more(command, tmp_path, most):
 
 
 OWN = """
-from experiments import experiment
 from experiments.configs.quickstart import get_config as base_config
 from experiments.settings.fields import with_overrides
-from tests.experiments.tiny_weights import read_tiny_weights
 
-experiment.read_weights = read_tiny_weights
 
 def get_config():
     return with_overrides(base_config(), {fields})

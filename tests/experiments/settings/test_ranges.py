@@ -30,7 +30,7 @@ ALLOWED = {
     "eval.name": ("", "nonsense", "-1"),
     # Empty for what the documentation of the field says.
     **dict.fromkeys(("weights", "weights_preprocessing", "start_from", "data.lists", "eval.lists"), ("",)),
-    **dict.fromkeys(("train.freeze", "train.rates", "eval.mode", "eval.headline"), ("",)),
+    **dict.fromkeys(("model.layers", "train.freeze", "train.rates", "eval.mode", "eval.headline"), ("",)),
     # Zero: none, all, never, or nothing to do.
     **dict.fromkeys(("seed", "data.crops", "data.min_area", "data.max_side", "data.window", "data.workers"), (ZERO,)),
     **dict.fromkeys(("eval.draws", "eval.min_area", "eval.limit", "eval.during"), (ZERO,)),

@@ -10,11 +10,12 @@ import pytest
 
 from guided_jax.backbones import known_weights
 from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.known_weights import KNOWN_FILES, KnownFile, named_weights
+from guided_jax.backbones.known_file import KnownFile
+from guided_jax.backbones.known_weights import KNOWN_FILES, named_weights
 from guided_jax.backbones.preprocessing import TORCHVISION
 from guided_jax.backbones.pretrained import read_weights
 from guided_jax.backbones.weight_downloads import CACHE_VARIABLE, cache_folder, check_weights, locate
-from tests.guided_jax.backbones.small_weights import LAYERS, SMALL, check_layers
+from tests.guided_jax.backbones.small_weights import LAYERS, SMALL_VGG, check_layers
 from tests.guided_jax.backbones.test_pretrained import own_names, write_npz
 
 pooch = pytest.importorskip("pooch")
@@ -76,7 +77,7 @@ def published(request, server, content, monkeypatch):
 
 def test_downloaded_once_and_read(published, server, cache):
     for _ in range(2):
-        weights = read_weights("small", shapes=SMALL)
+        weights = read_weights("small", backbone=SMALL_VGG)
         check_layers(weights.layers, LAYERS)
         assert (weights.preprocessing, weights.source) == (TORCHVISION, "small")
     assert server.asked == 1

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import CAFFE
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
 from guided_jax.guides.late import LearnedMasks, fixed_masks, points_by_cell
@@ -20,8 +20,8 @@ SIZES = [(24, 32), (21, 29), (9, 17), (15, 23)]  # the last: pixels whose neares
 CANVAS = (24, 32)
 
 
-def geometry_of(grid, stride) -> Geometry:
-    return Geometry(grid, 3, stride, 3)
+def geometry_of(grid, stride) -> VGGGeometry:
+    return VGGGeometry(grid, 3, stride, 3)
 
 
 def scattered(size, way=3, seed=0, canvas=CANVAS):

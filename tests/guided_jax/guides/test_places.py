@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.places import distance_of_clicks, distance_of_map
 
-GEOMETRY = Geometry("taps", 3, 4, 1)
+GEOMETRY = VGGGeometry("taps", 3, 4, 1)
 
 
 def brute_force(annotation, size, way):

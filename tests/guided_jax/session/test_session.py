@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.episode import UNKNOWN, Click, Episode
 from guided_jax.guided_filter import apply_filter, filter_guide, to_blocks
 from guided_jax.guides import late
@@ -382,7 +382,7 @@ def test_what_is_refused():
 @pytest.mark.parametrize("pooling", ["average", "maximum"])
 def test_guidance_of_clicks_is_that_of_the_map(grid, stride, pooling):
     """At every kind of place: corners, edges, cell centres, and between them; beyond the image's last cell nothing."""
-    geometry, size = Geometry(grid, 3, stride, 3), jnp.array(SIZE, jnp.int32)
+    geometry, size = VGGGeometry(grid, 3, stride, 3), jnp.array(SIZE, jnp.int32)
     rng = np.random.default_rng(0)
     cells = [geometry.cells(side) for side in CANVAS]
     inside = [geometry.cells(side) for side in SIZE]

@@ -1,0 +1,7 @@
+"""The backbones by their names: a row each. What a row gives is told in `guided_jax.backbones.backbone`."""
+
+from guided_jax.backbones.backbone import Backbone
+from guided_jax.backbones.vgg.unit import VGGS
+
+BACKBONES: dict[str, Backbone] = {each.name: each for each in (*VGGS,)}
+"""By the values of `model.backbone`."""
