@@ -120,7 +120,8 @@ class Config:
         name: of the experiment, for results.
         seed: of initialisation, episodes and dropout.
         weights: file of the backbone's pretrained weights (.npz, .h5, .keras, .pth, .safetensors), or the name of a
-            published one, which is downloaded once (the backbone's own name is one); empty: none.
+            published one, which is downloaded once (the backbone's own name is one), or hf:ORG/NAME for a model of the
+            Hugging Face Hub; empty: none.
         weights_preprocessing: of the images for weights of unknown origin: caffe or torchvision; empty: told by the
             file.
         start_from: a trained model whose parameters training starts from, whatever `weights` says: the name of a

@@ -87,8 +87,8 @@ _TRUNK = re.compile(r"(?:support_)?trunk/(?:[a-z]+(\d+(?:_\d+)*)/|norm/)?")
 def layer_factors(decay: float, paths: Iterable[str]) -> dict[str, float]:
     """The factor on the learning rate of each parameter by how deep in the trunk it lies.
 
-    As BEiT, MAE and DINOv2 train transformers: `decay` for the last layer that learns, its square for the one before it,
-    and so on. Layers (blocks) are what a trunk numbers, as `block7` or `conv3_2`; what it does not number reads the
+    As BEiT, MAE and DINOv2 train: `decay` for the last layer that learns, its square for the one before it, and so on.
+    Layers (blocks) are what a trunk numbers, as `block7` or `conv3_2`; what it does not number reads the
     image and comes before them. The norm behind all blocks, and what is no part of a trunk, learn at the whole rate.
 
     Args:

@@ -71,6 +71,11 @@ def held_in(arrays: Arrays) -> str | None:
     return describe(width, depth, patch, registers, learned) + gated
 
 
+def layout_of(arrays: Arrays) -> str:
+    """Whose names a file has, for messages: Hugging Face's, or those that Meta and timm share for the most part."""
+    return "Hugging Face" if any(name.startswith("embeddings.") for name in arrays) else "Meta or timm"
+
+
 def to_trunk(arrays: Arrays, path: Path, architecture: Architecture) -> dict:
     """Brings the arrays of a file to the parameters of a `Trunk`, all blocks of it.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int32
 
 from guided_jax.backbones.vit.architecture import Architecture
+from guided_jax.backbones.vit.geometry import ViTGeometry
 from guided_jax.backbones.vit.positions import resized_positions, rotary_angles, rotate
 from guided_jax.resample import keep_valid, valid_cells
 
@@ -74,19 +75,17 @@ class Trunk(nn.Module):
 
     Attributes:
         architecture: a value of `VITS`.
-        blocks: numbers, from 1, of the blocks whose tokens are given; blocks behind the last of them do not exist.
         remat: whether the gradient computes what lies inside a block again, in place of keeping it.
         dtype: type that is computed in; parameters are float32.
     """
 
     architecture: Architecture
-    blocks: tuple[int, ...]
     remat: bool = False
     dtype: jnp.dtype = jnp.dtype("float32")
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "b h w 3"], size: Int32[Array, "b 2"]
+        self, image: Float[Array, "b h w 3"], size: Int32[Array, "b 2"], geometry: ViTGeometry
     ) -> tuple[Float[Array, "b n m c"], ...]:
         """Encodes normalised images on a canvas.
 
@@ -97,9 +96,10 @@ class Trunk(nn.Module):
         Args:
             image: normalised; what lies on the padding does not matter.
             size: true height and width of each image in pixels.
+            geometry: the blocks that are read; those behind the last of them do not exist.
 
         Returns:
-            The tokens of the patches behind each of `blocks`, all of them under the last LayerNorm (as Meta's
+            The tokens of the patches behind each of these blocks, all of them under the last LayerNorm (as Meta's
             `get_intermediate_layers` gives them; that behind the last block is HF's `last_hidden_state`); 0 on the
             padding. The same, to rounding, as those of each image alone on a canvas of its own size.
         """
@@ -124,11 +124,11 @@ class Trunk(nn.Module):
         block = nn.remat(Block) if self.remat else Block
         norm = _norm(a.eps, "norm")
         maps = {}
-        for number in range(1, max(self.blocks) + 1):
+        for number in range(1, geometry.blocks[-1] + 1):
             tokens = block(a, self.dtype, name=f"block{number}")(tokens, seen, angles)
-            if number in self.blocks:
+            if number in geometry.blocks:
                 maps[number] = keep_valid(norm(tokens)[:, lead:].reshape(batch, *grid, a.width), cells)
-        return tuple(maps[number] for number in self.blocks)
+        return tuple(maps[number] for number in geometry.blocks)
 
 
 def to_patches(image: Float[Array, "b h w k"], patch: int) -> Float[Array, "b n m p"]:

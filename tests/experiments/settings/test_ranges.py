@@ -35,7 +35,7 @@ ALLOWED = {
     **dict.fromkeys(("seed", "data.crops", "data.min_area", "data.max_side", "data.window", "data.workers"), (ZERO,)),
     **dict.fromkeys(("eval.draws", "eval.min_area", "eval.limit", "eval.during"), (ZERO,)),
     **dict.fromkeys(("model.feature_width", "model.head_width", "model.support_stride"), (ZERO,)),
-    **dict.fromkeys(("model.embedding", "model.principal"), (ZERO,)),
+    **dict.fromkeys(("model.embedding", "model.principal", "model.clusters", "model.positional"), (ZERO,)),
     **dict.fromkeys(("model.drop_maps", "model.drop_image", "data.evenness"), (0.0,)),
     **dict.fromkeys(("train.steps", "train.corrections", "train.warmup", "train.evaluate_every"), (ZERO,)),
     "train.keep_best": (ZERO,),

@@ -83,7 +83,7 @@ def as_meta(arrays: dict[str, np.ndarray], a: Architecture) -> dict[str, np.ndar
 def patches_of(model: torch.nn.Module, image: np.ndarray, a: Architecture, blocks: tuple[int, ...]) -> list[np.ndarray]:
     """The tokens of the patches behind blocks, under the last norm, of normalised images [b, h, w, 3]."""
     rows, columns = image.shape[1] // a.patch, image.shape[2] // a.patch
-    pixels = torch.from_numpy(image).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(image.copy()).permute(0, 3, 1, 2)
     with torch.no_grad():
         if hasattr(model, "forward_intermediates"):
             maps = model.forward_intermediates(

@@ -8,6 +8,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from guided_jax.backbones.vit.architecture import VITS
+from guided_jax.backbones.vit.geometry import ViTGeometry
 from guided_jax.backbones.vit.layouts import to_trunk
 from guided_jax.backbones.vit.trunk import Trunk, to_patches
 from tests.guided_jax.backbones.vit.published import arrays_of, make_hf, make_timm, patches_of
@@ -27,7 +28,12 @@ def weights(name):
 
 @partial(jax.jit, static_argnums=(0, 1), static_argnames=("dtype", "remat"))
 def encode(name, blocks, params, image, size, dtype="float32", remat=False):
-    return Trunk(VITS[name], blocks, remat, jnp.dtype(dtype)).apply({"params": params}, image, size)
+    trunk, geometry = Trunk(VITS[name], remat, jnp.dtype(dtype)), geometry_of(name, blocks)
+    return trunk.apply({"params": params}, image, size, geometry)
+
+
+def geometry_of(name, blocks):
+    return ViTGeometry(VITS[name].patch, 1, VITS[name].depth, blocks)
 
 
 def draw(*shape, seed=0):
@@ -85,9 +91,8 @@ def test_padding_never_changes_a_result(name):
 
 
 def test_blocks_behind_the_last_asked_for_do_not_exist():
-    params = Trunk(VITS["dinov3-tiny"], (1,)).init(
-        jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.array([[16, 16]], jnp.int32)
-    )["params"]
+    image, size = jnp.zeros((1, 16, 16, 3)), jnp.array([[16, 16]], jnp.int32)
+    params = Trunk(VITS["dinov3-tiny"]).init(jax.random.key(0), image, size, geometry_of("dinov3-tiny", (1,)))["params"]
     assert sorted(params) == ["block1", "class_token", "norm", "patches", "registers"]
     assert "bias" not in params["block1"]["key"] and "bias" in params["block1"]["query"]
 
