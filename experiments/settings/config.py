@@ -90,6 +90,7 @@ class EvalConfig:
         checkpoint: which one `--mode=eval` scores: last, or best by the evaluations during training (never choose
             by scores of the test set).
         save: new folder for the predicted masks, which `guided_jax score` scores again; empty: none.
+        guided_filter: whether logits follow the edges of the query's image (`guided_jax.guided_filter`).
         name: of the result, to keep several of a run: `result-NAME.json`; empty: `result.json`.
     """
 
@@ -109,6 +110,7 @@ class EvalConfig:
     during: int = 0
     checkpoint: str = "last"
     save: str = ""
+    guided_filter: bool = False
     name: str = ""
 
 

@@ -42,9 +42,10 @@ ALLOWED = {
     **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),
     **dict.fromkeys(("train.weight_decay", "train.clip_norm", "train.dice"), (0.0,)),
     **dict.fromkeys(
-        ("data.balance", "train.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)
+        ("data.balance", "train.balance", "data.flip", "data.skip_broken", "eval.force_seen", "eval.guided_filter"),
+        (True, False),
     ),
-    "train.cache_features": (False,),
+    **dict.fromkeys(("train.cache_features", "model.remat", "model.gram", "model.backward"), (False,)),
     # A network that is not fine-tuned is not asked about its layers.
     **dict.fromkeys(("tune.freeze", "tune.rates"), TRIED[str]),
     **dict.fromkeys(("tune.steps", "tune.pixels", "tune.together"), (ZERO,)),
