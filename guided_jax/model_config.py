@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.position_free import BLANK
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.table import BACKBONES
 from guided_jax.inputs import MOST_LABELS
@@ -45,14 +46,20 @@ class ModelConfig:
         inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
             guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
             features, with which its annotation is stacked or not), decoder (similarities to both, and the places of
-            the annotation, by small convolutions; no head of the paper's), side-outputs (no guidance: a few channels of
-            each of the trunk's stages, as OSVOS).
+            the annotation, by small convolutions; no head of the paper's), in-context (prototypes of frozen features
+            with what was found to help, `guided_jax.inference.in_context`), side-outputs (no guidance: a few channels
+            of each of the trunk's stages, as OSVOS).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
         metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
         head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
             (1 + way) x feature_width unshared, feature_width direct. Channels of the decoder's convolutions.
         way: number of labels, the negative included.
         dropout: share of values dropped in training, of the features and in the head.
+        clusters: prototypes of each label under inference=in-context, the centres of clusters of what is annotated; 0:
+            one, the mean.
+        gram: whether inference=in-context scores by the labels' Gram matrices, too.
+        backward: whether inference=in-context refuses a label where the nearest annotated cell is of another.
+        positional: directions of the trunk's own maps that tell the place in the image and are left out; 0: none.
         embedding: channels of the representation that inference=decoder learns to compare by; 0 elsewhere.
         principal: channels of the trunk's own representation, on its principal directions, that the decoder compares by
             as well; 0: none.
@@ -62,6 +69,8 @@ class ModelConfig:
         init_std: standard deviation of the normal distribution that new layers start from; 0: He's, by the fan-in.
         preprocessing: how images are prepared where no pretrained weights say so: caffe, caffe-ilsvrc or torchvision.
         dtype: type that is computed in: float32 or bfloat16; parameters are float32.
+        remat: whether the gradient computes what lies inside the trunk's blocks again in place of keeping it, for
+            transformers that learn: a third more time, and a fraction of the memory.
     """
 
     backbone: str = "vgg16"
@@ -85,6 +94,10 @@ class ModelConfig:
     head_width: int = 0
     way: int = 2
     dropout: float = 0.5
+    clusters: int = 0
+    gram: bool = False
+    backward: bool = False
+    positional: int = 0
     embedding: int = 0
     principal: int = 0
     drop_maps: float = 0.0
@@ -92,6 +105,7 @@ class ModelConfig:
     init_std: float = 0.001
     preprocessing: str = "caffe"
     dtype: str = "float32"
+    remat: bool = False
 
 
 CHOICES = {
@@ -103,7 +117,15 @@ CHOICES = {
     "locality": ("global", "local", "both"),
     "pooling": ("average", "maximum"),
     "merge": ("annotating", "every", "pooled"),
-    "inference": ("feature-fusion", "parameter-regression", "distance", "direct", "decoder", "side-outputs"),
+    "inference": (
+        "feature-fusion",
+        "parameter-regression",
+        "distance",
+        "direct",
+        "decoder",
+        "in-context",
+        "side-outputs",
+    ),
     "sharing": ("shared", "unshared"),
     "metric": ("cosine", "euclidean"),
     "preprocessing": tuple(PREPROCESSINGS),
@@ -111,6 +133,9 @@ CHOICES = {
 }
 """The values of the fields that are choices."""
 
+
+UNTRAINED = ("distance", "in-context")
+"""Kinds of inference that compare features, and learn a temperature at most."""
 
 UNGUIDED = ("direct", "side-outputs")
 """Kinds of inference by which the query's own features alone give the scores."""
@@ -249,7 +274,7 @@ def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     regresses = config.inference == "parameter-regression"
     width = head_width(config)
     layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * trunk_channels(config)[-1] * channels}
-    if config.inference != "distance":
+    if config.inference not in UNTRAINED:
         inputs = channels * (1 if regresses else 1 + blocks)
         layers["feature_width", "head_width", "way"] = inputs * width
     if regresses:
@@ -267,6 +292,8 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
     if config.fusion == "stack" and backbone.no_stack:
         yield f"{fusion}: {backbone.no_stack}"
+    if config.remat and not backbone.remats:
+        yield f"{named['remat']}: {backbone.name} has no blocks to compute again; leave it False"
     yield from _side_conflicts(config, named)
     if config.inference == "direct" and config.fusion not in ("stack", "none"):
         yield (
@@ -287,6 +314,7 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
     if config.inference == "parameter-regression" and config.locality == "both":
         yield f"{locality}: weights are regressed from global or from local guidance; choose one"
     yield from _decoder_conflicts(config, named)
+    yield from _in_context_conflicts(config, named)
     if config.locality == "local" and config.pooling == "maximum":
         yield f"{named['pooling']}: {locality} pools nothing; leave it average"
     if config.fusion != "stack" and config.encoding != "discs":
@@ -350,6 +378,30 @@ def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[s
             yield f"{named[field]}: {inference} needs a width there, as 128, 64 and 48"
     if config.principal > (most := sum(trunk_channels(config))):
         yield f"{named['principal']}: the trunk's maps have {most} channels, and no more directions; set at most that"
+
+
+MOST_CLUSTERS, MOST_POSITIONAL = 64, BLANK**2 - 1
+
+
+def _in_context_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    inference = named["inference"]
+    if config.inference != "in-context":
+        for field in ("clusters", "gram", "backward"):
+            if getattr(config, field):
+                yield f"{named[field]}: only model.inference=in-context has it; leave it {getattr(ModelConfig, field)}"
+    else:
+        for field, value in {"fusion": "late", "locality": "both", "metric": "cosine", "head_width": 0}.items():
+            if getattr(config, field) != value:
+                yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    if not 0 <= config.clusters <= MOST_CLUSTERS:
+        yield f"{named['clusters']}: from 0, the mean alone, to {MOST_CLUSTERS}"
+    if config.positional and (config.feature_width or config.inference not in UNTRAINED):
+        yield (
+            f"{named['positional']}: only the trunk's own maps are without positions: set model.feature_width=0 and "
+            "model.inference=in-context"
+        )
+    if config.positional and not 0 <= config.positional < (most := min(sum(trunk_channels(config)), MOST_POSITIONAL)):
+        yield f"{named['positional']}: the trunk's maps have {most} directions; set less, or 0"
 
 
 def _check_support_grid(config: ModelConfig) -> None:

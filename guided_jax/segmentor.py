@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
 from guided_jax.backbones.neck import Neck, he_normal, raw_features
+from guided_jax.backbones.position_free import PositionFree
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
 from guided_jax.backbones.side_neck import SideNeck
 from guided_jax.backbones.spatial_neck import SpatialNeck
@@ -58,7 +59,7 @@ class Segmentor(nn.Module):
         config = self.config
         init = nn.initializers.normal(config.init_std) if config.init_std else he_normal
         self.geometry, self.support_geometry = geometry_of(config), support_geometry_of(config)
-        trunk = partial(BACKBONES[config.backbone].trunk, jnp.dtype(config.dtype))
+        trunk = partial(BACKBONES[config.backbone].trunk, jnp.dtype(config.dtype), remat=config.remat)
         neck = partial(
             Neck,
             config.feature_width,
@@ -76,6 +77,8 @@ class Segmentor(nn.Module):
             self.neck = SideNeck(config.feature_width, init, dtype=jnp.dtype(config.dtype))
         elif config.feature_width:
             self.neck = neck()
+        elif config.positional:
+            self.neck = PositionFree(config.positional)
         if guides_early(config):
             self.support_trunk, self.support_neck = trunk(), neck()
         if config.mask == "learned":
@@ -177,7 +180,8 @@ class Segmentor(nn.Module):
         if self.config.inference == "decoder":
             return self.neck(maps, canvas, size, self.geometry)
         if not self.config.feature_width:
-            return raw_features(maps, canvas, size, self.geometry)
+            features = raw_features(maps, canvas, size, self.geometry)
+            return self.neck(features) if self.config.positional else features
         return self.neck(maps, canvas, size, keys, self.geometry)
 
     def encode_support(

@@ -48,6 +48,8 @@ def check_config(config: Config, *, training: bool) -> None:
         _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
+    if config.eval.guided_filter and config.tune.steps:
+        raise ValueError("eval.guided_filter: is not of fine-tuned networks (tune.steps); leave it False")
     check_tune(config.tune, config.model, parameter_sizes(config.model), cached=config.train.cache_features)
     check_memory(config, training=training)
 
@@ -122,6 +124,8 @@ def _check_evaluation(config: Config, *, training: bool) -> None:
 
 
 def _check_cache(config: Config) -> None:
+    if config.eval.guided_filter:
+        raise ValueError("eval.guided_filter: needs the pixels of the query; set train.cache_features to False")
     if config.model.fusion in ("stack", "mask"):
         raise ValueError(
             f"train.cache_features: model.fusion={config.model.fusion} runs the trunk on image and annotation, "

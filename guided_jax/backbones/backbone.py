@@ -52,6 +52,8 @@ class Backbone(ABC):
             stacking adds channels there, each of which gets the mean of the file's three.
         no_stack: the reason why channels beside the image's can mean nothing to it, so that `model.fusion=stack` is
             refused; empty: they can.
+        usual_stride: stride of the grid `taps` at which its own maps are compared without training.
+        remats: whether its trunk has blocks that the gradient can compute again (`model.remat`).
     """
 
     name: str
@@ -60,10 +62,14 @@ class Backbone(ABC):
     usual: Preprocessing | None = None
     image_layer: str = ""
     no_stack: str = ""
+    usual_stride: int = 16
+    remats: bool = False
 
     @abstractmethod
-    def trunk(self, dtype: DTypeLike) -> nn.Module:
+    def trunk(self, dtype: DTypeLike, *, remat: bool = False) -> nn.Module:
         """A new trunk that computes in `dtype`; its parameters are float32 and the same on every grid.
+
+        With `remat`, which is for backbones that `remats` alone, the gradient computes what lies inside a block again.
 
         It is called as `trunk(image, size, geometry)`, with normalised images [b, h, w, 3] (or more channels, under
         early fusion) on a canvas, their true heights and widths int32 [b, 2], and a geometry of this backbone. It

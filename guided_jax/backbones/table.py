@@ -3,6 +3,7 @@
 from guided_jax.backbones.backbone import Backbone
 from guided_jax.backbones.resnet.unit import RESNETS
 from guided_jax.backbones.vgg.unit import VGGS
+from guided_jax.backbones.vit.unit import TRANSFORMERS
 
-BACKBONES: dict[str, Backbone] = {each.name: each for each in (*VGGS, *RESNETS)}
+BACKBONES: dict[str, Backbone] = {each.name: each for each in (*VGGS, *RESNETS, *TRANSFORMERS)}
 """By the values of `model.backbone`."""

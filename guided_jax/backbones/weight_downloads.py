@@ -6,6 +6,7 @@ from pathlib import Path
 
 from guided_jax.backbones.backbone import Backbone
 from guided_jax.backbones.file_formats import WeightsError, no_weights, plain
+from guided_jax.backbones.hugging_face import check_hub, fetch, is_on_hub
 from guided_jax.backbones.known_file import KnownFile, checksum
 from guided_jax.backbones.known_weights import named_weights, where_to_get
 
@@ -38,6 +39,9 @@ def check_weights(weights: str | Path, backbone: Backbone | None = None) -> None
 
     Also where they are published ones of another backbone than the one given.
     """
+    if is_on_hub(weights):
+        check_hub(str(weights))
+        return
     if known := named_weights().get(str(weights)):
         if backbone and known not in backbone.known_files:
             hint = where_to_get(weights, backbone) or f"give a file of weights of {backbone.title}"
@@ -55,12 +59,14 @@ def check_weights(weights: str | Path, backbone: Backbone | None = None) -> None
 
 
 def locate(weights: str | Path) -> Path:
-    """The file of weights: downloaded where published ones are named, and not in the cache yet.
+    """The file of weights: downloaded where published ones, or of the hub, are named, and not in the cache yet.
 
     Raises:
         WeightsError: there is no such file, or it cannot be downloaded.
     """
     check_weights(weights)
+    if is_on_hub(weights):
+        return fetch(str(weights))
     known = named_weights().get(str(weights))
     return _cached(known) if known else Path(weights).expanduser()
 

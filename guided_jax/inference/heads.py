@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from guided_jax.inference.decoder import Decoder
 from guided_jax.inference.distance import Distance
 from guided_jax.inference.feature_fusion import FeatureFusion
+from guided_jax.inference.in_context import InContext
 from guided_jax.inference.linear import Linear
 from guided_jax.inference.parameter_regression import ParameterRegression
 from guided_jax.model_config import ModelConfig, feature_channels, guidance_labels, head_width
 
-Head = FeatureFusion | ParameterRegression | Distance | Decoder | Linear
+Head = FeatureFusion | ParameterRegression | Distance | Decoder | InContext | Linear
 """A head computes the query's part once by `prepare(features)`; a call with that part and a task gives (scores
 [b, k, n, m], regressed weights or None)."""
 
@@ -25,6 +26,8 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
     """
     if config.inference == "distance":
         return Distance(config.metric, config.locality)
+    if config.inference == "in-context":
+        return InContext(config.clusters or 1, config.gram, config.backward)
     if config.inference == "decoder":
         groups = tuple(filter(None, (config.embedding, config.principal)))
         rates = {"drop_maps": config.drop_maps, "drop_image": config.drop_image}

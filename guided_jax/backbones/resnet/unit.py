@@ -40,8 +40,9 @@ class ResNet(Backbone):
     usual = TORCHVISION
     image_layer = "conv1"
 
-    def trunk(self, dtype: DTypeLike) -> nn.Module:
+    def trunk(self, dtype: DTypeLike, *, remat: bool = False) -> nn.Module:
         """The stem and its layers."""
+        del remat
         return ResNetTrunk(self.blocks, self.width, jnp.dtype(dtype))
 
     def geometry(self, grid: str, stride: int, kernel: int, layers: str) -> ResNetGeometry:

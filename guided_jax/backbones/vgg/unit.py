@@ -40,8 +40,14 @@ class VGG(Backbone):
     # Further input channels get the mean of the file's, as in the reference's interactive-early.
     image_layer = "conv1_1"
 
-    def trunk(self, dtype: DTypeLike) -> nn.Module:
+    @property
+    def usual_stride(self) -> int:
+        """Of the last stage's convolutions."""
+        return 2 ** (len(self.stages) - 1)
+
+    def trunk(self, dtype: DTypeLike, *, remat: bool = False) -> nn.Module:
         """Its convolutions."""
+        del remat
         return Trunk(self.stages, jnp.dtype(dtype))
 
     def geometry(self, grid: str, stride: int, kernel: int, layers: str) -> VGGGeometry:

@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from guided_jax.backbones.resnet.geometry import ResNetGeometry
 from guided_jax.backbones.resnet.unit import ResNet
 from guided_jax.backbones.table import BACKBONES
+from tests.guided_jax.backbones.torch_operators import name_operators
 from tests.guided_jax.backbones.resnet.torch_resnets import TINY, layers_of, random_resnet, randomise, state_of
 
 SMALL = ResNet("small", "small", TINY)
@@ -81,6 +82,7 @@ def test_maps_of_full_size(name, grid):
 
 def test_timms_resnet_has_the_same_names_and_the_same_maps(tmp_path):
     torch = pytest.importorskip("torch", reason="the independent graph: pip install 'guided_jax[test]'")
+    name_operators()
     timm = pytest.importorskip("timm", reason="the same")
     network = timm.create_model("resnet50", pretrained=False)
     randomise(network, torch.Generator().manual_seed(1))

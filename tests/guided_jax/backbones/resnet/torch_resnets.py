@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from tests.guided_jax.backbones.torch_operators import name_operators
+
 TINY = (1, 1, 1, 1)
 
 
 def random_resnet(blocks=TINY, dilated=(False, False, False), seed=0):
     """In evaluation; of such a scale that maps stay near 1 through any number of blocks."""
     torch = pytest.importorskip("torch", reason="the independent graph: pip install 'guided_jax[test]'")
+    name_operators()
     resnet = pytest.importorskip("torchvision.models.resnet", reason="the same")
     network = resnet.ResNet(resnet.Bottleneck, list(blocks), replace_stride_with_dilation=list(dilated))
     randomise(network, torch.Generator().manual_seed(seed))
