@@ -1,6 +1,7 @@
 """Which configurations make a model: all that are not refused build."""
 
 import itertools
+import math
 import random
 
 import jax
@@ -26,6 +27,7 @@ DIRECT = {"inference": "direct"}
 DISTANCE = {"inference": "distance"}
 TAPS = {"grid": "taps", "stride": 8}
 
+HASHED = {"inference": "hashed-regression", "fusion": "mask", "merge": "union", "sharing": "unshared"}
 DECODER = {"inference": "decoder", "grid": "taps", "stride": 8, "locality": "both", "embedding": 6, "head_width": 4}
 
 REFUSED = [
@@ -94,6 +96,11 @@ REFUSED = [
     ({**DECODER, "stride": 32}, r"model\.stride=32 lies behind the trunk's last map; choose a finer one"),
     ({**DECODER, "principal": 1025}, r"model\.principal=1025: the trunk's maps have 1024 channels"),
     ({**DECODER, "head_width": 20_000}, r"model\.head_width=20000: too large, a layer of"),
+    ({"merge": "union"}, r"model\.merge=union: only model\.inference=hashed-regression keeps the shots apart"),
+    ({**HASHED, "merge": "every"}, r"model\.merge=every: .*hashed-regression is built for model\.merge=union alone"),
+    ({**HASHED, "way": 3}, r"model\.way=3: .* is built for model\.way=2 alone"),
+    ({**HASHED, "fusion": "stack"}, r"model\.fusion=stack: .* is built for model\.fusion=mask alone"),
+    ({**HASHED, "sharing": "shared"}, r"model\.sharing=shared: model\.fusion=mask gives one representation"),
 ]
 
 
@@ -113,6 +120,7 @@ def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
         ({**DIRECT, "fusion": "none"}, 4096),
         ({"inference": "parameter-regression"}, 4096),
         ({"inference": "parameter-regression", "head_width": 7}, 7),
+        (HASHED, 4096),
         ({"head_width": 7}, 7),
         ({**DECODER, "head_width": 7}, 7),
     ],
@@ -204,7 +212,7 @@ def reason(check, *args) -> str | None:
 def test_every_combination_is_refused_with_a_reason_or_builds():
     """Of the sound ones that differ in merge and metric alone, one is built: these change no shape."""
     reasons = [(config, reason(check_model, config)) for config in every_combination()]
-    assert len(reasons) == 13824 + 2 * 13824 // 4
+    assert len(reasons) == math.prod(len(CHOICES[field]) for field in TURNED) == 32256
     assert all(why.startswith("model.") and len(why) > 40 for _, why in reasons if why)
     sound = [config for config, why in reasons if why is None]
     kinds = {(config.fusion, config.inference, config.locality) for config in sound}
@@ -216,8 +224,9 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
         ("none", "direct", "global"),
         ("none", "side-outputs", "global"),
         ("late", "decoder", "both"),
+        ("mask", "hashed-regression", "global"),
     }
-    assert len(sound) == 792 + 3 + 24
+    assert len(sound) == 792 + 3 + 24 + 4
     others = {}
     for config in sound:
         others.setdefault(tuple(getattr(config, field) for field in TURNED[:-2]), []).append(config)
@@ -225,7 +234,8 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
     apart = make_batch((9, 11), (10, 12), count=1, shots=2)
     draw = random.Random(0)
     for alike in others.values():
-        assert len(alike) == (3 if alike[0].inference == "decoder" else 6)  # which compares by cosines alone
+        # The decoder compares by cosines alone, and OSLSM merges in one way alone.
+        assert len(alike) == {"decoder": 3, "hashed-regression": 2}.get(alike[0].inference, 6)
         config = draw.choice(alike)
         model, any_query = Segmentor(config, CAFFE), reason(check_mode, config, "semantic", "data.mode") is None
         params = jax.eval_shape(model.init, jax.random.key(0), apart if any_query else batch)
