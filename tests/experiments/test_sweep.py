@@ -368,6 +368,18 @@ def test_the_table_by_hand(ask, fake, tmp_path, monkeypatch):
     assert "Not the protocol" not in text
 
 
+def test_seconds_of_fine_tuning_are_those_of_the_results(ask, fake):
+    asked = ask("--seeds=2", "--only=slow")
+    run_all(asked)
+    for run, seconds in zip(asked.chosen, (1.0, 3.0), strict=True):
+        file = run.folder / "result.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "speed": {"seconds_per_task": seconds}}))
+    plain, _, slow = make_table(asked.runs, {})["variants"]
+    assert plain["tuning_seconds"] is None and slow["tuning_seconds"]["values"] == [1, 3]
+    head, _, row = to_markdown(make_table(asked.runs, {})).split("\n\n")[0].splitlines()
+    assert " | training s | fine-tuning s a task | " in head and " | 2.00 ± 1.41 | " in row
+
+
 def test_a_single_seed_has_no_spread_and_an_odd_protocol_is_named(ask, fake):
     asked = ask("--seeds=1")
     nothing = to_markdown(make_table(asked.runs, {}))
