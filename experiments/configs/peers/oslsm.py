@@ -6,8 +6,10 @@ is more accurate than OSLSM with the same (26.4).
 
     guided_jax run --config=oslsm --workdir=runs/oslsm --parallel=jit
 
-is on generated images, in minutes on a laptop, interactive like the other designs there. `oslsm:K` holds fold K of
-PASCAL-5i out, and learns both VGG-16 branches end to end:
+is on generated images, in minutes on a laptop, interactive like the other designs there, learnt from dense masks. After
+200 updates of 8 episodes (`--config.train.steps=200 --config.train.batch_size=8 --config.eval.limit=40`) it has a
+positive IU of 20.8 from dense masks and 0.0 from five points. Learnt from the other designs' mixture of points it had
+found nothing after 80 updates. `oslsm:K` holds fold K of PASCAL-5i out, and learns both VGG-16 branches end to end:
 
     guided_jax run --config=oslsm:2 --workdir=runs/oslsm-2 --config.data.root=DATA --config.weights=WEIGHTS
 
@@ -66,9 +68,9 @@ def get_config(fold: str = "") -> Config:
         # The trunk's padding, fc6 and fc7 are FCN-32s's, as `ModelConfig` has them.
         config.model = ModelConfig()
         config.train = TrainConfig(steps=60_000, batch_size=10, accumulation=10, learning_rate=2e-5, rates=RATES)
-        config.data.points, config.eval.batch_size = "dense", 1
+        config.eval.batch_size = 1
     else:
         config.train.steps = 600
-    config = with_overrides(config, HASHED)
+    config = with_overrides(config, {**HASHED, "data.points": "dense"})
     config.name = f"oslsm-{fold}" if fold else "oslsm"
     return config
