@@ -109,7 +109,7 @@ def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
         ("interactive_reference", "the variants are lite and none"),
         ("interactive", "the variants are unshared, clicks, unguided and none"),
         ("video_davis", "the variants are clips, same, and none"),
-        ("few_shot", "write a fold from 0 to 3, and one of instances, unguided, oracle: 0-oracle"),
+        ("few_shot", "write a fold from 0 to 3, and one of instances, unguided, oracle, decoder"),
         ("snapshot", "'light': the reference has no such model; it has fgbg,"),
     ],
 )
