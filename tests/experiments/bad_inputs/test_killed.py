@@ -56,7 +56,13 @@ def test_a_sweep(prepared, tmp_path):
     fields = {**SHRUNK, "data.prepared": str(prepared), "train.steps": 60}
     (tmp_path / "own.py").write_text(SWEEP.format(fields=fields))
     words = {
-        name: ["sweep", f"--config={tmp_path / 'own.py'}", "--seeds=1", f"--workdir={tmp_path / name}"]
+        name: [
+            "sweep",
+            f"--config={tmp_path / 'own.py'}",
+            "--seeds=1",
+            "--launcher=local",
+            f"--workdir={tmp_path / name}",
+        ]
         for name in ("whole", "killed")
     }
     second = tmp_path / "killed" / "fast" / "seed-1337"
@@ -166,7 +172,12 @@ def get_sweep():
 
 FULL_DISKS = {
     "features ahead": (["prepare"], 4_000, "/features/", "features/*/*/*.safetensors"),
-    "a sweep": (["sweep", "--workdir=run", "--seeds=1"], 10_000, "plain/seed-1337/checkpoints/", "run/table.json"),
+    "a sweep": (
+        ["sweep", "--workdir=run", "--seeds=1", "--launcher=local"],
+        10_000,
+        "plain/seed-1337/checkpoints/",
+        "run/table.json",
+    ),
 }
 """What is asked for, the most bytes of a file, what the message must name, and the files that must be the same."""
 

@@ -10,10 +10,17 @@ def name_operators() -> None:
     """
     import torch
 
-    if torch.version.cuda is None and "+" not in metadata.version("torchvision") and not _NAMED:
+    if torch.version.cuda is None and _is_pypis() and not _NAMED:
         _NAMED.append(torch.library.Library("torchvision", "DEF"))
         for name in ("nms", "qnms"):
             _NAMED[0].define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 _NAMED: list = []
+
+
+def _is_pypis() -> bool:
+    try:
+        return "+" not in metadata.version("torchvision")
+    except metadata.PackageNotFoundError:
+        return False
