@@ -25,8 +25,8 @@ flags.FLAGS.mark_as_parsed()  # grain reads absl flags in its workers
 
 
 def pytest_configure(config):
-    """Workers share their programs, and so do runs after one another; the processes that tests start compile their
-    own, since what is compared between processes shall have nothing in common. `--cache-clear` empties the folder."""
+    """Workers share their programs, and so do runs after one another; the processes that tests start have others, since
+    what is compared between processes shall have nothing in common. `--cache-clear` empties the folder."""
     if cache := getattr(config, "cache", None):
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("programs")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
