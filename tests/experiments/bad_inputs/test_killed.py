@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import experiment, sweep
+from experiments import sweep
 from guided_jax.backbones.preprocessing import CAFFE
 from tests.experiments.bad_inputs.test_stopped import files_of, wait_for
 from tests.experiments.conftest import SHRUNK

@@ -12,8 +12,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from guided_jax.backbones.resnet.geometry import ResNetGeometry
 from guided_jax.backbones.resnet.unit import ResNet
 from guided_jax.backbones.table import BACKBONES
-from tests.guided_jax.backbones.torch_operators import name_operators
 from tests.guided_jax.backbones.resnet.torch_resnets import TINY, layers_of, random_resnet, randomise, state_of
+from tests.guided_jax.backbones.torch_operators import name_operators
 
 SMALL = ResNet("small", "small", TINY)
 
