@@ -143,6 +143,19 @@ def test_the_keys_of_features_are_those_of_the_first_version(fields, key):
     assert trunk_key(Segmentor(ModelConfig(**fields), CAFFE), trunk) == key
 
 
+def test_every_ingredient_of_another_backbones_maps_is_in_its_key():
+    fields = {"backbone": "resnet-tiny", "grid": "taps", "stride": 8, "feature_width": 4}
+
+    def key(weight=1.0, preprocessing=CAFFE, **changed):
+        trunk = {"conv1": {"kernel": np.full((7, 7, 3, 4), weight, np.float32)}}
+        return trunk_key(Segmentor(ModelConfig(**{**fields, **changed}), preprocessing), trunk)
+
+    keys = [key(), key(2.0), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(layers="3"), key(stride=16)]
+    keys += [key(grid="dilated"), key(grid="dilated", layers="3,4"), key(grid="dilated", stride=16)]
+    assert len(set(keys)) == len(keys)
+    assert key(layers="2,3,4") == key(fc6_kernel=3) == key()  # the usual layers; what follows the trunk
+
+
 def test_what_is_missing_is_computed_and_nothing_else(opened, tmp_path, written):
     opened()
     files = sorted((tmp_path / "prepared" / "features").glob("*/*/*.safetensors"))
