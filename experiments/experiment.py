@@ -46,6 +46,7 @@ from experiments.settings.fields import to_dict
 from experiments.settings.hosts import any_host, from_first, together
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.backbones.pretrained import load_into, read_weights
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.weight_downloads import locate
 from guided_jax.episode import blank_batch
 from guided_jax.learning.checkpoints import Checkpoints
@@ -56,6 +57,7 @@ from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
 from guided_jax.segmentor import Segmentor
 from guided_jax.tuning.episodes import evaluate_tuned_step
+from guided_jax.without_training import place_directions
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +219,8 @@ def open_experiment(
     training = bool(train_sources)
     model, params = initial_parameters(config)
     features = open_features(config, model, params, train_sources, eval_source)
+    if not config.start_from:
+        params = place_directions(model, params)
     if training and not config.start_from:
         params = set_principal(config, model, params, train_sources, features)
     stream = training_stream(config, train_sources, features) if training else None
@@ -253,7 +257,8 @@ def initial_parameters(config: Config) -> tuple[Segmentor, dict]:
         return model, params
     pretrained = None
     if config.weights:
-        pretrained = read_weights(config.weights, preprocessing=config.weights_preprocessing or None)
+        backbone = BACKBONES[config.model.backbone]
+        pretrained = read_weights(config.weights, backbone, preprocessing=config.weights_preprocessing or None)
     preprocessing = pretrained.preprocessing if pretrained else PREPROCESSINGS[config.model.preprocessing]
     model = Segmentor(config.model, preprocessing)
     params = jax.jit(model.init)(jax.random.key(config.seed), blank_batch(64))["params"]
@@ -281,6 +286,8 @@ def make_scorer(
     config, step = experiment.config, evaluate_step
     if tuning:
         step = partial(evaluate_tuned_step, config=config.tune, seed=config.seed)
+    elif config.eval.guided_filter:
+        step = partial(step, guided_filter=True)
     step = partial(step, model=experiment.model, with_labels=bool(save))
     count, draws = parallel_evaluate(step, mode, devices), count_draws(config.eval)
     count = tuning.timed(count) if tuning else count

@@ -27,7 +27,7 @@ from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from experiments.settings.help_texts import Command
 from guided_jax.backbones.file_formats import file_format
-from guided_jax.backbones.known_weights import checksum
+from guided_jax.backbones.known_file import checksum
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
 from guided_jax.learning.step import create_state

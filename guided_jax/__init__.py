@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from guided_jax.segmentor import Segmentor
     from guided_jax.session import Session
     from guided_jax.video import VideoSegmentor
+    from guided_jax.without_training import in_context
 
     __version__: str
 
-__all__ = ["Episode", "ModelConfig", "Segmentor", "Session", "VideoSegmentor", "__version__", "load"]
+__all__ = ["Episode", "ModelConfig", "Segmentor", "Session", "VideoSegmentor", "__version__", "in_context", "load"]
 
 _HOMES = {
     "Episode": "episode",
@@ -31,6 +32,7 @@ _HOMES = {
     "Segmentor": "segmentor",
     "Session": "session",
     "VideoSegmentor": "video",
+    "in_context": "without_training",
     "load": "loading",
 }
 

@@ -16,7 +16,7 @@ UNKNOWN = 255
 """Unannotated in an annotation, void in a target, padding in both."""
 
 TrunkMaps = tuple[Float[np.ndarray, "*batch _ _ _"], ...]
-"""Cached features of a frozen trunk, one map a tap, finest first; see `guided_jax.backbones.vgg.Trunk`."""
+"""Cached features of a frozen trunk, one map a tap, finest first; see `guided_jax.backbones.backbone`."""
 
 
 class Click(NamedTuple):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Int32, Key, PyTree, UInt8
 
 from guided_jax.episode import Episode
 from guided_jax.inference.union import binary_tasks, union_logits
-from guided_jax.model_config import ModelConfig, guidance_labels
+from guided_jax.model_config import UNTRAINED, ModelConfig, guidance_labels
 from guided_jax.observed import observe_episodes
 
 
@@ -44,7 +44,8 @@ def takes_way(config: ModelConfig, way: int) -> bool:
         config: of the model.
         way: number of labels, the negative included.
     """
-    per_label = guidance_labels(config) == config.way and (config.sharing == "shared" or config.inference == "distance")
+    any_number = config.sharing == "shared" or config.inference in UNTRAINED
+    per_label = guidance_labels(config) == config.way and any_number
     return way == config.way or per_label
 
 

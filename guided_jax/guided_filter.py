@@ -122,6 +122,25 @@ def apply_filter(
     return _evaluate(functions, guide.pixels, guide.size, block)
 
 
+def filter_logits(guide: FilterGuide, logits: Float[Array, "b k h w"]) -> Float[Array, "b k h w"]:
+    """Filters logits that were interpolated to pixels, by the guide of `filter_guide` with its usual sizes.
+
+    Args:
+        guide: of the same images.
+        logits: at every pixel of the canvas; those on the padding do not matter.
+    """
+    h, w = logits.shape[2:]
+    padding = ((0, 0), (0, 0), (0, -h % BLOCK), (0, -w % BLOCK))
+    inside = valid_cells((h, w), guide.size)[:, None].astype(jnp.float32)
+
+    def sums(planes):
+        planes = jnp.pad(planes, padding)
+        return planes.reshape(*planes.shape[:2], planes.shape[2] // BLOCK, BLOCK, -1, BLOCK).sum((3, 5))
+
+    blocks = sums(logits.astype(jnp.float32) * inside) / jnp.maximum(sums(inside), 1.0)
+    return apply_filter(guide, blocks)
+
+
 def to_blocks(
     scores: Float[Array, "b k n m"],
     geometry: Geometry,

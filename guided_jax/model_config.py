@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.position_free import BLANK
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
-from guided_jax.backbones.vgg import STAGES
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.inputs import MOST_LABELS
 
 LARGEST_LAYER = 2**31
-"""Values of a layer at most, 8 GiB in float32; the largest of VGG-16's own has 103 million."""
+"""Values of a layer at most, 8 GiB in float32; the reference's largest, its fc6, has 103 million."""
 
 
 @dataclass
@@ -18,9 +19,10 @@ class ModelConfig:
     """The guided segmentor; the defaults are the reference's `interactive-late-glob`.
 
     Attributes:
-        backbone: name in the table of backbones: vgg16, vgg16-quarter, vgg-small, vgg-tiny.
-        grid: how the feature grid is made: exact, dilated or taps (`guided_jax.backbones.geometry`).
+        backbone: name in the table of backbones (`guided_jax.backbones.table`).
+        grid: how the feature grid is made: exact, dilated or taps; not every backbone has all of them.
         stride: pixels between the cells of the feature grid.
+        layers: which of the trunk's maps are read, by number, as `3,4`; empty: the usual ones of the grid.
         feature_width: channels of fc6's features: 4096, or 256 for the "lite" models, or of each side output; 0: no
             fc6, the trunk's own maps, each scaled to unit length (for prototypes and nearest neighbours without
             training; grid taps).
@@ -40,18 +42,26 @@ class ModelConfig:
             the head is told the similarity to the nearest representation).
         pooling: how global guidance sums up features: average or maximum.
         merge: how shots become one task: annotating (mean over the shots that annotate the label), every (mean over
-            all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form).
+            all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form), union
+            (the shots' masks are joined, not their guidance: hashed-regression alone).
         inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
             guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
             features, with which its annotation is stacked or not), decoder (similarities to both, and the places of
-            the annotation, by small convolutions; no head of the paper's), side-outputs (no guidance: a few channels of
-            each of the trunk's stages, as OSVOS).
+            the annotation, by small convolutions; no head of the paper's), in-context (prototypes of frozen features
+            with what was found to help, `guided_jax.inference.in_context`), side-outputs (no guidance: a few channels
+            of each of the trunk's stages, as OSVOS), hashed-regression (a logistic regression on the query's features,
+            its weights from the masked support through a fixed hash, as OSLSM).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
         metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
         head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
             (1 + way) x feature_width unshared, feature_width direct. Channels of the decoder's convolutions.
         way: number of labels, the negative included.
         dropout: share of values dropped in training, of the features and in the head.
+        clusters: prototypes of each label under inference=in-context, the centres of clusters of what is annotated; 0:
+            one, the mean.
+        gram: whether inference=in-context scores by the labels' Gram matrices, too.
+        backward: whether inference=in-context refuses a label where the nearest annotated cell is of another.
+        positional: directions of the trunk's own maps that tell the place in the image and are left out; 0: none.
         embedding: channels of the representation that inference=decoder learns to compare by; 0 elsewhere.
         principal: channels of the trunk's own representation, on its principal directions, that the decoder compares by
             as well; 0: none.
@@ -61,11 +71,14 @@ class ModelConfig:
         init_std: standard deviation of the normal distribution that new layers start from; 0: He's, by the fan-in.
         preprocessing: how images are prepared where no pretrained weights say so: caffe, caffe-ilsvrc or torchvision.
         dtype: type that is computed in: float32 or bfloat16; parameters are float32.
+        remat: whether the gradient computes what lies inside the trunk's blocks again in place of keeping it, for
+            transformers that learn: a third more time, and a fraction of the memory.
     """
 
     backbone: str = "vgg16"
     grid: str = "exact"
     stride: int = 32
+    layers: str = ""
     feature_width: int = 4096
     fc6_kernel: int = 7
     fusion: str = "late"
@@ -83,6 +96,10 @@ class ModelConfig:
     head_width: int = 0
     way: int = 2
     dropout: float = 0.5
+    clusters: int = 0
+    gram: bool = False
+    backward: bool = False
+    positional: int = 0
     embedding: int = 0
     principal: int = 0
     drop_maps: float = 0.0
@@ -90,18 +107,28 @@ class ModelConfig:
     init_std: float = 0.001
     preprocessing: str = "caffe"
     dtype: str = "float32"
+    remat: bool = False
 
 
 CHOICES = {
-    "backbone": tuple(STAGES),
+    "backbone": tuple(BACKBONES),
     "fusion": ("late", "stack", "mask", "none"),
     "encoding": ("discs", "distance"),
     "mask": ("fixed", "learned"),
     "support_grid": ("same", "interpolated", "dilated"),
     "locality": ("global", "local", "both"),
     "pooling": ("average", "maximum"),
-    "merge": ("annotating", "every", "pooled"),
-    "inference": ("feature-fusion", "parameter-regression", "distance", "direct", "decoder", "side-outputs"),
+    "merge": ("annotating", "every", "pooled", "union"),
+    "inference": (
+        "feature-fusion",
+        "parameter-regression",
+        "distance",
+        "direct",
+        "decoder",
+        "in-context",
+        "side-outputs",
+        "hashed-regression",
+    ),
     "sharing": ("shared", "unshared"),
     "metric": ("cosine", "euclidean"),
     "preprocessing": tuple(PREPROCESSINGS),
@@ -110,6 +137,9 @@ CHOICES = {
 """The values of the fields that are choices."""
 
 
+UNTRAINED = ("distance", "in-context")
+"""Kinds of inference that compare features, and learn a temperature at most."""
+
 UNGUIDED = ("direct", "side-outputs")
 """Kinds of inference by which the query's own features alone give the scores."""
 
@@ -117,15 +147,20 @@ UNGUIDED = ("direct", "side-outputs")
 def geometry_of(config: ModelConfig) -> Geometry:
     """Where the cells of the query's grid lie."""
     kernel = config.fc6_kernel if config.feature_width else 1
-    return Geometry(config.grid, len(STAGES[config.backbone]), config.stride, kernel)
+    return BACKBONES[config.backbone].geometry(config.grid, config.stride, kernel, config.layers)
 
 
 def support_geometry_of(config: ModelConfig) -> Geometry:
     """Where the cells of the support's grid lie; interpolated features lie as those of the grid `taps` do."""
     if config.support_grid == "same":
         return geometry_of(config)
-    grid = "taps" if config.support_grid == "interpolated" else "dilated"
-    return Geometry(grid, len(STAGES[config.backbone]), config.support_stride, geometry_of(config).kernel)
+    grid, layers = ("taps", "") if config.support_grid == "interpolated" else ("dilated", config.layers)
+    return BACKBONES[config.backbone].geometry(grid, config.support_stride, geometry_of(config).kernel, layers)
+
+
+def trunk_channels(config: ModelConfig) -> tuple[int, ...]:
+    """Channels of each map that the trunk gives."""
+    return BACKBONES[config.backbone].channels(geometry_of(config))
 
 
 def feature_channels(config: ModelConfig) -> int:
@@ -133,9 +168,8 @@ def feature_channels(config: ModelConfig) -> int:
     if config.inference == "decoder":
         return config.embedding + config.principal
     if config.inference == "side-outputs":
-        return config.feature_width * len(geometry_of(config).tap_stages)
-    widths = STAGES[config.backbone]
-    return config.feature_width or sum(widths[stage - 1][-1] for stage in geometry_of(config).tap_stages or (0,))
+        return config.feature_width * len(geometry_of(config).taps)
+    return config.feature_width or sum(trunk_channels(config))
 
 
 def guides_early(config: ModelConfig) -> bool:
@@ -175,7 +209,7 @@ def head_width(config: ModelConfig) -> int:
     """Channels behind the head's first layer."""
     if config.inference == "decoder":
         return config.head_width
-    if config.inference == "parameter-regression":
+    if config.inference in ("parameter-regression", "hashed-regression"):
         return config.head_width or feature_channels(config)
     labels = guidance_labels(config)
     blocks = 1 if config.sharing == "shared" and labels else labels
@@ -212,8 +246,9 @@ def check_model(config: ModelConfig) -> None:
     try:
         geometry_of(config)
     except ValueError as error:
-        raise ValueError(f"model.grid, model.stride, model.fc6_kernel: {error}") from error
-    if not config.feature_width and config.grid != "taps":
+        layers = ", model.layers" if config.layers else ""
+        raise ValueError(f"model.grid, model.stride, model.fc6_kernel{layers}: {error}") from error
+    if not config.feature_width and geometry_of(config).fades:
         raise ValueError(
             f"model.feature_width=0: the grid {config.grid!r} is made by fc6; the trunk's own maps need model.grid=taps"
         )
@@ -230,7 +265,7 @@ def check_model(config: ModelConfig) -> None:
 def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     """The number of values of the largest layers, by the fields that it follows from."""
     if config.inference == "decoder":
-        taps = max(STAGES[config.backbone][stage - 1][-1] for stage in geometry_of(config).tap_stages or (1,))
+        taps = max(trunk_channels(config))
         return {
             ("feature_width",): taps * config.feature_width,
             ("feature_width", "embedding"): config.feature_width * config.embedding,
@@ -241,9 +276,9 @@ def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     blocks = 1 if config.sharing == "shared" and labels else labels
     regresses = config.inference == "parameter-regression"
     width = head_width(config)
-    layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * STAGES[config.backbone][-1][-1] * channels}
-    if config.inference != "distance":
-        inputs = channels * (1 if regresses else 1 + blocks)
+    layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * trunk_channels(config)[-1] * channels}
+    if config.inference not in UNTRAINED:
+        inputs = channels * (1 if regresses or config.inference == "hashed-regression" else 1 + blocks)
         layers["feature_width", "head_width", "way"] = inputs * width
     if regresses:
         outputs = 1 if config.sharing == "shared" else config.way
@@ -253,11 +288,15 @@ def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
 
 def _conflicts(config: ModelConfig) -> Iterator[str]:
     """The reasons why fields that are sound alone contradict each other."""
-    early = config.fusion in ("stack", "mask")
+    early, backbone = config.fusion in ("stack", "mask"), BACKBONES[config.backbone]
     named = {name: f"model.{name}={getattr(config, name)}" for name in vars(config)}
     fusion, inference, locality = named["fusion"], named["inference"], named["locality"]
     if config.fusion == "none" and config.inference not in UNGUIDED:
         yield f"{fusion}: without an annotation there is nothing to guide by; set model.inference=direct"
+    if config.fusion == "stack" and backbone.no_stack:
+        yield f"{fusion}: {backbone.no_stack}"
+    if config.remat and not backbone.remats:
+        yield f"{named['remat']}: {backbone.name} has no blocks to compute again; leave it False"
     yield from _side_conflicts(config, named)
     if config.inference == "direct" and config.fusion not in ("stack", "none"):
         yield (
@@ -278,6 +317,8 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
     if config.inference == "parameter-regression" and config.locality == "both":
         yield f"{locality}: weights are regressed from global or from local guidance; choose one"
     yield from _decoder_conflicts(config, named)
+    yield from _in_context_conflicts(config, named)
+    yield from _hashed_conflicts(config, named)
     if config.locality == "local" and config.pooling == "maximum":
         yield f"{named['pooling']}: {locality} pools nothing; leave it average"
     if config.fusion != "stack" and config.encoding != "discs":
@@ -299,7 +340,7 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{named['head_width']}: {inference} has no hidden layer; leave it 0"
     if config.feature_width == 0 and config.fusion != "late":
         yield f"{named['feature_width']}: {fusion} needs features that learn; set a width"
-    if config.feature_width == 0 and not geometry_of(config).tap_stages:
+    if config.feature_width == 0 and not geometry_of(config).taps:
         yield f"{named['feature_width']}: {named['stride']} lies behind the trunk's last map; choose a finer one"
 
 
@@ -307,13 +348,31 @@ def _side_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]
     if config.inference != "side-outputs":
         return
     inference = named["inference"]
-    for field, value in {"fusion": "none", "grid": "taps", "head_width": 0}.items():
+    for field, value in {"fusion": "none", "head_width": 0}.items():
         if getattr(config, field) != value:
             yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    yield from _tap_conflicts(config, named)
     if not config.feature_width:
         yield f"{named['feature_width']}: {inference} needs a width of its outputs, as 16"
-    if not geometry_of(config).tap_stages:
+
+
+def _tap_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    geometry = geometry_of(config)
+    if geometry.fades:
+        yield f"{named['grid']}: {named['inference']} is built for model.grid=taps alone; set that"
+    if not geometry.taps:
         yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
+
+
+def _hashed_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    inference = named["inference"]
+    if config.inference != "hashed-regression":
+        if config.merge == "union":
+            yield f"{named['merge']}: only model.inference=hashed-regression keeps the shots apart; leave it annotating"
+        return
+    for field, value in {"fusion": "mask", "merge": "union", "way": 2}.items():
+        if getattr(config, field) != value:
+            yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
 
 
 def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
@@ -323,19 +382,41 @@ def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[s
             if getattr(config, field):
                 yield f"{named[field]}: only model.inference=decoder has it; leave it 0"
         return
-    wanted = {"fusion": "late", "grid": "taps", "locality": "both", "support_grid": "same", "mask": "fixed"}
+    wanted = {"fusion": "late", "locality": "both", "support_grid": "same", "mask": "fixed"}
     wanted |= {"sharing": "shared", "pooling": "average", "metric": "cosine"}
     for field, value in wanted.items():
         if getattr(config, field) != value:
             yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    yield from _tap_conflicts(config, named)
     for field in ("feature_width", "embedding", "head_width"):
         if not getattr(config, field):
             yield f"{named[field]}: {inference} needs a width there, as 128, 64 and 48"
-    widths, stages = STAGES[config.backbone], geometry_of(config).tap_stages
-    if not stages:
-        yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
-    if config.principal > (most := sum(widths[stage - 1][-1] for stage in stages)):
+    if config.principal > (most := sum(trunk_channels(config))):
         yield f"{named['principal']}: the trunk's maps have {most} channels, and no more directions; set at most that"
+
+
+MOST_CLUSTERS, MOST_POSITIONAL = 64, BLANK**2 - 1
+
+
+def _in_context_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    inference = named["inference"]
+    if config.inference != "in-context":
+        for field in ("clusters", "gram", "backward"):
+            if getattr(config, field):
+                yield f"{named[field]}: only model.inference=in-context has it; leave it {getattr(ModelConfig, field)}"
+    else:
+        for field, value in {"fusion": "late", "locality": "both", "metric": "cosine", "head_width": 0}.items():
+            if getattr(config, field) != value:
+                yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
+    if not 0 <= config.clusters <= MOST_CLUSTERS:
+        yield f"{named['clusters']}: from 0, the mean alone, to {MOST_CLUSTERS}"
+    if config.positional and (config.feature_width or config.inference not in UNTRAINED):
+        yield (
+            f"{named['positional']}: only the trunk's own maps are without positions: set model.feature_width=0 and "
+            "model.inference=in-context"
+        )
+    if config.positional and not 0 <= config.positional < (most := min(sum(trunk_channels(config)), MOST_POSITIONAL)):
+        yield f"{named['positional']}: the trunk's maps have {most} directions; set less, or 0"
 
 
 def _check_support_grid(config: ModelConfig) -> None:

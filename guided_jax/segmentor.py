@@ -18,10 +18,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, PyTree, UInt8
 
+from guided_jax.backbones.neck import Neck, he_normal, raw_features
+from guided_jax.backbones.position_free import PositionFree
 from guided_jax.backbones.preprocessing import Preprocessing, normalise
 from guided_jax.backbones.side_neck import SideNeck
 from guided_jax.backbones.spatial_neck import SpatialNeck
-from guided_jax.backbones.vgg import STAGES, Neck, Trunk, he_normal, raw_features
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.episode import UNKNOWN, Episode
 from guided_jax.episodic import annotate_episodes, segment_episodes
 from guided_jax.guides import early, guidance, late
@@ -29,6 +31,7 @@ from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.encodings import amplitude, mask_positives, stack
 from guided_jax.guides.guidance import Guidance, Task
 from guided_jax.inference.heads import make_head
+from guided_jax.inference.union import shots_union
 from guided_jax.model_config import (
     ModelConfig,
     geometry_of,
@@ -57,7 +60,7 @@ class Segmentor(nn.Module):
         config = self.config
         init = nn.initializers.normal(config.init_std) if config.init_std else he_normal
         self.geometry, self.support_geometry = geometry_of(config), support_geometry_of(config)
-        trunk = partial(Trunk, STAGES[config.backbone], jnp.dtype(config.dtype))
+        trunk = partial(BACKBONES[config.backbone].trunk, jnp.dtype(config.dtype), remat=config.remat)
         neck = partial(
             Neck,
             config.feature_width,
@@ -75,6 +78,8 @@ class Segmentor(nn.Module):
             self.neck = SideNeck(config.feature_width, init, dtype=jnp.dtype(config.dtype))
         elif config.feature_width:
             self.neck = neck()
+        elif config.positional:
+            self.neck = PositionFree(config.positional)
         if guides_early(config):
             self.support_trunk, self.support_neck = trunk(), neck()
         if config.mask == "learned":
@@ -169,14 +174,15 @@ class Segmentor(nn.Module):
         """
         if min(canvas) < self.geometry.minimum_size:
             raise ValueError(
-                f"an image of {canvas[0]}x{canvas[1]} px: model.grid={self.geometry.grid} with "
+                f"an image of {canvas[0]}x{canvas[1]} px: model.grid={self.config.grid} with "
                 f"model.stride={self.geometry.stride} needs {self.geometry.minimum_size} px a side; taps takes any"
             )
         maps = image if isinstance(image, tuple) else self.trunk_maps(image, size)
         if self.config.inference == "decoder":
             return self.neck(maps, canvas, size, self.geometry)
         if not self.config.feature_width:
-            return raw_features(maps, canvas, size, self.geometry)
+            features = raw_features(maps, canvas, size, self.geometry)
+            return self.neck(features) if self.config.positional else features
         return self.neck(maps, canvas, size, keys, self.geometry)
 
     def encode_support(
@@ -300,6 +306,8 @@ class Segmentor(nn.Module):
         config = self.config
         if shots is None:
             return Task(None)
+        if config.merge == "union":
+            return Task(guidance.keep_shots(shots, config.pooling))
         task = Task(guidance.pool_shots(shots, config.merge, config.pooling))
         if config.locality == "global":
             return task
@@ -338,10 +346,12 @@ class Segmentor(nn.Module):
         scores, weights = self.head(query, task, keys)
         valid = geometry.cells(size)[:, None]
         rows, columns = (geometry.pixel_weights(side)[stride // 2 :: stride] for side in canvas)
-        if geometry.grid == "taps":
-            return interpolate(scores, rows, columns, valid=valid), weights
-        scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
-        return interpolate(scores, rows, columns), weights
+        if geometry.fades:
+            scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
+            logits = interpolate(scores, rows, columns)
+        else:
+            logits = interpolate(scores, rows, columns, valid=valid)
+        return shots_union(logits) if self.config.merge == "union" else logits, weights
 
     def __call__(
         self,

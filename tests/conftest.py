@@ -17,6 +17,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; the tests' processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # for the processes that tests start; JAX is imported here already
 os.environ["XLA_FLAGS"] = f"{COMPILE_FAST} {os.environ.get('XLA_FLAGS', '')}"
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

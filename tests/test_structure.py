@@ -1,6 +1,7 @@
 """The plan of the house, read from its imports: which way they run, without circles, in folders of few files."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,35 @@ def test_no_folder_holds_too_many_files(top):
     counts = {str(f.relative_to(ROOT)): sum(e.name != "__init__.py" for e in f.glob("*.py")) for f in folders}
     assert {folder: count for folder, count in counts.items() if count > FILES_IN_A_FOLDER} == {}
     assert sum(counts.values()) > 0
+
+
+BY_NAME = {
+    "guided_jax/model_config.py": 'backbone: str = "vgg16"',
+    "guided_jax/backbones/table.py": "",
+    "guided_jax/shipped/": "",
+    "guided_jax/snapshots/": "",
+    "experiments/configs/": "",
+    "experiments/benchmarks/": "",
+    "experiments/reports/published.py": "",
+}
+"""Where a backbone may be named, and in what words alone: the paper's default, the table, the shipped guide, the models
+of the reference, the experiments, the benchmarks, and what figures were published."""
+
+
+def test_no_backbone_is_named_outside_its_folder():
+    folder = ROOT / "guided_jax" / "backbones"
+    families = sorted(each.parent.name for each in folder.glob("*/__init__.py"))
+    assert "vgg" in families
+    wrong = []
+    for file in MODULES.values():
+        path = file.relative_to(ROOT).as_posix()
+        allowed = next((words for place, words in BY_NAME.items() if path.startswith(place)), None)
+        others = [each for each in families if f"backbones/{each}/" not in path]
+        name = re.compile(rf"(?<![a-z])({'|'.join(others) or '(?!)'})", re.IGNORECASE)
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            if name.search(line) and (allowed is None or allowed not in line):
+                wrong.append(f"{path}:{number}: {line.strip()}")
+    assert not wrong
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from data_pipelines.features.store import FeatureStore
 from data_pipelines.views import View
 from experiments.runs.data import OpenSource
 from experiments.settings.config import Config
-from guided_jax.backbones.vgg import STAGES
-from guided_jax.model_config import geometry_of
+from guided_jax.model_config import geometry_of, trunk_channels
 from guided_jax.segmentor import Segmentor
 
 logger = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 def trunk_key(model: Segmentor, trunk: dict) -> str:
     """Name of a trunk: hash of its weights, of the preprocessing, and of the maps that it gives."""
-    geometry = geometry_of(model.config)
+    geometry = geometry_of(model.config).key()
     digest = hashlib.sha256(f"{model.preprocessing.key()} {geometry} {model.config.dtype}".encode())
     for path, value in sorted(flax.traverse_util.flatten_dict(trunk, sep="/").items()):
         digest.update(path.encode())
@@ -53,8 +52,7 @@ def cache_features(
     """
     geometry = geometry_of(config.model)
     canvases = parse_canvases(config.data.buckets)
-    widths = STAGES[config.model.backbone]
-    channels = [widths[stage - 1][-1] for stage in geometry.tap_stages] or [widths[-1][-1]]
+    channels = trunk_channels(config.model)
     shapes = {
         canvas: tuple(zip(geometry.tap_sizes(canvas[0]), geometry.tap_sizes(canvas[1]), channels, strict=True))
         for canvas in canvases

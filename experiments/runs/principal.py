@@ -12,8 +12,8 @@ from data_pipelines.datasets.record import to_record
 from data_pipelines.views import View, view_image, view_key
 from experiments.runs.data import OpenSource
 from experiments.settings.config import Config
+from guided_jax.backbones.neck import raw_features
 from guided_jax.backbones.principal import principal_directions
-from guided_jax.backbones.vgg import raw_features
 from guided_jax.model_config import geometry_of
 from guided_jax.segmentor import Segmentor
 

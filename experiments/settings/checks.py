@@ -17,6 +17,7 @@ from experiments.settings.memory import check_memory
 from experiments.settings.parameters import parameter_sizes
 from experiments.settings.ranges import check_ranges
 from guided_jax.backbones.preprocessing import named_preprocessing
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.weight_downloads import check_weights
 from guided_jax.learning.config import check_train
 from guided_jax.loading import model_file
@@ -47,13 +48,15 @@ def check_config(config: Config, *, training: bool) -> None:
         _check_weights(config)
     if config.train.cache_features:
         _check_cache(config)
+    if config.eval.guided_filter and config.tune.steps:
+        raise ValueError("eval.guided_filter: is not of fine-tuned networks (tune.steps); leave it False")
     check_tune(config.tune, config.model, parameter_sizes(config.model), cached=config.train.cache_features)
     check_memory(config, training=training)
 
 
 def _check_weights(config: Config) -> None:
     try:
-        check_weights(config.weights)
+        check_weights(config.weights, BACKBONES[config.model.backbone])
     except ValueError as error:
         raise ValueError(f"weights={error}") from error
     try:
@@ -121,6 +124,8 @@ def _check_evaluation(config: Config, *, training: bool) -> None:
 
 
 def _check_cache(config: Config) -> None:
+    if config.eval.guided_filter:
+        raise ValueError("eval.guided_filter: needs the pixels of the query; set train.cache_features to False")
     if config.model.fusion in ("stack", "mask"):
         raise ValueError(
             f"train.cache_features: model.fusion={config.model.fusion} runs the trunk on image and annotation, "

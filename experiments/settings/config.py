@@ -90,6 +90,7 @@ class EvalConfig:
         checkpoint: which one `--mode=eval` scores: last, or best by the evaluations during training (never choose
             by scores of the test set).
         save: new folder for the predicted masks, which `guided_jax score` scores again; empty: none.
+        guided_filter: whether logits follow the edges of the query's image (`guided_jax.guided_filter`).
         name: of the result, to keep several of a run: `result-NAME.json`; empty: `result.json`.
     """
 
@@ -109,6 +110,7 @@ class EvalConfig:
     during: int = 0
     checkpoint: str = "last"
     save: str = ""
+    guided_filter: bool = False
     name: str = ""
 
 
@@ -119,8 +121,9 @@ class Config:
     Attributes:
         name: of the experiment, for results.
         seed: of initialisation, episodes and dropout.
-        weights: file of pretrained weights (.npz, .h5, .keras, .pth, .safetensors), or vgg16, vgg16-fc,
-            vgg16-torchvision or vgg16-caffe, which are downloaded once; empty: none.
+        weights: file of the backbone's pretrained weights (.npz, .h5, .keras, .pth, .safetensors), or the name of a
+            published one, which is downloaded once (the backbone's own name is one), or hf:ORG/NAME for a model of the
+            Hugging Face Hub; empty: none.
         weights_preprocessing: of the images for weights of unknown origin: caffe or torchvision; empty: told by the
             file.
         start_from: a trained model whose parameters training starts from, whatever `weights` says: the name of a

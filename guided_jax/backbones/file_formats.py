@@ -1,6 +1,7 @@
 """What a file of weights is: by its name, and where that does not hold by its first bytes."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -64,6 +65,13 @@ def plain(text: str, limit: int = 200) -> str:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def some(names: Iterable[str], separator: str = ", ", limit: int = 15) -> str:
+    """Joins names, the first few of many, so that an error stays a line."""
+    names = list(names)
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return separator.join(names[:limit]) + more
 
 
 def _start(path: Path) -> bytes:

@@ -1,110 +1,94 @@
-"""Where the cells of the feature grid lie in the image, for each way to make the grid.
+"""Where the cells of a feature grid lie in the image: what every backbone tells of its own.
 
-Three grids, for a backbone of n stages with a 2x2 pooling behind each (full stride F = 2^n):
-
-* `exact`: the reference's. Stride F; the first convolution is padded (by 81 for VGG-16), fc6 is not.
-  Cell c is centred on pixel F c + F - 1/2, there are ceil(H / F) - 1 cells, H must exceed F.
-* `dilated`: a stride of F / 2 or F / 4: the last poolings keep their window but move by one, and what
-  follows is dilated. The kernels see what they see in `exact`, at more positions; the pretrained fc6 fits.
-* `taps`: a stride of F, F / 2, F / 4, F / 8 or F / 16 from maps inside the trunk, without extra padding:
-  fc6 on the coarsest map, 1x1 convolutions on the finer ones, summed on the finest.
+Cell c along a side is centred on pixel `first + stride * c`. A trunk gives one or several maps, each on a grid of its
+own (`Tap`); the feature grid is that of the finest of them, or coarser grids are interpolated to it.
 """
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from guided_jax.resample import bilinear_weights, cell_centres
 
-GRIDS = ("exact", "dilated", "taps")
 
-
-@dataclass(frozen=True)
-class Geometry:
-    """Sizes and positions of everything between the image and the grid.
+class Tap(NamedTuple):
+    """A map that the trunk gives, as a grid over the image.
 
     Attributes:
-        grid: `exact`, `dilated` or `taps`.
-        stages: number of stages of the backbone, each of which ends in a pooling.
-        stride: pixels between the cells of the feature grid.
-        kernel: side of fc6's kernel, in cells of the map that it is applied to.
+        number: of the stage, layer or block behind which it is read; names the neck's layer for it (`tap4`).
+        stride: pixels between its cells.
+        first: pixel of its first cell's centre, from 0 to stride - 1.
     """
 
-    grid: str
-    stages: int
+    number: int
     stride: int
-    kernel: int
-
-    def __post_init__(self):
-        full = 2**self.stages
-        allowed = {"exact": (full,), "dilated": (full // 2, full // 4), "taps": tuple(full // 2**i for i in range(5))}
-        if self.grid not in allowed:
-            raise ValueError(f"grid {self.grid!r} is not one of {', '.join(GRIDS)}")
-        if self.stride not in allowed[self.grid] or self.stride < 2:
-            raise ValueError(
-                f"stride {self.stride} does not fit the grid {self.grid!r} of a backbone with {self.stages} stages: "
-                f"choose one of {', '.join(str(s) for s in allowed[self.grid] if s > 1)}"
-            )
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise ValueError(f"fc6's kernel must be odd, 1 or more, not {self.kernel}")
-
-    @property
-    def full_stride(self) -> int:
-        """Stride behind the last pooling."""
-        return 2**self.stages
-
-    @property
-    def pad(self) -> int:
-        """Padding of the first convolution: 81 for VGG-16 in its exact form."""
-        if self.grid == "taps":
-            return 1
-        return 1 + self.full_stride * self.kernel // 2 - self.stride
-
-    @property
-    def tap_stages(self) -> tuple[int, ...]:
-        """Stages (1-based) whose maps the neck reads before their pooling, finest first; empty: the last pooling."""
-        if self.grid != "taps":
-            return ()
-        return tuple(stage for stage in range(1, self.stages + 1) if 2 ** (stage - 1) >= self.stride)
-
-    @property
-    def minimum_size(self) -> int:
-        """Least side of an image in pixels that gives a grid of one cell."""
-        return 1 if self.grid == "taps" else self.stride + 1
+    first: float
 
     def cells(self, pixels):
         """Number of cells along a side of `pixels` (an int or an integer array)."""
-        up = -(-pixels // self.stride)
-        return up if self.grid == "taps" else up - 1
-
-    def stage_sizes(self, pixels) -> list:
-        """Valid extent of the maps of each stage, before its pooling, then behind the last one."""
-        size = pixels + 2 * (self.pad - 1)
-        sizes = [size]
-        for stage in range(1, self.stages + 1):
-            if self.pool_stride(stage) == 2:
-                size = -(-size // 2)
-            sizes.append(size)
-        return sizes
-
-    def pool_stride(self, stage: int) -> int:
-        """2, or 1 where dilation takes the pooling's place."""
-        return 1 if self.grid == "dilated" and 2**stage > self.stride else 2
-
-    def dilation(self, stage: int) -> int:
-        """Dilation of the convolutions of a stage (1-based; `stages + 1` is fc6)."""
-        return max(1, 2 ** (stage - 1) // self.stride) if self.grid == "dilated" else 1
-
-    def tap_sizes(self, pixels) -> list:
-        """Valid extent of each map that the trunk hands to the neck."""
-        sizes = self.stage_sizes(pixels)
-        return [sizes[stage - 1] for stage in self.tap_stages] or [sizes[-1]]
+        return -(-pixels // self.stride)
 
     def centres(self, pixels: int) -> Float[np.ndarray, " n"]:
         """Positions of the cells along a side of `pixels`."""
-        first = (self.stride - 1) / 2 if self.grid == "taps" else self.stride - 0.5
-        return cell_centres(self.cells(pixels), self.stride, first)
+        return cell_centres(self.cells(pixels), self.stride, self.first)
+
+
+class Geometry(ABC):
+    """Sizes and positions of everything between the image and the grid.
+
+    A subclass is a frozen dataclass: geometries are compared, hashed and bound into compiled programs.
+
+    Attributes:
+        stride: pixels between the cells of the feature grid.
+        kernel: side of fc6's kernel, in cells of the map that it is applied to (the last tap).
+        fades: whether logits fade towards 0 beyond the outermost cells, as the reference's do; else the nearest
+            value holds there.
+        minimum_size: least side of an image in pixels that gives a grid of one cell.
+        neck_padding: cells of zeros around the map that fc6 is applied to.
+        neck_dilation: dilation of fc6.
+    """
+
+    stride: int
+    kernel: int
+    fades: bool = False
+    minimum_size: int = 1
+    neck_dilation: int = 1
+
+    @property
+    @abstractmethod
+    def first(self) -> float:
+        """Pixel of the first cell's centre."""
+
+    @property
+    @abstractmethod
+    def taps(self) -> tuple[Tap, ...]:
+        """The maps that the trunk gives, finest first, then in the order of the trunk; the last one goes to fc6.
+
+        Empty where the trunk's only map lies on no grid of its own, so that fc6 must make the features of it.
+        """
+
+    @property
+    def neck_padding(self) -> int:
+        """As many as keep the number of cells."""
+        return self.kernel // 2 * self.neck_dilation
+
+    def key(self) -> str:
+        """Text that is the same for equal maps of the trunk only: for cache keys. The weights are no part of it."""
+        return repr(self)
+
+    def cells(self, pixels):
+        """Number of cells along a side of `pixels` (an int or an integer array)."""
+        return -(-pixels // self.stride)
+
+    def tap_sizes(self, pixels) -> list:
+        """Valid extent of each map that the trunk hands to the neck, along a side of `pixels`."""
+        return [tap.cells(pixels) for tap in self.taps]
+
+    def centres(self, pixels: int) -> Float[np.ndarray, " n"]:
+        """Positions of the cells along a side of `pixels`."""
+        return cell_centres(self.cells(pixels), self.stride, self.first)
 
     def pixel_weights(self, pixels: int) -> Float[np.ndarray, "pixels n"]:
         """Bilinear weights between the pixels of a side and its cells."""
@@ -113,3 +97,24 @@ class Geometry:
     def weights_at(self, positions: Float[np.ndarray, " n"], pixels: int) -> Float[np.ndarray, "n cells"]:
         """Bilinear weights between positions along a side of `pixels` and its cells."""
         return bilinear_weights(positions, self.centres(pixels), self.stride)
+
+
+def check_kernel(kernel: int) -> None:
+    """Raises ValueError where fc6's kernel has no middle."""
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"fc6's kernel must be odd, 1 or more, not {kernel}")
+
+
+def read_layers(text: str) -> tuple[int, ...]:
+    """The numbers of `model.layers`, as `3,4`, in ascending order; empty where the text is.
+
+    Raises:
+        ValueError: it is no list of whole numbers from 0 on, or names one twice.
+    """
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if not all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts):
+        raise ValueError(f"layers {text[:40]!r}: numbers with commas between them were expected, as 3,4")
+    numbers = [int(part) for part in parts]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"layers {text[:40]!r}: names one of them twice")
+    return tuple(sorted(numbers))

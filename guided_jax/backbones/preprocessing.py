@@ -55,7 +55,7 @@ class Preprocessing:
 
 
 CAFFE = Preprocessing("bgr", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
-"""Oxford's VGG-16 as its authors give it, and all that is converted from it (Keras, the Caffe `.pth`)."""
+"""Weights of Caffe as their authors give them (Oxford), and all that is converted from these (Keras, the `.pth`)."""
 
 CAFFE_ILSVRC = Preprocessing("bgr", 1.0, (0.40787054 * 255, 0.45752457 * 255, 0.48109378 * 255), (1.0, 1.0, 1.0))
 """The same weights with the mean (104.007, 116.669, 122.679) of FCN and of the guided networks' own code."""
@@ -64,7 +64,7 @@ CAFFE_RGB = Preprocessing("rgb", 1.0, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0
 """The same weights with the channels of the first kernel turned round, as some conversions to TensorFlow have it."""
 
 TORCHVISION = Preprocessing("rgb", 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""torchvision's own training on ImageNet, and timm's copies of it."""
+"""torchvision's own training on ImageNet, timm's copies of it, and most encoders since."""
 
 KERAS = CAFFE
 

@@ -1,4 +1,4 @@
-"""Pretrained weights of VGG-16: read with the preprocessing that they expect, and loaded into a model."""
+"""Pretrained weights: read with the preprocessing that they expect, and loaded into a model."""
 
 import json
 from collections.abc import Mapping
@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from guided_jax.backbones.backbone import Backbone, Layers, ReadLayers
 from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.known_weights import checksum, identify
-from guided_jax.backbones.preprocessing import CAFFE, CAFFE_RGB, KERAS, Preprocessing, named_preprocessing
+from guided_jax.backbones.known_file import checksum
+from guided_jax.backbones.known_weights import identify
+from guided_jax.backbones.preprocessing import Preprocessing, named_preprocessing
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.weight_downloads import locate
 from guided_jax.backbones.weight_files import read_arrays
-from guided_jax.backbones.weight_layouts import VGG16, Layers, Shapes, to_layers
 
 METADATA_KEY = "guided_jax.preprocessing"
 """Key of a safetensors file's metadata: the preprocessing as JSON."""
@@ -25,17 +27,18 @@ class Pretrained:
     """Weights and what they expect of their input.
 
     Attributes:
-        layers: `conv1_1` ... `conv5_3`, and `fc6`, `fc7` as convolutions where the file has them, each with
-            `kernel` (height, width, in, out) and `bias`, float32.
+        layers: of the trunk, and `fc6` and `fc7` where the file has them (`guided_jax.backbones.backbone.Layers`).
         preprocessing: preprocessing of images that the weights expect.
         sha256: checksum of the file in hexadecimal.
         source: whose weights they are in words, or else the file's name.
+        image_layer: the backbone's layer that reads the image.
     """
 
     layers: Layers
     preprocessing: Preprocessing
     sha256: str
     source: str
+    image_layer: str
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,20 @@ class LoadReport:
 
 
 def read_weights(
-    path: str | Path, *, preprocessing: Preprocessing | str | None = None, shapes: Shapes = VGG16
+    path: str | Path, backbone: Backbone, *, preprocessing: Preprocessing | str | None = None
 ) -> Pretrained:
-    """Reads VGG-16's weights from a file in any of its usual layouts.
+    """Reads a backbone's weights from a file in any of its usual layouts.
 
-    `.npz` and `.safetensors` with this project's names (`conv1_1/kernel`), Keras's `.h5` of all ages and `.keras`, with
-    or without top, torchvision's and the Caffe-converted `.pth` (needs torch), alone or as the only state dict of a
-    training's checkpoint, `.safetensors` with torchvision's or timm's names, D. Frossard's `vgg16_weights.npz`
-    (`conv1_1_W`).
+    Formats: `.npz`, `.safetensors`, Keras's `.h5` and `.keras`, and `.pth` (needs torch), alone or as the only state
+    dict of a training's checkpoint.
 
     Args:
         path: the file, or the name of published weights (`known_weights.named_weights`), which are downloaded once.
+        backbone: whose weights they are.
         preprocessing: that the weights expect, or its name in `PREPROCESSINGS`. Needed where neither the file's
-            checksum, nor its metadata, nor Keras's layout, nor its first kernel tells (Oxford's own is known): the
-            arrays of torchvision's and the Caffe-converted files have the same names and like magnitudes. Where one
-            of them tells, only the mean may differ from it (`caffe-ilsvrc` in place of `caffe`).
-        shapes: of the kernels.
+            checksum, nor its metadata, nor its arrays, nor the backbone tells: torchvision's arrays and those that are
+            converted from Caffe can have the same names and like magnitudes. Where the file tells, only the mean may
+            differ from it (`caffe-ilsvrc` in place of `caffe`).
 
     Raises:
         WeightsError: one line that says what is wrong with the file, or what to pass.
@@ -80,33 +81,37 @@ def read_weights(
     sha256 = checksum(path)
     known = identify(path, sha256, trust_name=preprocessing is not None)
     arrays, metadata = read_arrays(path)
-    layers, layout = to_layers(arrays, path, shapes)
-    stated = known.preprocessing if known else _stated(metadata, layout, path) or _told_by_first_kernel(layers)
-    source = known.source if known else path.name
-    return Pretrained(layers, _agreed(stated, preprocessing, path), sha256, source)
+    read = _read(arrays, path, backbone)
+    stated = known.preprocessing if known else _stated(metadata, path) or read.preprocessing
+    agreed = _agreed(stated, preprocessing or (None if stated else backbone.usual), path)
+    return Pretrained(read.layers, agreed, sha256, known.source if known else path.name, backbone.image_layer)
 
 
-def _stated(metadata: Mapping[str, str], layout: str, path: Path) -> Preprocessing | None:
-    """The preprocessing as the file itself tells it."""
-    if METADATA_KEY in metadata:
-        try:
-            return Preprocessing.from_dict(json.loads(metadata[METADATA_KEY]))
-        except (ValueError, TypeError) as error:
-            raise WeightsError(f"{path}: its metadata {METADATA_KEY} cannot be read: {error}") from error
-    return KERAS if layout in ("keras", "keras3") else None
+def _read(arrays: Mapping[str, np.ndarray], path: Path, backbone: Backbone) -> ReadLayers:
+    """What the backbone reads, or an error that names the one whose weights they are instead."""
+    try:
+        return backbone.read(arrays, path)
+    except WeightsError as error:
+        for other in BACKBONES.values():
+            try:
+                layout = other.read(arrays, path).layout
+            except WeightsError:
+                continue
+            raise WeightsError(
+                f"{path}: this file holds a {other.title} ({layout}); the configuration asks for {backbone.name}: "
+                f"give weights of that, or set model.backbone={other.name}"
+            ) from error
+        raise
 
 
-_OXFORD = np.array([0.2023, 0.0658, -0.1776], np.float32)
-"""Centre of the second kernel of Oxford's conv1_1: of blue, green and red."""
-
-
-def _told_by_first_kernel(layers: Layers) -> Preprocessing | None:
-    """The preprocessing of Oxford's weights, which conversions of them order in two ways; None for any others."""
-    centre = layers["conv1_1"]["kernel"][1, 1, :, 1]
-    for channels, preprocessing in ((centre, CAFFE), (centre[::-1], CAFFE_RGB)):
-        if np.allclose(channels, _OXFORD, rtol=0, atol=1e-3):
-            return preprocessing
-    return None
+def _stated(metadata: Mapping[str, str], path: Path) -> Preprocessing | None:
+    """The preprocessing as the file's metadata tell it."""
+    if METADATA_KEY not in metadata:
+        return None
+    try:
+        return Preprocessing.from_dict(json.loads(metadata[METADATA_KEY]))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: its metadata {METADATA_KEY} cannot be read: {error}") from error
 
 
 def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Path) -> Preprocessing:
@@ -125,15 +130,14 @@ def _agreed(stated: Preprocessing | None, passed: Preprocessing | None, path: Pa
 
 
 TRUNKS, NECKS = ("trunk", "support_trunk"), ("neck", "support_neck")
-"""Nodes of a model that hold VGG's convolutions, and its fc6; early fusion has encoders of its own for the support."""
+"""Nodes of a model that hold an encoder, and its fc6; early fusion has encoders of its own for the support."""
 
 
 def load_into(params: Mapping, pretrained: Pretrained) -> tuple[dict, LoadReport]:
     """Loads weights into a model's parameters.
 
-    - Every layer of `trunk` and `support_trunk` is taken from the file. Where conv1_1 has more than 3 input channels,
-      for an annotation, each of the further ones gets the mean of the file's 3 kernels (the reference's
-      interactive-early).
+    - Every layer of `trunk` and `support_trunk` is taken from the file. Where the layer that reads the image has more
+      than 3 input channels, for an annotation, each of the further ones gets the mean of the file's 3 kernels.
     - A layer of `neck` or `support_neck` (fc6) is taken where the file has one of the same shape.
     - `head/fc7`, a matrix, is taken where the file's fc7 has its shape and fc6 was taken (the reference's fcn32s).
     - All else stays as it is.
@@ -153,26 +157,29 @@ def load_into(params: Mapping, pretrained: Pretrained) -> tuple[dict, LoadReport
     for path, leaf in flat.items():
         if hasattr(leaf, "shape"):
             models.setdefault(path[:-1], {})[path[-1]] = leaf
-    trunk = [layer for layer in models if _within(layer, TRUNKS)]
+    trunk = {layer: name for layer in models if (name := _inside(layer, TRUNKS)) is not None}
     if not trunk:
         raise WeightsError(f"the model has no 'trunk' to put weights into; its parts are {', '.join(params)}")
-    missing = [layer[-1] for layer in trunk if not models[layer].keys() <= pretrained.layers.get(layer[-1], {}).keys()]
+    missing = [n for layer, n in trunk.items() if not models[layer].keys() <= pretrained.layers.get(n, {}).keys()]
     if missing:
         names = ", ".join(dict.fromkeys(missing))
         raise WeightsError(f"{pretrained.source}: does not have the trunk's {names}")
-    values = {layer: _trunk_values(layer, models[layer], pretrained) for layer in trunk}
+    values = {layer: _trunk_values(layer, name, models[layer], pretrained) for layer, name in trunk.items()}
+    used = set(trunk.values())
     for layer, parts in models.items():
-        if _within(layer, NECKS) and _fits(parts, pretrained.layers.get(layer[-1], {})):
-            values[layer] = pretrained.layers[layer[-1]]
+        name = _inside(layer, NECKS)
+        if name is not None and _fits(parts, pretrained.layers.get(name, {})):
+            values[layer] = pretrained.layers[name]
+            used.add(name)
     for layer, parts in models.items():
         if layer[-2:] == ("head", "fc7") and "fc7" in pretrained.layers and (*layer[:-2], "neck", "fc6") in values:
             fc7 = {**pretrained.layers["fc7"], "kernel": pretrained.layers["fc7"]["kernel"][0, 0]}
             if _fits(parts, fc7):
                 values[layer] = fc7
+                used.add("fc7")
     for layer, parts in values.items():
         for part, leaf in models[layer].items():
             flat[*layer, part] = jnp.asarray(parts[part], leaf.dtype)
-    used = {layer[-1] for layer in values}
     return unflatten_dict(flat), LoadReport(
         loaded=tuple("/".join(layer) for layer in models if layer in values),
         untouched=tuple("/".join(layer) for layer in models if layer not in values),
@@ -180,25 +187,26 @@ def load_into(params: Mapping, pretrained: Pretrained) -> tuple[dict, LoadReport
     )
 
 
-def _trunk_values(layer: tuple[str, ...], parts: Mapping, pretrained: Pretrained) -> dict[str, np.ndarray]:
-    """The file's layer, with further input channels where the model's conv1_1 has them."""
-    values = dict(pretrained.layers[layer[-1]])
-    further = parts["kernel"].shape[-2] - values["kernel"].shape[-2]
-    if layer[-1] == "conv1_1" and further > 0:
+def _inside(layer: tuple[str, ...], nodes: tuple[str, ...]) -> str | None:
+    """The path of a layer below one of the nodes, empty for the node itself; None where it lies in none of them."""
+    at = next((i for i, node in enumerate(layer) if node in nodes), None)
+    return None if at is None else "/".join(layer[at + 1 :])
+
+
+def _trunk_values(layer: tuple[str, ...], name: str, parts: Mapping, pretrained: Pretrained) -> dict[str, np.ndarray]:
+    """The file's layer, with further input channels where the model reads more than an image."""
+    values = dict(pretrained.layers[name])
+    if name == pretrained.image_layer and (further := parts["kernel"].shape[-2] - values["kernel"].shape[-2]) > 0:
         mean = values["kernel"].mean(-2, keepdims=True)
         values["kernel"] = np.concatenate([values["kernel"], *[mean] * further], axis=-2)
     for part, leaf in parts.items():
         if leaf.shape != values[part].shape:
             raise WeightsError(
                 f"{'/'.join(layer)}/{part} is {leaf.shape} in the model and "
-                f"{pretrained.layers[layer[-1]][part].shape} in {pretrained.source}: "
+                f"{pretrained.layers[name][part].shape} in {pretrained.source}: "
                 "its weights fit a backbone of the same widths only"
             )
     return values
-
-
-def _within(layer: tuple[str, ...], nodes: tuple[str, ...]) -> bool:
-    return len(layer) > 1 and layer[-2] in nodes
 
 
 def _fits(parts: Mapping, values: Mapping) -> bool:

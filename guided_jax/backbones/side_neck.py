@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
 from guided_jax.backbones.geometry import Geometry
-from guided_jax.backbones.vgg import to_finest
+from guided_jax.backbones.neck import to_finest
 from guided_jax.resample import keep_valid
 
 
@@ -40,20 +40,17 @@ class SideNeck(nn.Module):
         """The channels of all stages, finest first; 0 on the padding.
 
         Args:
-            maps: what `Trunk` gives, or the same from a cache (float16).
+            maps: what the trunk gives, or the same from a cache (float16).
             canvas: height and width of the canvas in pixels.
             size: true height and width of each image in pixels.
             keys: not used; there is no dropout.
-            geometry: the grid, `taps`.
+            geometry: the grid.
         """
         del keys
         conv = partial(nn.Conv, self.width, (3, 3), padding=1, dtype=self.dtype, kernel_init=self.kernel_init)
         sides = [
-            conv(name=f"side{stage}")(each.astype(self.dtype))
-            for stage, each in zip(geometry.tap_stages, maps, strict=True)
+            conv(name=f"side{tap.number}")(each.astype(self.dtype))
+            for tap, each in zip(geometry.taps, maps, strict=True)
         ]
-        finest = [
-            side if stage == geometry.tap_stages[0] else to_finest(side, stage, canvas, size, geometry)
-            for stage, side in zip(geometry.tap_stages, sides, strict=True)
-        ]
+        finest = [to_finest(side, tap, canvas, size, geometry) for tap, side in zip(geometry.taps, sides, strict=True)]
         return keep_valid(jnp.concatenate(finest, -1), geometry.cells(size))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32
 
 from guided_jax.backbones.geometry import Geometry
-from guided_jax.backbones.vgg import he_normal, raw_features, sum_taps
+from guided_jax.backbones.neck import he_normal, raw_features, sum_taps
 from guided_jax.resample import keep_valid, unit
 
 
@@ -37,7 +37,7 @@ class SpatialNeck(nn.Module):
         """Features of the image [width], then those to compare [embedding + principal]; 0 on the padding.
 
         Args:
-            maps: what `Trunk` gives, or the same from a cache (float16).
+            maps: what the trunk gives, or the same from a cache (float16).
             canvas: height and width of the canvas in pixels.
             size: true height and width of each image in pixels.
             geometry: the grid.
@@ -45,8 +45,8 @@ class SpatialNeck(nn.Module):
         # Values of about 1 instead of a length of 1: He's initialisation expects them.
         scaled = tuple((unit(each) * jnp.sqrt(jnp.float32(each.shape[-1]))).astype(self.dtype) for each in maps)
         parts = [
-            nn.Dense(self.width, use_bias=not number, dtype=self.dtype, kernel_init=he_normal, name=f"tap{stage}")(each)
-            for number, (stage, each) in enumerate(zip(geometry.tap_stages, scaled, strict=True))
+            nn.Dense(self.width, use_bias=not i, dtype=self.dtype, kernel_init=he_normal, name=f"tap{tap.number}")(each)
+            for i, (tap, each) in enumerate(zip(geometry.taps, scaled, strict=True))
         ]
         features = nn.relu(sum_taps(parts, canvas, size, geometry))
         found = [features, unit(nn.Dense(self.embedding, use_bias=False, dtype=self.dtype, name="embedding")(features))]

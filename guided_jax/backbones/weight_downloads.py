@@ -4,8 +4,11 @@ import os
 import sys
 from pathlib import Path
 
+from guided_jax.backbones.backbone import Backbone
 from guided_jax.backbones.file_formats import WeightsError, no_weights, plain
-from guided_jax.backbones.known_weights import KnownFile, checksum, named_weights, where_to_get
+from guided_jax.backbones.hugging_face import check_hub, fetch, is_on_hub
+from guided_jax.backbones.known_file import KnownFile, checksum
+from guided_jax.backbones.known_weights import named_weights, where_to_get
 
 CACHE_VARIABLE = "GUIDED_JAX_CACHE"
 """Environment variable that names the folder of downloaded weights."""
@@ -31,9 +34,18 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("guided_jax"))
 
 
-def check_weights(weights: str | Path) -> None:
-    """Raises WeightsError where weights are no file and no name of published ones, or have no folder to go to."""
-    if str(weights) in named_weights():
+def check_weights(weights: str | Path, backbone: Backbone | None = None) -> None:
+    """Raises WeightsError where weights are no file and no name of published ones, or have no folder to go to.
+
+    Also where they are published ones of another backbone than the one given.
+    """
+    if is_on_hub(weights):
+        check_hub(str(weights))
+        return
+    if known := named_weights().get(str(weights)):
+        if backbone and known not in backbone.known_files:
+            hint = where_to_get(weights, backbone) or f"give a file of weights of {backbone.title}"
+            raise WeightsError(f"{weights}: is {known.source}; model.backbone={backbone.name}: {hint}")
         try:
             cache_folder()
         except WeightsError as error:
@@ -42,17 +54,19 @@ def check_weights(weights: str | Path) -> None:
     path = Path(weights).expanduser()
     if not path.is_file():
         what = "is a folder; name the file" if path.is_dir() else "there is no such file of weights"
-        hint = where_to_get(path)
+        hint = where_to_get(path, backbone)
         raise WeightsError(f"{weights}: {what}" + (f"; {hint}" if hint else ""))
 
 
 def locate(weights: str | Path) -> Path:
-    """The file of weights: downloaded where published ones are named, and not in the cache yet.
+    """The file of weights: downloaded where published ones, or of the hub, are named, and not in the cache yet.
 
     Raises:
         WeightsError: there is no such file, or it cannot be downloaded.
     """
     check_weights(weights)
+    if is_on_hub(weights):
+        return fetch(str(weights))
     known = named_weights().get(str(weights))
     return _cached(known) if known else Path(weights).expanduser()
 

@@ -82,8 +82,7 @@ def _matmul(one, other):
 
 def _in_cells(positions: Int32[Array, " p"], geometry: Geometry) -> Float[Array, " p"]:
     """Positions along a side, from pixels to cells of the grid: 0 at the first cell's centre."""
-    first = geometry.centres(geometry.minimum_size)[0]
-    return (positions.astype(jnp.float32) - float(first)) / geometry.stride
+    return (positions.astype(jnp.float32) - geometry.first) / geometry.stride
 
 
 def two_cells(

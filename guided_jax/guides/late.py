@@ -62,7 +62,7 @@ def fixed_masks(
         geometry: where the cells lie.
         size: true height and width of the image in pixels; cells beyond it get nothing.
     """
-    scale = np.float32(1 / geometry.stride)  # a power of two, so exact
+    scale = np.float32(1 / geometry.stride)  # exact for a power of two
     rows, columns = (geometry.pixel_weights(side).T * scale for side in planes.shape[-2:])
     return _keep_cells(interpolate(planes, rows, columns), geometry, size)
 
@@ -82,15 +82,15 @@ class LearnedMasks(nn.Module):
     @nn.compact
     def __call__(self, planes: Float[Array, "*b k h w"], size: Int32[Array, "*b 2"]) -> Float[Array, "*b k n m"]:
         """Maps planes as `fixed_masks` does."""
-        stride = self.geometry.stride
-        offsets = np.arange(2 * stride, dtype=np.float64)
-        profile = bilinear_weights(offsets, np.array([stride - 0.5]), stride) / np.float32(stride)
+        stride, first = self.geometry.stride, self.geometry.first
+        low = int(stride - 0.5 - first)  # pixels before the first one that the first cell's kernel reaches
+        profile = bilinear_weights(np.arange(2 * stride, dtype=np.float64), np.array([low + first]), stride)
+        profile = profile[profile[:, 0] > 0] / np.float32(stride)
         start = np.log(profile * profile.T)
         kernel = jnp.exp(self.param("log_kernel", lambda _: jnp.asarray(start, jnp.float32)))
         padding, cells = [], []
         for side in planes.shape[-2:]:
-            first, number = self.geometry.centres(side)[0] - stride + 0.5, self.geometry.cells(side)
-            low = -int(first)
+            number = self.geometry.cells(side)
             padding.append((low, (number + 1) * stride - low - side))
             cells.append(number)
         single = planes.reshape(-1, *planes.shape[-2:], 1)

@@ -29,7 +29,7 @@ def distance_of_map(
     Args:
         annotation: labels of each image's pixels; points on the padding are no points.
         size: true height and width of each image.
-        geometry: where the cells lie, on a grid `taps`.
+        geometry: where the cells lie: each within the first stride of pixels that are its own.
         way: number of labels K.
     """
     stride, (height, width) = geometry.stride, annotation.shape[-2:]
@@ -42,7 +42,7 @@ def distance_of_map(
     # Columns of the pixels at the ends of every block, and the distance of its nearest one to its own centre.
     left = jnp.where(blocks, offsets + first, FAR).min(-1)
     right = jnp.where(blocks, offsets + first, -FAR).max(-1)
-    own = jnp.where(blocks, jnp.abs(offsets - np.float32((stride - 1) / 2)), FAR).min(-1)
+    own = jnp.where(blocks, jnp.abs(offsets - np.float32(geometry.first)), FAR).min(-1)
     # The nearest ones of all blocks behind, and of all before.
     behind, before = jax.lax.cummin(left, 3, reverse=True)[..., 1:], jax.lax.cummax(right, 3)[..., :-1]
     behind = jnp.pad(behind, [(0, 0)] * 3 + [(0, 1)], constant_values=FAR)

@@ -23,6 +23,8 @@ class TrainConfig:
         learning_rate: the greatest learning rate of the schedule.
         rates: factors on the learning rate of the parameters whose path matches, as `head=0.01, .*bias=2`; those of all
             rules that match are multiplied.
+        layer_decay: factor on the learning rate from each of the trunk's layers to the one before it, as transformers
+            are fine-tuned (0.65 to 0.9); 1: all alike.
         schedule: constant, or cosine (down to 0 at the last step).
         warmup: updates over which the learning rate rises linearly from 0.
         momentum: momentum of sgd.
@@ -50,6 +52,7 @@ class TrainConfig:
     optimizer: str = "sgd"
     learning_rate: float = 1e-5
     rates: str = ""
+    layer_decay: float = 1.0
     schedule: str = "constant"
     warmup: int = 0
     momentum: float = 0.99
@@ -101,6 +104,8 @@ def check_train(config: TrainConfig, devices: int) -> None:
     for field, most in MOST.items():
         if (value := getattr(config, field)) > most:
             raise ValueError(f"train.{field}={value}: at most {most:g}")
+    if not 0 < config.layer_decay <= 1:
+        raise ValueError(f"train.layer_decay={config.layer_decay}: must be above 0, and at most 1, which is none")
     if config.momentum >= 1:
         raise ValueError(f"train.momentum={config.momentum}: must be below 1, or no gradient is ever forgotten")
     parts = devices * config.accumulation

@@ -81,6 +81,33 @@ def read_rates(text: str, paths: Iterable[str]) -> dict[str, float]:
     return factors
 
 
+_TRUNK = re.compile(r"(?:support_)?trunk/(?:[a-z]+(\d+(?:_\d+)*)/|norm/)?")
+
+
+def layer_factors(decay: float, paths: Iterable[str]) -> dict[str, float]:
+    """The factor on the learning rate of each parameter by how deep in the trunk it lies.
+
+    As BEiT, MAE and DINOv2 train: `decay` for the last layer that learns, its square for the one before it, and so on.
+    Layers (blocks) are what a trunk numbers, as `block7` or `conv3_2`; what it does not number reads the
+    image and comes before them. The norm behind all blocks, and what is no part of a trunk, learn at the whole rate.
+
+    Args:
+        decay: in (0, 1]; 1: all alike.
+        paths: of the parameters that learn.
+    """
+    matches = {path: _TRUNK.match(path) for path in paths}
+    numbers = {path: tuple(map(int, match[1].split("_"))) for path, match in matches.items() if match and match[1]}
+    order = sorted(set(numbers.values()), reverse=True)
+    behind = {number: place for place, number in enumerate(order, 1)}
+
+    def depth(path: str) -> int:
+        if path in numbers:
+            return behind[numbers[path]]
+        return len(order) + 1 if matches[path] and not matches[path][0].endswith("norm/") else 0
+
+    return {path: decay ** depth(path) for path in matches}
+
+
 def join(learning: FlatParams, frozen: FlatParams) -> dict:
     """The parameter tree again."""
     return traverse_util.unflatten_dict({**frozen, **learning}, sep="/")
@@ -105,7 +132,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     without dampening; at momentum 0.99 the effective learning rate is 100 times the nominal one.
     """
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    scale = [_scale_rates(config.rates)] if config.rates else []
+    scale = [_scale_rates(config)] if config.rates or config.layer_decay != 1 else []
     rate = learning_rate(config)
     if config.optimizer == "sgd":
         sgd = optax.sgd(rate, momentum=config.momentum or None)
@@ -113,12 +140,12 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(*clip, optax.adamw(rate, weight_decay=config.weight_decay), *scale)
 
 
-def _scale_rates(text: str) -> optax.GradientTransformation:
+def _scale_rates(config: TrainConfig) -> optax.GradientTransformation:
     """Scales the update of each parameter, which is linear in the learning rate."""
 
     def scale(updates: FlatParams, params: FlatParams | None = None) -> FlatParams:
         del params
-        factors = read_rates(text, updates)
-        return {path: update * factors[path] for path, update in updates.items()}
+        factors, layers = read_rates(config.rates, updates), layer_factors(config.layer_decay, updates)
+        return {path: update * (factors[path] * layers[path]) for path, update in updates.items()}
 
     return optax.stateless(scale)

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int32, PyTree, UInt8
 
 from guided_jax.episode import Episode
+from guided_jax.guided_filter import filter_guide, filter_logits
 from guided_jax.inference.labels import predict_labels
 from guided_jax.inference.weight_variation import WeightSums, sum_weights
 from guided_jax.learning.corrections import correct, draw_clicks
@@ -143,16 +144,27 @@ def train_step(
 
 
 def evaluate_step(
-    params: dict, batch: Episode, *, model: Segmentor, with_labels: bool = False, axis_name: str | None = None
+    params: dict,
+    batch: Episode,
+    *,
+    model: Segmentor,
+    with_labels: bool = False,
+    guided_filter: bool = False,
+    axis_name: str | None = None,
 ) -> Int32[Array, "b a 6"] | tuple[Int32[Array, "b a 6"], UInt8[Array, "b a h w"]]:
     """Numbers of pixels by outcome (`scoring.few_shot.OUTCOMES`) of every episode under every draw.
 
-    With `with_labels` the label maps that were counted come, too.
+    With `with_labels` the label maps that were counted come, too; with `guided_filter` logits follow the edges of the
+    query's image, which must be its pixels.
     """
     del axis_name  # nothing is summed over devices: every episode keeps its own counts
 
+    guide = filter_guide(batch.query, batch.query_size) if guided_filter else None
+
     def count(logits, weights):
         del weights
+        if guide is not None:
+            logits = filter_logits(guide, logits)
         labels = predict_labels(logits)
         counts = count_labels(labels, batch.target, batch.query_size)
         return (counts, labels) if with_labels else counts

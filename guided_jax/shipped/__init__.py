@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.known_weights import checksum
+from guided_jax.backbones.known_file import checksum
 
 FOLDER = Path(__file__).parent
 

@@ -8,7 +8,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Float32, Float64
 
-from guided_jax.backbones.vgg import STAGES, conv_names
+from guided_jax.backbones.table import BACKBONES
+from guided_jax.backbones.vgg.trunk import conv_names
 from guided_jax.backbones.weight_files import WeightsError
 from guided_jax.snapshots.models import MODELS, ReferenceModel, canonical_name, find_model, head_width
 
@@ -53,7 +54,7 @@ def layers_of(model: ReferenceModel) -> dict[str, Layer]:
 
 
 def _encoder(prefix: str, ours: str, channels: int, model: ReferenceModel) -> dict[str, Layer]:
-    stages = STAGES[model.config.backbone]
+    stages = _stages(model)
     layers, inputs = {}, channels
     for name, outputs in zip(conv_names(stages), (width for stage in stages for width in stage), strict=True):
         layers[f"{prefix}.{name}"] = Layer((f"{ours}trunk", name), (outputs, inputs, 3, 3))
@@ -64,6 +65,11 @@ def _encoder(prefix: str, ours: str, channels: int, model: ReferenceModel) -> di
     kernel = (model.config.fc6_kernel, model.config.fc6_kernel)
     layers[f"{prefix}.fc6"] = Layer((f"{ours}neck", "fc6"), (model.config.feature_width, inputs, *kernel))
     return layers
+
+
+def _stages(model: ReferenceModel) -> tuple[tuple[int, ...], ...]:
+    """Widths of the encoder's convolutions; the reference has encoders of this kind alone."""
+    return BACKBONES[model.config.backbone].stages
 
 
 def numbered_modules(stages: tuple[tuple[int, ...], ...]) -> dict[str, str]:
@@ -164,7 +170,7 @@ def to_state(params: Mapping, name: str, *, way: int = 2, numbered: bool = False
     wrong = _differences(*({"/".join(p): s for p, s in each.items()} for each in (shapes, expected)), name)
     if wrong:
         raise WeightsError(f"the parameters: {'; '.join(wrong)}")
-    names = numbered_modules(STAGES[model.config.backbone]) if numbered and model.config.fusion == "late" else {}
+    names = numbered_modules(_stages(model)) if numbered and model.config.fusion == "late" else {}
     if model.config.feature_width < 4096:
         names.pop("fc6", None)  # there a new layer, put behind the cut
     state = {}
@@ -183,7 +189,7 @@ def to_state(params: Mapping, name: str, *, way: int = 2, numbered: bool = False
 
 def _named(state: Mapping[str, np.ndarray], model: ReferenceModel, where: str) -> dict[str, np.ndarray]:
     """With the encoder's modules by name."""
-    names = {number: name for name, number in numbered_modules(STAGES[model.config.backbone]).items()}
+    names = {number: name for name, number in numbered_modules(_stages(model)).items()}
     named = {}
     for key, value in state.items():
         parts = key.split(".")

@@ -72,8 +72,8 @@ def cells_around(
     cells, weights = [], []
     for axis, place in enumerate(places):
         near, weight = two_cells(place, size[shot, axis], geometry)
-        # On the grid taps the nearest value holds beyond the outermost centres.
-        scale = 1 / weight.sum(1, keepdims=True) if geometry.grid == "taps" else geometry.stride
+        # Where logits do not fade, the nearest value holds beyond the outermost centres.
+        scale = geometry.stride if geometry.fades else 1 / weight.sum(1, keepdims=True)
         weight = weight * scale
         cells.append(near)
         weights.append(weight)

@@ -12,7 +12,7 @@ from experiments.prepare import main
 from experiments.settings.command_line import guarded, parse, run_app
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC
 from tests.experiments.small_data import write_classes
-from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
+from tests.experiments.tiny_weights import write_tiny_weights
 
 FIELDS = {
     "data.train": "folder@dog:all:instance, folder@sheep:all:instance",
@@ -24,9 +24,8 @@ FIELDS = {
 
 
 @pytest.fixture
-def words(command, tmp_path, monkeypatch):
+def words(command, tmp_path):
     """The command line without a workdir, of data in folders and a frozen trunk."""
-    monkeypatch.setattr(experiment, "read_weights", read_tiny_weights)
     write_classes(tmp_path / "data")
     write_tiny_weights(tmp_path / "w.safetensors", CAFFE)
     fields = {**FIELDS, "data.root": tmp_path / "data", "data.prepared": tmp_path / "prepared"}

@@ -1,19 +1,15 @@
-"""Pretrained weights of a tiny VGG, which the reader of VGG-16's weights takes once it is told their shapes."""
+"""Pretrained weights of a tiny VGG."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from guided_jax.backbones.preprocessing import Preprocessing
-from guided_jax.backbones.pretrained import read_weights
-from guided_jax.backbones.vgg import STAGES
-from guided_jax.backbones.weight_layouts import kernel_shapes
+from guided_jax.backbones.vgg.layouts import kernel_shapes
+from guided_jax.backbones.vgg.trunk import STAGES
 from tests.guided_jax.backbones.small_weights import write_weights
 
 SHAPES = kernel_shapes(STAGES["vgg-tiny"], 8)
-
-read_tiny_weights = partial(read_weights, shapes=SHAPES)
 
 
 def write_tiny_weights(path: Path, preprocessing: Preprocessing) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.guided_filter import apply_filter, box_sum, filter_guide, to_blocks
 from guided_jax.resample import interpolate
 
@@ -142,7 +142,7 @@ def test_sums_over_windows():
 
 
 def test_blocks_have_the_scores_that_pixels_have():
-    geometry, size = Geometry("taps", 4, 8, 3), jnp.array([[21, 30]], jnp.int32)
+    geometry, size = VGGGeometry("taps", 4, 8, 3), jnp.array([[21, 30]], jnp.int32)
     scores = jnp.asarray(np.random.default_rng(3).normal(size=(1, 2, 3, 4)), jnp.float32)
     blocks = to_blocks(scores, geometry, (24, 32), size)
     weights = [geometry.pixel_weights(side) for side in (24, 32)]

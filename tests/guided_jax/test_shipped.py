@@ -5,7 +5,7 @@ import pytest
 
 import guided_jax
 from guided_jax import shipped
-from guided_jax.backbones.known_weights import checksum
+from guided_jax.backbones.known_file import checksum
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.shipped import DEFAULT, SHIPPED, Shipped
 from guided_jax.snapshots.files import write_parameters

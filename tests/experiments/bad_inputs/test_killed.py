@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from experiments import experiment, sweep
+from experiments import sweep
 from guided_jax.backbones.preprocessing import CAFFE
 from tests.experiments.bad_inputs.test_stopped import files_of, wait_for
 from tests.experiments.conftest import SHRUNK
 from tests.experiments.small_data import write_videos
 from tests.experiments.test_sweep import CLICK
 from tests.experiments.tiny_run import make_run
-from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
+from tests.experiments.tiny_weights import write_tiny_weights
 from tests.experiments.whole_runs.processes import begin, end, here
 
 SWEEP = """
@@ -64,7 +64,13 @@ def test_a_sweep(prepared, tmp_path, unmeasured):
     fields = {**SHRUNK, "data.prepared": str(prepared), "train.steps": 30, "train.checkpoint_every": 5}
     (tmp_path / "own.py").write_text(SWEEP.format(fields=fields))
     words = {
-        name: ["sweep", f"--config={tmp_path / 'own.py'}", "--seeds=1", f"--workdir={tmp_path / name}"]
+        name: [
+            "sweep",
+            f"--config={tmp_path / 'own.py'}",
+            "--seeds=1",
+            "--launcher=local",
+            f"--workdir={tmp_path / name}",
+        ]
         for name in ("whole", "killed")
     }
     second = tmp_path / "killed" / "fast" / "seed-1337"
@@ -165,12 +171,9 @@ def test_a_disk_that_takes_no_more(command, tmp_path, undisturbed, most):
 
 
 OWN = """
-from experiments import experiment, sweep
 from experiments.configs.quickstart import get_config as base_config
 from experiments.settings.fields import with_overrides
-from tests.experiments.tiny_weights import read_tiny_weights
 
-experiment.read_weights = read_tiny_weights
 
 def get_config():
     return with_overrides(base_config(), {fields})
@@ -183,7 +186,12 @@ def get_sweep():
 
 FULL_DISKS = {
     "features ahead": (["prepare"], 4_000, "/features/", "features/*/*/*.safetensors"),
-    "a sweep": (["sweep", "--workdir=run", "--seeds=1"], 10_000, "plain/seed-1337/checkpoints/", "run/table.json"),
+    "a sweep": (
+        ["sweep", "--workdir=run", "--seeds=1", "--launcher=local"],
+        10_000,
+        "plain/seed-1337/checkpoints/",
+        "run/table.json",
+    ),
 }
 """What is asked for, the most bytes of a file, what the message must name, and the files that must be the same."""
 
@@ -213,7 +221,6 @@ def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
     assert str(tmp_path / "full") in last and named in last, last
     assert last.endswith(": cannot be written or read: File too large; make room, and the same command goes on"), last
     again = begin(lines["full"])
-    monkeypatch.setattr(experiment, "read_weights", read_tiny_weights)
     here(lines["whole"])  # meanwhile
     end(again)
     found = {name: contents(tmp_path / name, pattern) for name in lines}

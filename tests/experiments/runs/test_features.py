@@ -12,27 +12,19 @@ from data_pipelines.canvas import pad_to_canvas
 from data_pipelines.datasets.record import decode_image, to_record
 from data_pipelines.features.store import FeatureStore
 from data_pipelines.views import View, view_key
-from experiments import experiment as module
 from experiments.experiment import open_data, open_experiment, run
 from experiments.runs.features import trunk_key
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import parse, run_app
 from guided_jax.backbones.preprocessing import CAFFE, TORCHVISION
-from guided_jax.model_config import geometry_of
+from guided_jax.model_config import ModelConfig, geometry_of
 from guided_jax.segmentor import Segmentor
 from tests.experiments.small_data import write_classes
-from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
+from tests.experiments.tiny_weights import write_tiny_weights
 
 CACHED = {"train.freeze": "trunk", "train.cache_features": "true"}
 IMAGES = 8
 """The last 3 and the first 5 of the split, which evaluation and training use."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_weights_are_read():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "read_weights", read_tiny_weights)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +127,33 @@ def test_features_belong_to_weights_and_preprocessing(opened, tmp_path):
     keys = [key(), key(moved), key(renamed), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(stride=2)]
     assert len(set(keys)) == 6
     assert key(feature_width=4, sharing="unshared", dropout=0.0) == keys[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({"backbone": "vgg16", "grid": "taps", "stride": 8, "feature_width": 256}, "3acb2053933032cd"),
+        ({"backbone": "vgg-tiny", "grid": "exact", "stride": 8}, "c543b0b4d1dcb5ae"),
+    ],
+)
+def test_the_keys_of_features_are_those_of_the_first_version(fields, key):
+    """Computed when there was one kind of backbone: whoever has cached features keeps them."""
+    kernel = np.arange(27, dtype=np.float32).reshape(3, 3, 3, 1)
+    trunk = {"conv1_1": {"kernel": kernel, "bias": np.zeros(1, np.float32)}}
+    assert trunk_key(Segmentor(ModelConfig(**fields), CAFFE), trunk) == key
+
+
+def test_every_ingredient_of_another_backbones_maps_is_in_its_key():
+    fields = {"backbone": "resnet-tiny", "grid": "taps", "stride": 8, "feature_width": 4}
+
+    def key(weight=1.0, preprocessing=CAFFE, **changed):
+        trunk = {"conv1": {"kernel": np.full((7, 7, 3, 4), weight, np.float32)}}
+        return trunk_key(Segmentor(ModelConfig(**{**fields, **changed}), preprocessing), trunk)
+
+    keys = [key(), key(2.0), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(layers="3"), key(stride=16)]
+    keys += [key(grid="dilated"), key(grid="dilated", layers="3,4"), key(grid="dilated", stride=16)]
+    assert len(set(keys)) == len(keys)
+    assert key(layers="2,3,4") == key(fc6_kernel=3) == key()  # the usual layers; what follows the trunk
 
 
 def test_what_is_missing_is_computed_and_nothing_else(opened, tmp_path, written):

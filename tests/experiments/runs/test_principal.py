@@ -7,21 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.datasets.record import decode_image, to_record
-from experiments import experiment as module
 from experiments.experiment import initial_parameters, open_data, open_experiment
 from experiments.settings.command_line import parse
+from guided_jax.backbones.neck import raw_features
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.backbones.principal import principal_directions
-from guided_jax.backbones.vgg import raw_features
 from guided_jax.model_config import geometry_of
-from tests.experiments.tiny_weights import read_tiny_weights, write_tiny_weights
+from tests.experiments.tiny_weights import write_tiny_weights
 
 DECODER = {"inference": "decoder", "locality": "both", "sharing": "shared", "embedding": 3, "head_width": 4}
 
 
-def test_the_directions_are_those_of_the_training_images(command, prepared, tmp_path, monkeypatch):
+def test_the_directions_are_those_of_the_training_images(command, prepared, tmp_path):
     """Orthonormal, of the trunk's own maps, and the same from images and from the cache, which holds float16."""
-    monkeypatch.setattr(module, "read_weights", read_tiny_weights)
     write_tiny_weights(tmp_path / "tiny.safetensors", CAFFE)
     (tmp_path / "prepared").mkdir()
     (tmp_path / "prepared" / "datasets").symlink_to(prepared / "datasets")

@@ -33,7 +33,7 @@ OF_THE_DATA = {
 }
 OF_THE_EVALUATION = {
     *("source", "classes", "lists", "protocol", "draws", "force_seen", "mode", "shots", "min_area", "points"),
-    *("headline", "batch_size", "limit", "during", "checkpoint", "save", "name"),
+    *("headline", "batch_size", "limit", "during", "checkpoint", "save", "name", "guided_filter"),
 }
 OF_THE_TUNING = (
     "steps",

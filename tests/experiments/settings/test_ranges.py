@@ -30,21 +30,22 @@ ALLOWED = {
     "eval.name": ("", "nonsense", "-1"),
     # Empty for what the documentation of the field says.
     **dict.fromkeys(("weights", "weights_preprocessing", "start_from", "data.lists", "eval.lists"), ("",)),
-    **dict.fromkeys(("train.freeze", "train.rates", "eval.mode", "eval.headline"), ("",)),
+    **dict.fromkeys(("model.layers", "train.freeze", "train.rates", "eval.mode", "eval.headline"), ("",)),
     # Zero: none, all, never, or nothing to do.
     **dict.fromkeys(("seed", "data.crops", "data.min_area", "data.max_side", "data.window", "data.workers"), (ZERO,)),
     **dict.fromkeys(("eval.draws", "eval.min_area", "eval.limit", "eval.during"), (ZERO,)),
     **dict.fromkeys(("model.feature_width", "model.head_width", "model.support_stride"), (ZERO,)),
-    **dict.fromkeys(("model.embedding", "model.principal"), (ZERO,)),
+    **dict.fromkeys(("model.embedding", "model.principal", "model.clusters", "model.positional"), (ZERO,)),
     **dict.fromkeys(("model.drop_maps", "model.drop_image", "data.evenness"), (0.0,)),
     **dict.fromkeys(("train.steps", "train.corrections", "train.warmup", "train.evaluate_every"), (ZERO,)),
     "train.keep_best": (ZERO,),
     **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),
     **dict.fromkeys(("train.weight_decay", "train.clip_norm", "train.dice"), (0.0,)),
     **dict.fromkeys(
-        ("data.balance", "train.balance", "data.flip", "data.skip_broken", "eval.force_seen"), (True, False)
+        ("data.balance", "train.balance", "data.flip", "data.skip_broken", "eval.force_seen", "eval.guided_filter"),
+        (True, False),
     ),
-    "train.cache_features": (False,),
+    **dict.fromkeys(("train.cache_features", "model.remat", "model.gram", "model.backward"), (False,)),
     # A network that is not fine-tuned is not asked about its layers.
     **dict.fromkeys(("tune.freeze", "tune.rates"), TRIED[str]),
     **dict.fromkeys(("tune.steps", "tune.pixels", "tune.together"), (ZERO,)),

@@ -23,8 +23,6 @@ HOST = """
 import json, sys
 from experiments import experiment
 from experiments.settings.command_line import run_app
-from tests.experiments.tiny_weights import read_tiny_weights
-experiment.read_weights = read_tiny_weights
 print(json.dumps([run_app(experiment.run, words) for words in json.loads(sys.argv[1])]))
 """
 

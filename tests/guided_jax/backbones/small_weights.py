@@ -9,9 +9,11 @@ from safetensors.numpy import save_file
 
 from guided_jax.backbones.preprocessing import Preprocessing
 from guided_jax.backbones.pretrained import METADATA_KEY
-from guided_jax.backbones.weight_layouts import kernel_shapes
+from guided_jax.backbones.vgg.layouts import kernel_shapes
+from guided_jax.backbones.vgg.unit import VGG
 
-SMALL = kernel_shapes(((4, 4), (5, 5), (6, 6, 6), (7, 7, 7), (8, 8, 8)), 9)
+SMALL_VGG = VGG("small", "VGG-16", ((4, 4), (5, 5), (6, 6, 6), (7, 7, 7), (8, 8, 8)), fc_width=9)
+SMALL = kernel_shapes(SMALL_VGG.stages, SMALL_VGG.fc_width)
 CONVS = [layer for layer in SMALL if layer.startswith("conv")]
 
 

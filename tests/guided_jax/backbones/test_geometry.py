@@ -2,26 +2,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.geometry import Geometry
-from guided_jax.backbones.vgg import sum_taps
+from guided_jax.backbones.neck import sum_taps
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.resample import bilinear_weights, interpolate
 
 
 def test_cells_of_the_exact_grid():
     """Sizes and upsampling are the reference's: tests/guided_jax/model/test_faithfulness.py, items 2 to 4."""
-    assert Geometry("exact", 5, 32, 7).centres(97).tolist() == [31.5, 63.5, 95.5]
+    assert VGGGeometry("exact", 5, 32, 7).centres(97).tolist() == [31.5, 63.5, 95.5]
 
 
 @pytest.mark.parametrize(("grid", "stride", "least"), [("exact", 32, 33), ("dilated", 8, 9), ("taps", 8, 1)])
 def test_the_smallest_image_is_the_first_with_a_cell(grid, stride, least):
-    geometry = Geometry(grid, 5, stride, 7)
+    geometry = VGGGeometry(grid, 5, stride, 7)
     assert geometry.minimum_size == least
     assert (geometry.cells(least - 1), geometry.cells(least)) == (0, 1)
 
 
 @pytest.mark.parametrize("stride", [16, 8])
 def test_dilated_grid_covers_every_pixel(stride):
-    geometry = Geometry("dilated", 5, stride, 7)
+    geometry = VGGGeometry("dilated", 5, stride, 7)
     for side in range(stride + 1, 200, 7):
         weights = geometry.pixel_weights(side)
         assert weights.sum(1).min() > 0
@@ -30,11 +30,11 @@ def test_dilated_grid_covers_every_pixel(stride):
 
 
 def test_taps():
-    assert Geometry("taps", 5, 32, 3).tap_stages == ()
-    assert Geometry("taps", 5, 16, 3).tap_stages == (5,)
-    assert Geometry("taps", 5, 8, 3).tap_stages == (4, 5)
-    assert Geometry("taps", 5, 4, 3).tap_stages == (3, 4, 5)
-    assert Geometry("taps", 5, 8, 3).tap_sizes(375) == [47, 24]
+    assert VGGGeometry("taps", 5, 32, 3).tap_stages == ()
+    assert VGGGeometry("taps", 5, 16, 3).tap_stages == (5,)
+    assert VGGGeometry("taps", 5, 8, 3).tap_stages == (4, 5)
+    assert VGGGeometry("taps", 5, 4, 3).tap_stages == (3, 4, 5)
+    assert VGGGeometry("taps", 5, 8, 3).tap_sizes(375) == [47, 24]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_taps():
 )
 def test_impossible_grids_are_refused(grid, stride, message):
     with pytest.raises(ValueError, match=message):
-        Geometry(grid, 5, stride, 7)
+        VGGGeometry(grid, 5, stride, 7)
 
 
 def test_normalised_interpolation_holds_the_outermost_value():
@@ -59,5 +59,5 @@ def test_a_coarser_map_counts_up_to_its_last_cell():
     """Of 6 pixels on a canvas of 8: cells of 2 have their centres at 0.5, 2.5 and 4.5, those of 4 at 1.5 and 5.5."""
     coarse = jnp.tile(jnp.array([10.0, 30.0])[None, None, :, None], (1, 2, 1, 1))
     fine, size = jnp.ones((1, 4, 4, 1)), jnp.array([[6, 6]], jnp.int32)
-    found = sum_taps([fine, coarse], (8, 8), size, Geometry("taps", 3, 2, 3))
+    found = sum_taps([fine, coarse], (8, 8), size, VGGGeometry("taps", 3, 2, 3))
     np.testing.assert_allclose(found[0, :3, :3, 0], 1 + np.tile([10, 15, 25], (3, 1)), rtol=1e-6)

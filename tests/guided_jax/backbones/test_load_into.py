@@ -14,7 +14,7 @@ WIDTH = SMALL["fc7"][-1]
 
 
 def make_pretrained(layers=LAYERS) -> Pretrained:
-    return Pretrained(layers, CAFFE, "0" * 64, "a file")
+    return Pretrained(layers, CAFFE, "0" * 64, "a file", "conv1_1")
 
 
 def make_layer(shape, dtype=jnp.float32):

@@ -18,6 +18,7 @@ from guided_jax.backbones.preprocessing import (
     normalise,
 )
 from guided_jax.backbones.pretrained import read_weights
+from guided_jax.backbones.table import BACKBONES
 
 RED_GREEN_BLUE = np.array([[[200, 100, 50]]], np.uint8)
 
@@ -110,7 +111,7 @@ def test_real_weights_give_the_activations_of_an_independent_network_on_a_real_i
                 maps = torch.nn.functional.max_pool2d(maps, 2)
     expected = maps[0].permute(1, 2, 0).numpy()
 
-    weights = read_weights(path)
+    weights = read_weights(path, backbone=BACKBONES["vgg16"])
 
     def activations(preprocessing: Preprocessing) -> np.ndarray:
         maps = normalise(jnp.asarray(bgr[None, ..., ::-1]), preprocessing, jnp.float32)

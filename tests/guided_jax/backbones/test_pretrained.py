@@ -12,11 +12,12 @@ from safetensors.numpy import save_file
 
 from guided_jax.backbones import known_weights
 from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.known_weights import KnownFile
+from guided_jax.backbones.known_file import KnownFile, checksum
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_ILSVRC, KERAS, TORCHVISION
 from guided_jax.backbones.pretrained import METADATA_KEY, read_weights
-from guided_jax.backbones.weight_layouts import VGG16
-from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL, check_layers, only_convs, write_weights
+from guided_jax.backbones.table import BACKBONES
+from guided_jax.backbones.vgg.layouts import VGG16
+from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL_VGG, check_layers, only_convs, write_weights
 
 TORCH_INDEX = dict(zip(CONVS, (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28), strict=True))
 
@@ -76,7 +77,7 @@ def test_keras_h5(tmp_path, keep, old, root):
     layers = keep(LAYERS)
     top = {"predictions/predictions_W_1:0": np.ones((9, 3), np.float32)} if "fc6" in layers else {}
     path = write_h5(tmp_path / "vgg16.h5", {**keras_names(layers, old=old), **top}, root)
-    weights = read_weights(path, shapes=SMALL)
+    weights = read_weights(path, backbone=SMALL_VGG)
     check_layers(weights.layers, layers)
     assert weights.preprocessing == KERAS
 
@@ -87,21 +88,21 @@ def test_pth_of_torchvision_and_of_caffe(tmp_path, fc, zipped):
     state = {**torch_names(LAYERS, fc), "classifier.6.weight": np.ones((3, 9), np.float32)}
     path = write_pth(tmp_path / "vgg16.pth", state, _use_new_zipfile_serialization=zipped)
     for name, expected in (("torchvision", TORCHVISION), ("caffe", CAFFE)):
-        weights = read_weights(path, preprocessing=name, shapes=SMALL)
+        weights = read_weights(path, preprocessing=name, backbone=SMALL_VGG)
         check_layers(weights.layers, LAYERS)
         assert weights.preprocessing == expected
 
 
 def test_pth_without_classifier(tmp_path):
     path = write_pth(tmp_path / "features.pth", torch_names(only_convs(LAYERS)))
-    check_layers(read_weights(path, preprocessing=CAFFE, shapes=SMALL).layers, only_convs(LAYERS))
+    check_layers(read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG).layers, only_convs(LAYERS))
 
 
 def test_safetensors_of_timm(tmp_path):
     state = torch_names(LAYERS, ("pre_logits.fc1", "pre_logits.fc2"), dense=False)
     path = tmp_path / "model.safetensors"
     save_file({**state, "head.fc.weight": np.ones((3, 9), np.float32)}, path, metadata={"format": "pt"})
-    weights = read_weights(path, preprocessing="torchvision", shapes=SMALL)
+    weights = read_weights(path, preprocessing="torchvision", backbone=SMALL_VGG)
     check_layers(weights.layers, LAYERS)
     assert weights.preprocessing == TORCHVISION
 
@@ -109,7 +110,7 @@ def test_safetensors_of_timm(tmp_path):
 def test_npz_in_float16(tmp_path):
     half = {layer: {part: v.astype(np.float16) for part, v in parts.items()} for layer, parts in LAYERS.items()}
     path = write_npz(tmp_path / "mine.npz", own_names(half))
-    weights = read_weights(str(path), preprocessing=CAFFE, shapes=SMALL)
+    weights = read_weights(str(path), preprocessing=CAFFE, backbone=SMALL_VGG)
     check_layers(weights.layers, half)
     assert weights.source == "mine.npz"
     assert weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -122,7 +123,8 @@ def test_vgg16s_own_shapes_are_the_default(tmp_path):
     }
     assert VGG16["conv5_3"] == (3, 3, 512, 512)
     assert VGG16["fc6"] == (7, 7, 512, 4096)
-    weights = read_weights(write_npz(tmp_path / "v.npz", own_names(layers)), preprocessing=CAFFE)
+    path = write_npz(tmp_path / "v.npz", own_names(layers))
+    weights = read_weights(path, preprocessing=CAFFE, backbone=BACKBONES["vgg16"])
     check_layers(weights.layers, layers)
 
 
@@ -139,7 +141,8 @@ def test_fc6_as_a_convolution_is_the_dense_layer_on_flattened_features(tmp_path,
         arrays = keras_names(only_convs(LAYERS), old=False)
         path = write_h5(tmp_path / "v.h5", {**arrays, "fc1/fc1/kernel:0": dense, "fc1/fc1/bias:0": bias})
         expected = features.ravel() @ dense + bias
-    fc6 = read_weights(path, preprocessing="torchvision" if kind == "torch" else "keras", shapes=SMALL).layers["fc6"]
+    preprocessing = "torchvision" if kind == "torch" else "keras"
+    fc6 = read_weights(path, preprocessing=preprocessing, backbone=SMALL_VGG).layers["fc6"]
     out = jax.lax.conv_general_dilated(
         jnp.asarray(features[None]), fc6["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -153,7 +156,7 @@ def test_fc6_as_a_convolution_is_the_dense_layer_on_flattened_features(tmp_path,
 @pytest.mark.parametrize("preprocessing", [TORCHVISION, CAFFE_ILSVRC])
 def test_what_is_written_is_read_with_its_preprocessing(tmp_path, preprocessing):
     write_weights(tmp_path / "own.safetensors", LAYERS, preprocessing)
-    weights = read_weights(tmp_path / "own.safetensors", shapes=SMALL)
+    weights = read_weights(tmp_path / "own.safetensors", backbone=SMALL_VGG)
     check_layers(weights.layers, LAYERS)
     assert weights.preprocessing == preprocessing
 
@@ -162,7 +165,7 @@ def test_metadata_that_is_no_preprocessing_is_refused(tmp_path):
     path = tmp_path / "own.safetensors"
     save_file(own_names(LAYERS), path, metadata={METADATA_KEY: json.dumps({"mean": 0})})
     with pytest.raises(WeightsError, match=r"its metadata guided_jax\.preprocessing cannot be read: .* fields"):
-        read_weights(path, shapes=SMALL)
+        read_weights(path, backbone=SMALL_VGG)
 
 
 # Which preprocessing.
@@ -178,29 +181,29 @@ def test_an_unknown_file_asks_for_its_preprocessing(tmp_path, suffix):
     else:
         save_file(torch_names(LAYERS), path)
     with pytest.raises(WeightsError, match=r"pass preprocessing='caffe' .* or preprocessing='torchvision'"):
-        read_weights(path, shapes=SMALL)
+        read_weights(path, backbone=SMALL_VGG)
 
 
 def test_the_mean_may_be_overridden_but_neither_the_channels_nor_the_deviation(tmp_path):
     path = tmp_path / "own.safetensors"
     write_weights(path, LAYERS, CAFFE)
-    assert read_weights(path, preprocessing="caffe-ilsvrc", shapes=SMALL).preprocessing == CAFFE_ILSVRC
+    assert read_weights(path, preprocessing="caffe-ilsvrc", backbone=SMALL_VGG).preprocessing == CAFFE_ILSVRC
     with pytest.raises(WeightsError, match=r"its weights expect bgr .*, but the preprocessing passed is rgb"):
-        read_weights(path, preprocessing="torchvision", shapes=SMALL)
+        read_weights(path, preprocessing="torchvision", backbone=SMALL_VGG)
     with pytest.raises(WeightsError, match=r"its weights expect bgr .*std=1\.0,1\.0,1\.0, but .* std=2\.0,1\.0,1\.0"):
-        read_weights(path, preprocessing=replace(CAFFE, std=(2.0, 1.0, 1.0)), shapes=SMALL)
+        read_weights(path, preprocessing=replace(CAFFE, std=(2.0, 1.0, 1.0)), backbone=SMALL_VGG)
 
 
-def publish(monkeypatch, name, algorithm, checksum, preprocessing):
-    known = KnownFile(name, algorithm, checksum, preprocessing, "the published one")
+def publish(monkeypatch, name, algorithm, digest, preprocessing):
+    known = KnownFile(name, algorithm, digest, preprocessing, "the published one")
     monkeypatch.setattr(known_weights, "KNOWN_FILES", (known,))
 
 
 @pytest.mark.parametrize("length", [64, 8])
 def test_a_known_file_is_known_by_its_bytes_under_any_name(tmp_path, monkeypatch, length):
     path = write_npz(tmp_path / "renamed.npz", own_names(LAYERS))
-    publish(monkeypatch, "vgg.npz", "sha256", known_weights.checksum(path)[:length], TORCHVISION)
-    weights = read_weights(path, shapes=SMALL)
+    publish(monkeypatch, "vgg.npz", "sha256", checksum(path)[:length], TORCHVISION)
+    weights = read_weights(path, backbone=SMALL_VGG)
     assert weights.preprocessing == TORCHVISION
     assert weights.source == "the published one"
 
@@ -208,7 +211,7 @@ def test_a_known_file_is_known_by_its_bytes_under_any_name(tmp_path, monkeypatch
 def test_a_known_h5_is_known_by_its_md5(tmp_path, monkeypatch):
     path = write_h5(tmp_path / "renamed.h5", keras_names(LAYERS, old=True))
     publish(monkeypatch, "vgg.h5", "md5", hashlib.md5(path.read_bytes()).hexdigest(), KERAS)
-    assert read_weights(path, shapes=SMALL).source == "the published one"
+    assert read_weights(path, backbone=SMALL_VGG).source == "the published one"
 
 
 @pytest.mark.parametrize(
@@ -226,12 +229,12 @@ def test_a_cut_download_of_a_known_file_states_both_checksums(tmp_path, name, me
     (tmp_path / name).write_bytes(content)
     digests = {"sha256": hashlib.sha256(content).hexdigest(), "md5": hashlib.md5(content).hexdigest()}
     with pytest.raises(WeightsError, match=message.format(name=name, **digests) + ".*the download was cut"):
-        read_weights(tmp_path / name)
+        read_weights(tmp_path / name, backbone=BACKBONES["vgg16"])
 
 
 def test_a_copy_saved_again_under_a_known_name_is_read_when_its_preprocessing_is_passed(tmp_path):
     path = write_pth(tmp_path / "vgg16-00b39a1b.pth", torch_names(LAYERS))
-    check_layers(read_weights(path, preprocessing="caffe", shapes=SMALL).layers, LAYERS)
+    check_layers(read_weights(path, preprocessing="caffe", backbone=SMALL_VGG).layers, LAYERS)
 
 
 # Errors.
@@ -242,7 +245,7 @@ def test_missing_and_surplus_layers_are_named(tmp_path):
     del state["conv2_1/bias"]
     path = write_npz(tmp_path / "v.npz", {**state, "foo.bar": np.zeros(3, np.float32)})
     with pytest.raises(WeightsError, match=r"v\.npz: missing: conv5_3, conv2_1/bias; not of VGG-16: foo\.bar$"):
-        read_weights(path, preprocessing=CAFFE, shapes=SMALL)
+        read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_vgg19_and_batch_norm_are_told_by_their_surplus_layers(tmp_path):
@@ -251,26 +254,26 @@ def test_vgg19_and_batch_norm_are_told_by_their_surplus_layers(tmp_path):
     path = tmp_path / "v.safetensors"
     save_file(state, path)
     with pytest.raises(WeightsError, match=r"not of VGG-16: features\.1\.running_mean, features\.34\.weight"):
-        read_weights(path, preprocessing=CAFFE, shapes=SMALL)
+        read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_many_surplus_names_stay_one_short_line(tmp_path):
     state = own_names(LAYERS) | {f"head{i}": np.zeros(1, np.float32) for i in range(100)}
     with pytest.raises(WeightsError, match=r"head14 and 85 more$"):
-        read_weights(write_npz(tmp_path / "v.npz", state), preprocessing=CAFFE, shapes=SMALL)
+        read_weights(write_npz(tmp_path / "v.npz", state), preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_a_file_of_another_network_shows_its_names(tmp_path):
     path = write_npz(tmp_path / "v.npz", {"layer1.0.conv1.weight": np.zeros(3, np.float32)})
     with pytest.raises(WeightsError, match=r"no layer of VGG-16 in it; its names are like layer1\.0\.conv1"):
-        read_weights(path, preprocessing=CAFFE)
+        read_weights(path, preprocessing=CAFFE, backbone=BACKBONES["vgg16"])
 
 
 def test_the_same_layer_twice_is_refused(tmp_path):
     path = tmp_path / "v.safetensors"
     save_file(torch_names(LAYERS) | torch_names(LAYERS, ("classifier.1", "classifier.4")), path)
     with pytest.raises(WeightsError, match=r"gives fc6/(kernel|bias) more than once, the last time as classifier"):
-        read_weights(path, preprocessing=CAFFE, shapes=SMALL)
+        read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_wrong_shapes_are_named_with_both_shapes(tmp_path):
@@ -278,7 +281,7 @@ def test_wrong_shapes_are_named_with_both_shapes(tmp_path):
     state["fc6/bias"] = np.zeros(3, np.float32)
     message = r"conv3_1/kernel is \(3, 3, 5, 7\), VGG-16's is \(3, 3, 5, 6\); fc6/bias is \(3,\), VGG-16's is \(9,\)"
     with pytest.raises(WeightsError, match=message):
-        read_weights(write_npz(tmp_path / "v.npz", state), preprocessing=CAFFE, shapes=SMALL)
+        read_weights(write_npz(tmp_path / "v.npz", state), preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_dense_layers_of_another_input_size_are_refused(tmp_path):
@@ -286,18 +289,18 @@ def test_dense_layers_of_another_input_size_are_refused(tmp_path):
     path = tmp_path / "v.safetensors"
     save_file(state, path)
     with pytest.raises(WeightsError, match=r"fc6/kernel is \(9, 288\), VGG-16's is \(7, 7, 8, 9\)"):
-        read_weights(path, preprocessing=CAFFE, shapes=SMALL)
+        read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_no_file(tmp_path):
     with pytest.raises(WeightsError, match=r"none\.npz: there is no such file of weights"):
-        read_weights(tmp_path / "none.npz")
+        read_weights(tmp_path / "none.npz", backbone=BACKBONES["vgg16"])
 
 
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     (tmp_path / "vgg.caffemodel").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"weights are read from \.npz, .*, \.safetensors, not from '\.caffemodel'"):
-        read_weights(tmp_path / "vgg.caffemodel")
+        read_weights(tmp_path / "vgg.caffemodel", backbone=BACKBONES["vgg16"])
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".pth", ".safetensors"])
@@ -307,7 +310,7 @@ def test_a_broken_file_says_so(tmp_path, suffix):
     path = tmp_path / f"vgg{suffix}"
     path.write_bytes(b"\x93this is no file of weights" * 20)
     with pytest.raises(WeightsError, match=rf"cannot be read as \{suffix} \(.*the file is broken or cut"):
-        read_weights(path, preprocessing=CAFFE)
+        read_weights(path, preprocessing=CAFFE, backbone=BACKBONES["vgg16"])
 
 
 def test_a_pickle_that_runs_code_is_not_run(tmp_path):
@@ -319,7 +322,7 @@ def test_a_pickle_that_runs_code_is_not_run(tmp_path):
 
     torch.save({"features.0.weight": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(WeightsError, match=r"cannot be read as \.pth"):
-        read_weights(tmp_path / "bomb.pth", preprocessing=CAFFE)
+        read_weights(tmp_path / "bomb.pth", preprocessing=CAFFE, backbone=BACKBONES["vgg16"])
     assert not (tmp_path / "exploded").exists()
 
 
@@ -327,20 +330,20 @@ def test_a_checkpoint_that_is_no_state_dict_is_refused(tmp_path):
     torch = pytest.importorskip("torch", reason="writes a .pth file: pip install 'guided_jax[test]'")
     torch.save({"epoch": 3, "state_dict": {}}, tmp_path / "v.pth")
     with pytest.raises(WeightsError, match=r"not a state dict .*; save model\.state_dict\(\)"):
-        read_weights(tmp_path / "v.pth", preprocessing=CAFFE)
+        read_weights(tmp_path / "v.pth", preprocessing=CAFFE, backbone=BACKBONES["vgg16"])
 
 
 def test_without_torch_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     (tmp_path / "v.pth").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(WeightsError, match=r"needs torch: pip install 'guided_jax\[torch\]'"):
-        read_weights(tmp_path / "v.pth", preprocessing=CAFFE)
+        read_weights(tmp_path / "v.pth", preprocessing=CAFFE, backbone=BACKBONES["vgg16"])
 
 
 @pytest.mark.real_data
 def test_the_real_npz_is_known(real_data):
     path = real_data / "weights/vgg16_imagenet_conv_fp16.npz"
-    weights = read_weights(path)
+    weights = read_weights(path, backbone=BACKBONES["vgg16"])
     assert weights.preprocessing == CAFFE
     assert weights.source == "Oxford's VGG-16, convolutions in float16"
     with np.load(path) as file:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import CAFFE
-from guided_jax.backbones.vgg import STAGES
+from guided_jax.backbones.vgg.geometry import VGGGeometry
+from guided_jax.backbones.vgg.trunk import STAGES
 from guided_jax.model_config import ModelConfig, check_model
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.small_models import make_batch, make_model, shapes_of, small_model
@@ -82,6 +82,6 @@ def test_what_makes_no_such_model(fields, message):
 
 
 def test_the_finest_stride_of_vgg16():
-    assert Geometry("taps", 5, 2, 1).tap_stages == (2, 3, 4, 5)
+    assert VGGGeometry("taps", 5, 2, 1).tap_stages == (2, 3, 4, 5)
     with pytest.raises(ValueError, match="choose one of 32, 16, 8, 4, 2"):
-        Geometry("taps", 5, 1, 1)
+        VGGGeometry("taps", 5, 1, 1)

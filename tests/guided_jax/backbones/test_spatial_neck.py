@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 
-from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.spatial_neck import SpatialNeck
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 
 
 def test_maps_have_a_mean_square_of_one_and_the_embedding_unit_length():
@@ -15,6 +15,6 @@ def test_maps_have_a_mean_square_of_one_and_the_embedding_unit_length():
     }
     maps, size = (jnp.full((1, 2, 2, 4), 7.0),), jnp.array([[8, 4]], jnp.int32)
     neck = SpatialNeck(width=2, embedding=3, principal=0, dtype=jnp.dtype("float32"))
-    found = neck.apply({"params": layers}, maps, (8, 8), size, Geometry("taps", 3, 4, 1))
+    found = neck.apply({"params": layers}, maps, (8, 8), size, VGGGeometry("taps", 3, 4, 1))
     np.testing.assert_allclose(found[0, :, 0], [[4.5, 0.0, 0.6, 0.8, 0.0]] * 2, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(found[0, :, 1], 0)

@@ -10,11 +10,12 @@ import pytest
 
 from guided_jax.backbones import known_weights
 from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.known_weights import KNOWN_FILES, KnownFile, named_weights
+from guided_jax.backbones.known_file import KnownFile
+from guided_jax.backbones.known_weights import KNOWN_FILES, named_weights
 from guided_jax.backbones.preprocessing import TORCHVISION
 from guided_jax.backbones.pretrained import read_weights
 from guided_jax.backbones.weight_downloads import CACHE_VARIABLE, cache_folder, check_weights, locate
-from tests.guided_jax.backbones.small_weights import LAYERS, SMALL, check_layers
+from tests.guided_jax.backbones.small_weights import LAYERS, SMALL_VGG, check_layers
 from tests.guided_jax.backbones.test_pretrained import own_names, write_npz
 
 pooch = pytest.importorskip("pooch")
@@ -76,7 +77,7 @@ def published(request, server, content, monkeypatch):
 
 def test_downloaded_once_and_read(published, server, cache):
     for _ in range(2):
-        weights = read_weights("small", shapes=SMALL)
+        weights = read_weights("small", backbone=SMALL_VGG)
         check_layers(weights.layers, LAYERS)
         assert (weights.preprocessing, weights.source) == (TORCHVISION, "small")
     assert server.asked == 1
@@ -164,7 +165,7 @@ def test_files_are_named_by_their_paths(tmp_path, monkeypatch):
 MISSING = {
     "no.npz": "there is no such file of weights; --config.weights=vgg16 downloads Oxford's VGG-16, Keras's copy, "
     r"convolutions, \(59 MB\) from https://storage\.googleapis\.com/.*; further names: vgg16-fc, vgg16-torchvision, "
-    "vgg16-caffe$",
+    "vgg16-caffe, resnet50, resnet50-v2, resnet101, resnet101-v2$",
     "weights/vgg16-00b39a1b.pth": r"--config\.weights=vgg16-caffe downloads it \(553 MB\) from https://web\.eecs\.",
     "vgg19": "vgg19: there is no such file of weights; --config.weights=vgg16 downloads",
     ".": "is a folder; name the file",
@@ -178,7 +179,8 @@ def test_missing_weights_are_told_where_to_get(weights, message):
 
 
 def test_the_names():
-    assert list(named_weights()) == ["vgg16", "vgg16-fc", "vgg16-torchvision", "vgg16-caffe"]
+    names = "vgg16 vgg16-fc vgg16-torchvision vgg16-caffe resnet50 resnet50-v2 resnet101 resnet101-v2"
+    assert list(named_weights()) == names.split()
     for known in named_weights().values():
         assert known.url.startswith("https://") and known.url.endswith(f"/{known.name}") and known.megabytes
         check_weights(known.short)

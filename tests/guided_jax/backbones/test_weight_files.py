@@ -12,9 +12,10 @@ from safetensors.numpy import save_file
 from guided_jax.backbones.file_formats import WeightsError, file_format, looks_like, no_weights, plain
 from guided_jax.backbones.preprocessing import CAFFE, CAFFE_RGB, KERAS
 from guided_jax.backbones.pretrained import read_weights
+from guided_jax.backbones.table import BACKBONES
+from guided_jax.backbones.vgg.layouts import VGG16
 from guided_jax.backbones.weight_files import read_arrays
-from guided_jax.backbones.weight_layouts import VGG16
-from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL, check_layers, only_convs
+from tests.guided_jax.backbones.small_weights import CONVS, LAYERS, SMALL_VGG, check_layers, only_convs
 from tests.guided_jax.backbones.test_pretrained import own_names, torch_names, write_npz
 
 torch = pytest.importorskip("torch", reason="writes .pth files: pip install 'guided_jax[test]'")
@@ -58,7 +59,7 @@ READ = {
 @pytest.mark.parametrize("stored", READ.values(), ids=READ)
 def test_what_torch_stores_is_read(tmp_path, stored, name):
     torch.save(stored, tmp_path / name)
-    layers = read_weights(tmp_path / name, preprocessing="caffe", shapes=SMALL).layers
+    layers = read_weights(tmp_path / name, preprocessing="caffe", backbone=SMALL_VGG).layers
     if stored is READ["bfloat16"]:
         assert layers["fc6"]["bias"][0] == pytest.approx(LAYERS["fc6"]["bias"][0], rel=2**-8)
     else:
@@ -85,6 +86,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize(("stored", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_torch_stores_besides_is_told(tmp_path, stored, message, zipped):
@@ -94,13 +96,13 @@ def test_what_torch_stores_besides_is_told(tmp_path, stored, message, zipped):
 
 def refused(path, message):
     with pytest.raises(WeightsError, match=message) as caught:
-        read_weights(path, preprocessing="caffe", shapes=SMALL)
+        read_weights(path, preprocessing="caffe", backbone=SMALL_VGG)
     text = str(caught.value)
     assert text.startswith(f"{path}: ") and text.isprintable()
     assert "weights_only" not in text and len(text) < 600
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_torchscript_is_told(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Conv2d(3, 4, 3)), tmp_path / "v.pth")
     refused(tmp_path / "v.pth", r"is a program of TorchScript, not a state dict; save model\.state_dict\(\)")
@@ -150,12 +152,12 @@ def test_one_format_under_the_name_of_another(tmp_path):
 def test_an_html_page_under_a_published_name(tmp_path):
     (tmp_path / "vgg16-397923af.pth").write_bytes(ELSE["html"][0])
     with pytest.raises(WeightsError, match=r"its sha256 is .*: it is an HTML page, not the file itself"):
-        read_weights(tmp_path / "vgg16-397923af.pth")
+        read_weights(tmp_path / "vgg16-397923af.pth", backbone=BACKBONES["vgg16"])
 
 
 def test_a_folder(tmp_path):
     with pytest.raises(WeightsError, match="is a folder"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, backbone=BACKBONES["vgg16"])
     with pytest.raises(WeightsError, match="is a folder, not a file of weights"):
         read_arrays(tmp_path)
 
@@ -237,7 +239,7 @@ def test_keras_3(tmp_path, layout, keep):
     with h5py.File(tmp_path / "v.weights.h5", "w") as file:
         write_keras3(file, keep(LAYERS), **layout)
     tells = layout is not KERAS3["counted"]
-    weights = read_weights(tmp_path / "v.weights.h5", preprocessing=None if tells else "caffe", shapes=SMALL)
+    weights = read_weights(tmp_path / "v.weights.h5", preprocessing=None if tells else "caffe", backbone=SMALL_VGG)
     check_layers(weights.layers, keep(LAYERS))
     assert weights.preprocessing == KERAS
 
@@ -249,7 +251,7 @@ def test_a_model_of_keras_3(tmp_path):
     with zipfile.ZipFile(tmp_path / "v.keras", "w") as archive:
         archive.writestr("config.json", json.dumps({}))
         archive.writestr("model.weights.h5", stored.getvalue())
-    check_layers(read_weights(tmp_path / "v.keras", shapes=SMALL).layers, LAYERS)
+    check_layers(read_weights(tmp_path / "v.keras", backbone=SMALL_VGG).layers, LAYERS)
 
 
 def test_another_head_in_keras_3_is_named(tmp_path):
@@ -265,21 +267,21 @@ def test_the_npz_of_tensorflow(tmp_path):
         arrays |= {f"{layer}_W": flat(parts["kernel"], layer), f"{layer}_b": parts["bias"]}
     arrays |= {"fc8_W": np.zeros((9, 3), np.float32), "fc8_b": np.zeros(3, np.float32)}
     path = write_npz(tmp_path / "vgg16_weights.npz", arrays)
-    check_layers(read_weights(path, preprocessing="caffe", shapes=SMALL).layers, LAYERS)
+    check_layers(read_weights(path, preprocessing="caffe", backbone=SMALL_VGG).layers, LAYERS)
     with pytest.raises(WeightsError, match="pass preprocessing='caffe'"):
-        read_weights(path, shapes=SMALL)
+        read_weights(path, backbone=SMALL_VGG)
 
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(("turned", "expected"), [(False, CAFFE), (True, CAFFE_RGB)])
 def test_oxfords_first_kernel_tells_the_order_of_channels(real_data, tmp_path, turned, expected):
-    published = read_weights(real_data / "weights/vgg16_imagenet_conv_fp16.npz").layers
+    published = read_weights(real_data / "weights/vgg16_imagenet_conv_fp16.npz", backbone=BACKBONES["vgg16"]).layers
     arrays = {}
     for layer, parts in published.items():
         arrays |= {f"{layer}_W": parts["kernel"], f"{layer}_b": parts["bias"]}
     if turned:
         arrays["conv1_1_W"] = arrays["conv1_1_W"][:, :, ::-1]
-    weights = read_weights(write_npz(tmp_path / "again.npz", arrays))
+    weights = read_weights(write_npz(tmp_path / "again.npz", arrays), backbone=BACKBONES["vgg16"])
     assert weights.preprocessing == expected
     assert {layer: parts["kernel"].shape for layer, parts in weights.layers.items()} == only_convs(VGG16)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
 from guided_jax.resample import label_planes
@@ -127,7 +127,7 @@ def test_undo_of_a_last_point_leaves_rounding_behind_that_does_not_count():
 
 def test_a_thousand_clicks_taken_back():
     """On the reference's grid at 480x640 the one click that is left weighs as if there had been no other."""
-    geometry, size = Geometry("exact", 5, 32, 7), jnp.array([480, 640], jnp.int32)
+    geometry, size = VGGGeometry("exact", 5, 32, 7), jnp.array([480, 640], jnp.int32)
     rng = np.random.default_rng(0)
     features = jnp.asarray(rng.random((14, 19, 3), np.float32))
 

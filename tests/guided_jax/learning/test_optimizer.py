@@ -5,7 +5,14 @@ import optax
 import pytest
 
 from guided_jax.learning.config import TrainConfig, check_train
-from guided_jax.learning.optimizer import join, learning_rate, make_optimizer, read_rates, split_frozen
+from guided_jax.learning.optimizer import (
+    join,
+    layer_factors,
+    learning_rate,
+    make_optimizer,
+    read_rates,
+    split_frozen,
+)
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +200,32 @@ def test_rates_of_their_own():
 def test_rules_that_are_none(rates, message):
     with pytest.raises(ValueError, match=message):
         read_rates(rates, ["head/score/bias", "trunk/conv1_1/bias"])
+
+
+def test_rates_decay_from_layer_to_layer_towards_the_image():
+    """By hand: a head at the whole rate, the last block at the decay, what reads the image at the smallest."""
+    transformer = {"head/score": 1.0, "trunk/norm/scale": 1.0, "trunk/block10/out/kernel": 0.5}
+    transformer |= {"trunk/block9/scale1": 0.25, "trunk/block9/query/bias": 0.25, "trunk/block2/out/bias": 0.125}
+    transformer |= {"trunk/patches/kernel": 0.0625, "trunk/positions": 0.0625, "trunk/class_token": 0.0625}
+    assert layer_factors(0.5, transformer) == transformer
+    network = {"neck/fc6/kernel": 1.0, "trunk/conv2_1/kernel": 0.5, "support_trunk/conv1_2/kernel": 0.25}
+    network |= {"trunk/conv1_2/bias": 0.25, "trunk/conv1_1/bias": 0.125}
+    assert layer_factors(0.5, network) == network
+
+
+def test_the_last_blocks_alone_learn_and_decay():
+    frozen = "trunk/(?!block2|norm)"
+    blocks = {f"block{i}": {"scale1": jnp.ones(2)} for i in (1, 2)}
+    params = {"trunk": {**blocks, "norm": {"scale": jnp.ones(2)}, "patches": {"kernel": jnp.ones(2)}}}
+    learning, kept = split_frozen(params, frozen)
+    assert set(kept) == {"trunk/block1/scale1", "trunk/patches/kernel"}
+    optimizer = make_optimizer(TrainConfig(learning_rate=1.0, momentum=0.0, weight_decay=0.0, layer_decay=0.25))
+    updates, _ = optimizer.update(learning, optimizer.init(learning), learning)
+    np.testing.assert_allclose(updates["trunk/block2/scale1"], -0.25)
+    np.testing.assert_allclose(updates["trunk/norm/scale"], -1.0)
+
+
+@pytest.mark.parametrize("decay", [0.0, -1.0, 1.5, float("nan")])
+def test_a_decay_that_is_none(decay):
+    with pytest.raises(ValueError, match=r"train.layer_decay=.*: must be above 0, and at most 1"):
+        check_train(TrainConfig(layer_decay=decay), 1)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from guided_jax.backbones.neck import Neck, he_normal
 from guided_jax.backbones.preprocessing import CAFFE_ILSVRC, normalise
 from guided_jax.backbones.pretrained import Pretrained, load_into
-from guided_jax.backbones.vgg import Neck, he_normal
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
 from guided_jax.guides.guidance import Guidance, Task
@@ -197,7 +197,7 @@ def test_item_05_input_channels_of_annotations():
     pretrained = LAYERS["conv1_1"]["kernel"]
     trunk = {name: jax.tree.map(jnp.zeros_like, layer) for name, layer in only_convs(LAYERS).items()}
     trunk["conv1_1"]["kernel"] = jnp.zeros((3, 3, 5, pretrained.shape[-1]))
-    loaded, _ = load_into({"trunk": trunk}, Pretrained(only_convs(LAYERS), CAFFE_ILSVRC, "0" * 64, "a file"))
+    loaded, _ = load_into({"trunk": trunk}, Pretrained(only_convs(LAYERS), CAFFE_ILSVRC, "0" * 64, "a file", "conv1_1"))
     kernel = loaded["trunk"]["conv1_1"]["kernel"]
     np.testing.assert_array_equal(kernel[:, :, :3], pretrained)
     for channel in (3, 4):

@@ -1,6 +1,7 @@
 """Which configurations make a model: all that are not refused build."""
 
 import itertools
+import math
 import random
 
 import jax
@@ -26,6 +27,9 @@ DIRECT = {"inference": "direct"}
 DISTANCE = {"inference": "distance"}
 TAPS = {"grid": "taps", "stride": 8}
 
+IN_CONTEXT = {"inference": "in-context", "grid": "taps", "stride": 16, "locality": "both", "feature_width": 0}
+DINO = {"backbone": "dinov3-s", "grid": "taps", "stride": 16}
+HASHED = {"inference": "hashed-regression", "fusion": "mask", "merge": "union", "sharing": "unshared"}
 DECODER = {"inference": "decoder", "grid": "taps", "stride": 8, "locality": "both", "embedding": 6, "head_width": 4}
 
 REFUSED = [
@@ -93,7 +97,24 @@ REFUSED = [
     ({**DECODER, "head_width": 0}, r"model\.head_width=0: .* needs a width there"),
     ({**DECODER, "stride": 32}, r"model\.stride=32 lies behind the trunk's last map; choose a finer one"),
     ({**DECODER, "principal": 1025}, r"model\.principal=1025: the trunk's maps have 1024 channels"),
+    ({"clusters": 3}, r"model\.clusters=3: only model\.inference=in-context has it; leave it 0"),
+    ({**DISTANCE, "backward": True}, r"model\.backward=True: only model\.inference=in-context has it; leave it False"),
+    ({**IN_CONTEXT, "locality": "global"}, r"model\.locality=global: .*in-context is built for model\.locality=both"),
+    ({**IN_CONTEXT, "metric": "euclidean"}, r"model\.metric=euclidean: .* model\.metric=cosine alone"),
+    ({**IN_CONTEXT, "clusters": 65}, r"model\.clusters=65: from 0, the mean alone, to 64"),
+    ({**IN_CONTEXT, "positional": 8, "feature_width": 256}, r"model\.positional=8: only the trunk's own maps are"),
+    ({**IN_CONTEXT, "positional": 512}, r"model\.positional=512: the trunk's maps have 512 directions; set less"),
+    ({"remat": True}, r"model\.remat=True: vgg16 has no blocks to compute again; leave it False"),
+    ({"backbone": "dinov3-s"}, r"dinov3-s has the grid of its patches alone: set model\.grid=taps and .*stride=16"),
+    ({**DINO, "stride": 14}, r"model\.stride, .*: grid 'taps' with stride 14: dinov3-s has .* model\.stride=16"),
+    ({**DINO, "layers": "13"}, r"model\.layers: layer 13: this transformer has the blocks 1 to 12"),
+    ({**DINO, **DIRECT, "fusion": "stack"}, r"model\.fusion=stack: a vision transformer's patches have a pretrained"),
     ({**DECODER, "head_width": 20_000}, r"model\.head_width=20000: too large, a layer of"),
+    ({"merge": "union"}, r"model\.merge=union: only model\.inference=hashed-regression keeps the shots apart"),
+    ({**HASHED, "merge": "every"}, r"model\.merge=every: .*hashed-regression is built for model\.merge=union alone"),
+    ({**HASHED, "way": 3}, r"model\.way=3: .* is built for model\.way=2 alone"),
+    ({**HASHED, "fusion": "stack"}, r"model\.fusion=stack: .* is built for model\.fusion=mask alone"),
+    ({**HASHED, "sharing": "shared"}, r"model\.sharing=shared: model\.fusion=mask gives one representation"),
 ]
 
 
@@ -113,6 +134,7 @@ def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
         ({**DIRECT, "fusion": "none"}, 4096),
         ({"inference": "parameter-regression"}, 4096),
         ({"inference": "parameter-regression", "head_width": 7}, 7),
+        (HASHED, 4096),
         ({"head_width": 7}, 7),
         ({**DECODER, "head_width": 7}, 7),
     ],
@@ -189,7 +211,7 @@ def every_combination():
         stride = 0 if fields["support_grid"] == "same" else 2
         small = {"backbone": "vgg-tiny", "grid": "dilated", "stride": 4, "feature_width": 4, "fc6_kernel": 3}
         small |= {"grid": "taps", "embedding": 3, "head_width": 2} if fields["inference"] == "decoder" else {}
-        small |= {"grid": "taps"} if fields["inference"] == "side-outputs" else {}
+        small |= {"grid": "taps"} if fields["inference"] in ("side-outputs", "in-context") else {}
         yield ModelConfig(**small, support_stride=stride, **fields)
 
 
@@ -204,7 +226,7 @@ def reason(check, *args) -> str | None:
 def test_every_combination_is_refused_with_a_reason_or_builds():
     """Of the sound ones that differ in merge and metric alone, one is built: these change no shape."""
     reasons = [(config, reason(check_model, config)) for config in every_combination()]
-    assert len(reasons) == 13824 + 2 * 13824 // 4
+    assert len(reasons) == math.prod(len(CHOICES[field]) for field in TURNED)
     assert all(why.startswith("model.") and len(why) > 40 for _, why in reasons if why)
     sound = [config for config, why in reasons if why is None]
     kinds = {(config.fusion, config.inference, config.locality) for config in sound}
@@ -216,8 +238,10 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
         ("none", "direct", "global"),
         ("none", "side-outputs", "global"),
         ("late", "decoder", "both"),
+        ("late", "in-context", "both"),
+        ("mask", "hashed-regression", "global"),
     }
-    assert len(sound) == 792 + 3 + 24
+    assert len(sound) == 792 + 3 + 24 + 36 + 4
     others = {}
     for config in sound:
         others.setdefault(tuple(getattr(config, field) for field in TURNED[:-2]), []).append(config)
@@ -225,7 +249,9 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
     apart = make_batch((9, 11), (10, 12), count=1, shots=2)
     draw = random.Random(0)
     for alike in others.values():
-        assert len(alike) == (3 if alike[0].inference == "decoder" else 6)  # which compares by cosines alone
+        # The decoder and in-context inference compare by cosines alone, and OSLSM merges in one way alone.
+        numbers = {"decoder": 3, "in-context": 3, "hashed-regression": 2}
+        assert len(alike) == numbers.get(alike[0].inference, 6)
         config = draw.choice(alike)
         model, any_query = Segmentor(config, CAFFE), reason(check_mode, config, "semantic", "data.mode") is None
         params = jax.eval_shape(model.init, jax.random.key(0), apart if any_query else batch)
@@ -243,7 +269,7 @@ def test_one_of_each_kind_builds_with_more_labels_and_in_half_precision(more):
     keys = jax.random.split(jax.random.key(0), 1)
     for name, fields in VARIANTS.items():
         config = ModelConfig(**{**small, **more, **fields})
-        if config.inference in ("distance", "side-outputs"):
+        if config.inference in ("distance", "in-context", "side-outputs"):
             config.head_width = 0
         check_model(config)
         model = Segmentor(config, CAFFE)

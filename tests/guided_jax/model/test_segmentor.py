@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones import vgg
+from guided_jax.backbones import neck
 from guided_jax.backbones.preprocessing import CAFFE
-from guided_jax.backbones.vgg import Trunk
+from guided_jax.backbones.vgg.trunk import Trunk
 from guided_jax.episode import blank_batch
 from guided_jax.inference import feature_fusion
 from guided_jax.model_config import ModelConfig, check_model
@@ -205,7 +205,7 @@ def test_every_dropout_of_every_episode_has_a_key_of_its_own(fields, shots, drop
         seen.extend(map(tuple, np.asarray(jax.random.key_data(keys)).tolist()))
         return values
 
-    for module in (vgg, feature_fusion):
+    for module in (neck, feature_fusion):
         monkeypatch.setattr(module, "dropout", watch)
     model.apply({"params": params}, jax.tree.map(jnp.asarray, batch), jax.random.split(jax.random.key(0), 2))
     assert len(seen) == 2 * dropouts

@@ -4,15 +4,18 @@ import dataclasses
 
 import numpy as np
 
-from guided_jax.backbones.vgg import STAGES
+from guided_jax.backbones.table import BACKBONES
+from guided_jax.backbones.vgg.trunk import STAGES
+from guided_jax.backbones.vgg.unit import VGG
 from guided_jax.model_config import CHOICES
 from guided_jax.snapshots import layout, models
 
 
 def make_narrow(monkeypatch):
     """Puts narrow twins in the place of the reference's models: fc6 8 and 6 channels wide for 4096 and 256."""
-    monkeypatch.setitem(STAGES, "narrow", tuple((4,) * len(widths) for widths in STAGES["vgg16"]))
-    monkeypatch.setitem(CHOICES, "backbone", tuple(STAGES))
+    stages = tuple((4,) * len(widths) for widths in STAGES["vgg16"])
+    monkeypatch.setitem(BACKBONES, "narrow", VGG("narrow", "narrow", stages))
+    monkeypatch.setitem(CHOICES, "backbone", tuple(BACKBONES))
     for name, model in models.MODELS.items():
         fields = {"backbone": "narrow", "feature_width": 8 if model.config.feature_width == 4096 else 6}
         if model.config.head_width:

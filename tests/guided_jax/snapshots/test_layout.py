@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from guided_jax.backbones.vgg import STAGES
+from guided_jax.backbones.vgg.trunk import STAGES
 from guided_jax.backbones.weight_files import WeightsError
 from guided_jax.episode import blank_batch
 from guided_jax.model_config import ModelConfig, check_model

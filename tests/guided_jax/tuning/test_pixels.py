@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.backbones.geometry import Geometry
+from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.episode import UNKNOWN
 from guided_jax.resample import interpolate
 from guided_jax.tuning.pixels import cells_around, draw_pool, take_pixels
@@ -60,7 +60,7 @@ def test_a_late_update_does_not_overflow():
 
 @pytest.mark.parametrize("grid", ["taps", "exact"])
 def test_the_cells_around_a_pixel_make_its_score(grid):
-    geometry = Geometry(grid, 3, 8, 3)
+    geometry = VGGGeometry(grid, 3, 8, 3)
     canvas, size = (40, 48), np.array([[40, 48], [27, 30]], np.int32)
     cells = tuple(geometry.cells(side) for side in canvas)
     scores = np.random.default_rng(0).standard_normal((2, *cells)).astype(np.float32)

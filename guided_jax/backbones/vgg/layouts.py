@@ -5,16 +5,15 @@ they are in a fully convolutional network, each with a `kernel` (height, width, 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
-from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.vgg import STAGES, conv_names
+from guided_jax.backbones.backbone import Layers
+from guided_jax.backbones.file_formats import WeightsError, some
+from guided_jax.backbones.vgg.trunk import STAGES, conv_names
 
-Layers = dict[str, dict[str, Float32[np.ndarray, "..."]]]
 Shapes = Mapping[str, tuple[int, int, int, int]]
 
 
@@ -119,27 +118,28 @@ def _to_hwio(kernel: np.ndarray, layout: str, shape: tuple[int, int, int, int]) 
     return kernel
 
 
-def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> tuple[Layers, str]:
+def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes, title: str) -> tuple[Layers, str]:
     """Brings the arrays of a file to the common form.
 
     Args:
         arrays: as the file names them.
         path: of the file, for errors.
         shapes: of the kernels; all but fc6 and fc7 must be in the file.
+        title: of the network whose shapes they are, for errors.
 
     Returns:
         The layers in the order of `shapes`, float32, and the layout of the file: `own`, `torch`, `keras`, `keras3`,
         `counted` (Keras 3 without its layers' names) or `tensorflow`. The classifier proper (fc8) is left out.
 
     Raises:
-        WeightsError: layers are missing, are not of VGG-16, have another shape, or are not of floating point.
+        WeightsError: layers are missing, are not of the network, have another shape, or are not of floating point.
     """
     found = {layout: {name: naming(name) for name in arrays} for layout, naming in _NAMINGS.items()}
     layout = max(found, key=lambda layout: sum(part is not None for part in found[layout].values()))
     parts_of = found[layout]
     if not any(parts_of.values()):
-        names = f"its names are like {_some(arrays)}" if arrays else "it holds no array"
-        raise WeightsError(f"{path}: no layer of VGG-16 in it; {names}")
+        names = f"its names are like {some(arrays)}" if arrays else "it holds no array"
+        raise WeightsError(f"{path}: no layer of {title} in it; {names}")
     values: dict[tuple[str, str], np.ndarray] = {}
     for name, part in parts_of.items():
         if part in values:
@@ -153,8 +153,8 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> t
     missing += ["/".join(half) for half in halves if half not in values]
     surplus = [name for name, part in parts_of.items() if part is None or part[0] not in (*shapes, "fc8")]
     if missing or surplus:
-        parts = ([f"missing: {_some(missing)}"] if missing else []) + (
-            [f"not of VGG-16: {_some(surplus)}"] if surplus else []
+        parts = ([f"missing: {some(missing)}"] if missing else []) + (
+            [f"not of {title}: {some(surplus)}"] if surplus else []
         )
         raise WeightsError(f"{path}: {'; '.join(parts)}")
 
@@ -163,20 +163,13 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes) -> t
         kernel, bias = _to_hwio(values[layer, "kernel"], layout, shapes[layer]), values[layer, "bias"]
         for part, value, shape in (("kernel", kernel, shapes[layer]), ("bias", bias, shapes[layer][-1:])):
             if value.shape != shape:
-                wrong.append(f"{layer}/{part} is {value.shape}, VGG-16's is {shape}")
+                wrong.append(f"{layer}/{part} is {value.shape}, {title}'s is {shape}")
             elif not np.issubdtype(value.dtype, np.floating):
                 raise WeightsError(f"{path}: {layer}/{part} is of {value.dtype}; floating point was expected")
         layers[layer] = {"kernel": kernel, "bias": bias}
     if wrong:
-        raise WeightsError(f"{path}: wrong shapes (height, width, in, out): {_some(wrong, '; ')}")
+        raise WeightsError(f"{path}: wrong shapes (height, width, in, out): {some(wrong, '; ')}")
     return {
         layer: {part: np.ascontiguousarray(value, np.float32) for part, value in parts.items()}
         for layer, parts in layers.items()
     }, layout
-
-
-def _some(names: Iterable[str], separator: str = ", ", limit: int = 15) -> str:
-    """Joins names, the first few of many, so that an error stays a line."""
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return separator.join(names[:limit]) + more
