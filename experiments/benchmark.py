@@ -15,7 +15,7 @@ from experiments.settings.command_line import start
 from experiments.settings.errors import UserError
 from experiments.settings.fields import nearest
 
-BENCHMARKS = ("train", "run", "click", "page", "video", "input", "score", "scale", "roof")
+BENCHMARKS = ("all", "train", "run", "click", "page", "video", "input", "score", "scale", "roof")
 """Modules of `experiments.benchmarks`, in the order of the help."""
 
 ABOUT = """\

@@ -244,23 +244,6 @@ def model_space(table: Mapping[str, Any]) -> str:
     return to_table(["", *points, "parameters", "ms a click", "pass / click", "training s"], rows)
 
 
-NAMES_TRAINING = {"cached features": "cached features", "full": "full, frozen trunk in every step"}
-
-
-def training_speed(benchmark: Mapping[str, Any]) -> str:
-    """Episodes per second of the loader, the step, and both together."""
-
-    def rate(value: float) -> str:
-        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-
-    rows = []
-    for key, name in NAMES_TRAINING.items():
-        each = benchmark["rows"][key]
-        rates = [rate(each[part]) for part in ("loader", "step", "together")]
-        rows.append([name, *rates, f"{each['loader_over_step']:.0f}", f"{percent(each['wait'])} %"])
-    return to_table(["", "loader", "step", "together", "loader / step", "step waits"], rows)
-
-
 def quickstart(summary: Mapping[str, Any]) -> str:
     """What the quickstart prints of its scores, as a block of code."""
     scores = {name: result["scores"] for name, result in summary["results"].items()}
@@ -358,6 +341,5 @@ TABLES = {
     "interactive-video-grid": Source(("interactive_video.json",), interactive_video_grid),
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),
-    "training-speed": Source(("benchmark_training.json",), training_speed),
 }
 """Every table by the name that its marker in a page has."""
