@@ -75,7 +75,7 @@ def batches(
     last = len(episodes) // batch_size
     stop = last if stop is None else min(stop, last)
     local = batch_size // hosts
-    threads = threads or min(16, _cores())
+    threads = threads or min(16, count_cores())
     threads = max(1, threads // max(1, workers))
 
     load = functools.partial(_load, episodes, batch_size, host * local, local)
@@ -104,7 +104,8 @@ def _iterate(dataset: grain.IterDataset) -> Iterator[Episode]:
         yield from iterator
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -26,6 +26,7 @@ COMMANDS = (
     "report",
     "snapshot",
     "prepare",
+    "benchmark",
     "lists",
 )
 """In the order of the help; a module's name has `_` for the `-`."""

@@ -93,14 +93,10 @@ def main(argv: Sequence[str]) -> None:
         from guided_jax.annotate.web import server
     except ModuleNotFoundError as error:
         raise UserError(f"annotate needs {error.name}: pip install 'guided_jax[annotate]'") from error
-    import jax
-
     from guided_jax.annotate.files.gallery import open_paths
     from guided_jax.loading import load
     from guided_jax.session import Session
 
-    if not jax.config.jax_compilation_cache_dir:  # compiled once, and not at each start
-        jax.config.update("jax_compilation_cache_dir", str((asked.workdir / "programs").absolute()))
     with user_mistakes():
         gallery = open_paths(asked.paths)
         try:

@@ -1,11 +1,12 @@
 """Runs the variants of experiments under several seeds, and makes one table of them.
 
-guided_jax sweep --config=early_late[,experiments/other.py,...] --workdir=runs/early_late
+guided_jax sweep --config=early_late[,experiments/other.py,...] --workdir=runs/early_late --launcher=local
 
 Each variant under each seed is a unit, an ordinary run in `WORKDIR/VARIANT/seed-S`: resumed where it was interrupted,
 skipped where it is done, has failed (unless `--retry`), or is being run by another process. So the same command may be
-started several times at once, on several hosts that share the workdir too. `--launcher` does it. The workdir gets
-`table.json` and `curve.png`, made of the results that are there.
+started several times at once, on several hosts that share the workdir too. Without `--launcher` the units are listed
+with their numbers, and any launcher of yours takes one by `--unit`. The workdir gets `table.json` and `curve.png`, made
+of the results that are there.
 """
 
 import contextlib
@@ -69,7 +70,7 @@ class PlannedSweep(NamedTuple):
         workdir: of the sweep.
         parallel: pmap or jit.
         retry: whether runs that have failed are run again.
-        launch: where other processes shall do it; None: this one does.
+        launch: how other processes shall do it; None: this one does.
     """
 
     runs: list[Run]
@@ -102,13 +103,11 @@ def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
         "part",
         "",
         "Runs the share `I/N`, I counted from 1: start the command N times, in a Slurm array as "
-        "--part=$SLURM_ARRAY_TASK_ID/N with --array=1-N; the last to end makes the whole table.",
+        "--part=$SLURM_ARRAY_TASK_ID/N with --array=1-N and no --launcher; the last to end makes the whole table.",
         flag_values=values,
     )
-    text = "Runs the unit `I` of --list alone, counted from 1: for a launcher of your own."
+    text = "Runs the unit `I` of the list alone, counted from 1: for a launcher of your own."
     flags.DEFINE_integer("unit", None, text, lower_bound=1, flag_values=values)
-    text = "Lists the variants with what they change, and their units with what is done, and ends."
-    flags.DEFINE_bool("list", False, text, flag_values=values)
     flags.DEFINE_bool("retry", False, "Runs the units again that have failed.", flag_values=values)
     define_launch(values)
     define_parallel(values)
@@ -117,13 +116,16 @@ def parse_sweep(argv: Sequence[str]) -> PlannedSweep:
         raise UserError("--config=FILE.py is missing: one or several experiments, as early_late")
     arguments = [argument.strip() for argument in values.config.split(",")]
     variants = read_variants(arguments, overrides, list(values))
-    workdir = Path(values.workdir or ".") if values.list else workdir_of(values)
+    listed = values.launcher == "none" and not values.part and not values.unit
+    if listed and values.retry:
+        raise UserError("--retry: runs nothing by itself; add --launcher=local, --unit=I or --part=I/N")
+    workdir = Path(values.workdir or ".") if listed else workdir_of(values)
     runs = plan_runs(variants, values.seeds, workdir)
     chosen = choose_runs(runs, values.only, values.part, values.unit or 0)
-    if values.list:
-        raise Answered(describe(runs, chosen))
-    check_variants(variants)
     launch = read_launch(values, argv[1:])
+    if listed:
+        raise Answered(f"{describe(runs, chosen)}\n\n--launcher=local runs them here, --unit=I one of them alone")
+    check_variants(variants)
     return PlannedSweep(runs, chosen, workdir, values.parallel, values.retry, launch)
 
 

@@ -42,13 +42,15 @@ class ModelConfig:
             the head is told the similarity to the nearest representation).
         pooling: how global guidance sums up features: average or maximum.
         merge: how shots become one task: annotating (mean over the shots that annotate the label), every (mean over
-            all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form).
+            all shots, the reference's unshared form), pooled (mean over the cells of all shots, its early form), union
+            (the shots' masks are joined, not their guidance: hashed-regression alone).
         inference: how guidance becomes scores: feature-fusion, parameter-regression, distance (to prototypes where
             guidance is global, to nearest neighbours where it is local), direct (no guidance: from the query's own
             features, with which its annotation is stacked or not), decoder (similarities to both, and the places of
             the annotation, by small convolutions; no head of the paper's), in-context (prototypes of frozen features
             with what was found to help, `guided_jax.inference.in_context`), side-outputs (no guidance: a few channels
-            of each of the trunk's stages, as OSVOS).
+            of each of the trunk's stages, as OSVOS), hashed-regression (a logistic regression on the query's features,
+            its weights from the masked support through a fixed hash, as OSLSM).
         sharing: shared (one metric scores every label, any number of them) or unshared (one head on all labels).
         metric: similarity of inference=distance and locality=both: cosine or euclidean (squared).
         head_width: channels behind the head's first layer; 0: as the reference: 2 x feature_width shared,
@@ -116,7 +118,7 @@ CHOICES = {
     "support_grid": ("same", "interpolated", "dilated"),
     "locality": ("global", "local", "both"),
     "pooling": ("average", "maximum"),
-    "merge": ("annotating", "every", "pooled"),
+    "merge": ("annotating", "every", "pooled", "union"),
     "inference": (
         "feature-fusion",
         "parameter-regression",
@@ -125,6 +127,7 @@ CHOICES = {
         "decoder",
         "in-context",
         "side-outputs",
+        "hashed-regression",
     ),
     "sharing": ("shared", "unshared"),
     "metric": ("cosine", "euclidean"),
@@ -206,7 +209,7 @@ def head_width(config: ModelConfig) -> int:
     """Channels behind the head's first layer."""
     if config.inference == "decoder":
         return config.head_width
-    if config.inference == "parameter-regression":
+    if config.inference in ("parameter-regression", "hashed-regression"):
         return config.head_width or feature_channels(config)
     labels = guidance_labels(config)
     blocks = 1 if config.sharing == "shared" and labels else labels
@@ -275,7 +278,7 @@ def _layers(config: ModelConfig) -> dict[tuple[str, ...], int]:
     width = head_width(config)
     layers = {("feature_width", "fc6_kernel"): config.fc6_kernel**2 * trunk_channels(config)[-1] * channels}
     if config.inference not in UNTRAINED:
-        inputs = channels * (1 if regresses else 1 + blocks)
+        inputs = channels * (1 if regresses or config.inference == "hashed-regression" else 1 + blocks)
         layers["feature_width", "head_width", "way"] = inputs * width
     if regresses:
         outputs = 1 if config.sharing == "shared" else config.way
@@ -315,6 +318,7 @@ def _conflicts(config: ModelConfig) -> Iterator[str]:
         yield f"{locality}: weights are regressed from global or from local guidance; choose one"
     yield from _decoder_conflicts(config, named)
     yield from _in_context_conflicts(config, named)
+    yield from _hashed_conflicts(config, named)
     if config.locality == "local" and config.pooling == "maximum":
         yield f"{named['pooling']}: {locality} pools nothing; leave it average"
     if config.fusion != "stack" and config.encoding != "discs":
@@ -358,6 +362,17 @@ def _tap_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
         yield f"{named['grid']}: {named['inference']} is built for model.grid=taps alone; set that"
     if not geometry.taps:
         yield f"{named['stride']} lies behind the trunk's last map; choose a finer one"
+
+
+def _hashed_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
+    inference = named["inference"]
+    if config.inference != "hashed-regression":
+        if config.merge == "union":
+            yield f"{named['merge']}: only model.inference=hashed-regression keeps the shots apart; leave it annotating"
+        return
+    for field, value in {"fusion": "mask", "merge": "union", "way": 2}.items():
+        if getattr(config, field) != value:
+            yield f"{named[field]}: {inference} is built for model.{field}={value} alone; set that"
 
 
 def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:

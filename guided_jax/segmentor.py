@@ -31,6 +31,7 @@ from guided_jax.guides.clicks import PaddedClicks
 from guided_jax.guides.encodings import amplitude, mask_positives, stack
 from guided_jax.guides.guidance import Guidance, Task
 from guided_jax.inference.heads import make_head
+from guided_jax.inference.union import shots_union
 from guided_jax.model_config import (
     ModelConfig,
     geometry_of,
@@ -305,6 +306,8 @@ class Segmentor(nn.Module):
         config = self.config
         if shots is None:
             return Task(None)
+        if config.merge == "union":
+            return Task(guidance.keep_shots(shots, config.pooling))
         task = Task(guidance.pool_shots(shots, config.merge, config.pooling))
         if config.locality == "global":
             return task
@@ -343,10 +346,12 @@ class Segmentor(nn.Module):
         scores, weights = self.head(query, task, keys)
         valid = geometry.cells(size)[:, None]
         rows, columns = (geometry.pixel_weights(side)[stride // 2 :: stride] for side in canvas)
-        if not geometry.fades:
-            return interpolate(scores, rows, columns, valid=valid), weights
-        scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
-        return interpolate(scores, rows, columns), weights
+        if geometry.fades:
+            scores = jnp.moveaxis(keep_valid(jnp.moveaxis(scores, 1, -1), valid[:, 0]), -1, 1)
+            logits = interpolate(scores, rows, columns)
+        else:
+            logits = interpolate(scores, rows, columns, valid=valid)
+        return shots_union(logits) if self.config.merge == "union" else logits, weights
 
     def __call__(
         self,

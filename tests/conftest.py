@@ -17,6 +17,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; the tests' processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # for the processes that tests start; JAX is imported here already
 os.environ["XLA_FLAGS"] = f"{COMPILE_FAST} {os.environ.get('XLA_FLAGS', '')}"
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -24,8 +25,8 @@ flags.FLAGS.mark_as_parsed()  # grain reads absl flags in its workers
 
 
 def pytest_configure(config):
-    """Workers share their programs, and so do runs after one another; the processes that tests start compile their
-    own, since what is compared between processes shall have nothing in common. `--cache-clear` empties the folder."""
+    """Workers share their programs, and so do runs after one another; the processes that tests start have others, since
+    what is compared between processes shall have nothing in common. `--cache-clear` empties the folder."""
     if cache := getattr(config, "cache", None):
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("programs")))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

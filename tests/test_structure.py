@@ -113,11 +113,11 @@ BY_NAME = {
     "guided_jax/shipped/": "",
     "guided_jax/snapshots/": "",
     "experiments/configs/": "",
-    "experiments/benchmarks/click.py": "The default is VGG-16",
+    "experiments/benchmarks/": "",
     "experiments/reports/published.py": "",
 }
 """Where a backbone may be named, and in what words alone: the paper's default, the table, the shipped guide, the models
-of the reference, the experiments, and what figures were published."""
+of the reference, the experiments, the benchmarks, and what figures were published."""
 
 
 def test_no_backbone_is_named_outside_its_folder():

@@ -1,6 +1,6 @@
 """What one more click costs with the features cached, against a whole pass of a network that fuses early.
 
-    python -m experiments.benchmarks.click [--size=480x854] [--rounds=9] [--workdir=DIR] [--config.model.F=VALUE ...]
+    guided_jax benchmark click [--size=480x854] [--rounds=9] [--workdir=DIR] [--config.model.F=VALUE ...]
 
 Two clicks, each from the host to the label map, uint8, on the host. *By map*: the changed annotation as a whole goes
 through guide, merge, segment, the greatest logit. *In a session* (`guided_jax.session`), as users have it: one click
@@ -13,10 +13,8 @@ On a machine with other work the minimum says what the code costs, the median wh
 """
 
 import dataclasses
-import re
 import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,14 +25,14 @@ import numpy as np
 from absl import flags
 from jaxtyping import UInt8
 
+from experiments.benchmarks.command import SIZE, define_result, open_result, parse_size, write_result
+from experiments.benchmarks.timing import milliseconds
 from experiments.configs import interactive
-from experiments.runs.workdir import environment
-from experiments.settings.command_flags import define_config, define_path, override, own_flags, read_flags, workdir_of
+from experiments.settings.command_flags import define_config, override, own_flags, read_flags
 from experiments.settings.command_line import start
 from experiments.settings.config_files import load_config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
-from experiments.settings.json_files import write_json
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.inference.labels import predict_labels
@@ -44,7 +42,7 @@ from guided_jax.segmentor import Segmentor
 from guided_jax.session import Session
 
 COMMAND = Command(
-    "python -m experiments.benchmarks.click",
+    "guided_jax benchmark click",
     __doc__,
     fields="Another value for a field of the model, as --config.model.stride=16.",
 )
@@ -54,8 +52,6 @@ POINTS = 5
 
 CLICKS = 5
 """Clicks to each whole pass; a click is short."""
-
-SIZE = "480x854"
 
 
 def measure_click(config: ModelConfig, height: int, width: int, *, rounds: int = 5) -> dict[str, Any]:
@@ -92,7 +88,7 @@ def measure_click(config: ModelConfig, height: int, width: int, *, rounds: int =
     ratios = {"update": [], "session": []}
     for _ in range(rounds):
         for name, function in functions.items():
-            some = [_milliseconds(function, annotation()) for _ in range(1 if name == "whole_pass" else CLICKS)]
+            some = [milliseconds(partial(function, annotation())) for _ in range(1 if name == "whole_pass" else CLICKS)]
             times[name] += some
             if name != "whole_pass":
                 ratios[name].append(times["whole_pass"][-1] / statistics.median(some))
@@ -105,12 +101,6 @@ def measure_click(config: ModelConfig, height: int, width: int, *, rounds: int =
         "width": width,
         "rounds": rounds,
     }
-
-
-def _milliseconds(function: Callable[[np.ndarray], np.ndarray], annotation: np.ndarray) -> float:
-    began = time.perf_counter()
-    function(annotation)
-    return 1000 * (time.perf_counter() - began)
 
 
 def _stacked(config: ModelConfig) -> ModelConfig:
@@ -184,18 +174,6 @@ def prepare_session_click(
     return click
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width in pixels, of HEIGHTxWIDTH.
-
-    Raises:
-        UserError: it is no size.
-    """
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found:
-        raise UserError(f"--size={text}: expects height x width in pixels, as {SIZE}")
-    return int(found[1]), int(found[2])
-
-
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
@@ -203,8 +181,7 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_string("size", SIZE, "`HEIGHTxWIDTH` of the image in pixels.", flag_values=values)
     text = "Number `N` of whole passes that are timed, each followed by some clicks."
     flags.DEFINE_integer("rounds", 9, text, flag_values=values)
-    text = "`DIR` for click.json; without it the result is printed alone."
-    define_path(values, "workdir", None, text)
+    define_result(values, "click")
     _, overrides = read_flags(argv, values, COMMAND)
     config = override(
         load_config(values.config) if values.config else interactive.get_config(), overrides, list(values)
@@ -212,6 +189,7 @@ def main(argv: list[str]) -> None:
     height, width = parse_size(values.size)
     if values.rounds < 1:
         raise UserError(f"--rounds={values.rounds}: at least 1")
+    workdir = open_result(values)
     with user_mistakes():
         check_model(config.model)
         times = measure_click(config.model, height, width, rounds=values.rounds)
@@ -224,12 +202,7 @@ def main(argv: list[str]) -> None:
             f"whole pass {times['whole_pass_ms']:.1f} ({times['whole_pass_min_ms']:.1f}) ms: "
             f"{times['session_ratio']:.0f} and {times['ratio']:.0f} times as fast"
         )
-    if values.workdir:
-        workdir = workdir_of(values)
-        with user_mistakes():
-            workdir.mkdir(parents=True, exist_ok=True)
-        about = {"model": dataclasses.asdict(config.model), "environment": environment()}
-        write_json(workdir / "click.json", {**times, **about})
+    write_result(workdir, "click", {**times, "model": dataclasses.asdict(config.model)})
 
 
 if __name__ == "__main__":

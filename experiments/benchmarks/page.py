@@ -1,6 +1,6 @@
 """What one more click costs on the page, from the press of the button to the mask on the screen.
 
-    python -m experiments.benchmarks.page [--size=480x854] [--clicks=30] [--workdir=DIR]
+    guided_jax benchmark page [--size=480x854] [--clicks=30] [--workdir=DIR]
 
 The guide that comes with the package, on matplotlib's sample photograph, in Debian's Chromium without a window.
 The browser takes the time, from the event of the pointer until after the frame in which the mask was drawn; what of it
@@ -22,16 +22,14 @@ from absl import flags
 from matplotlib import cbook
 from PIL import Image
 
-from experiments.benchmarks.click import SIZE, parse_size
-from experiments.runs.workdir import environment
-from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_of
+from experiments.benchmarks.command import SIZE, define_result, open_result, parse_size, write_result
+from experiments.settings.command_flags import own_flags, read_flags
 from experiments.settings.command_line import start
-from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
-from experiments.settings.json_files import write_json
 from guided_jax.session import Session
 
-COMMAND = Command("python -m experiments.benchmarks.page", __doc__)
+COMMAND = Command("guided_jax benchmark page", __doc__)
 
 FIRST = 4
 """Clicks before those that count, which compile."""
@@ -123,19 +121,16 @@ def main(argv: Sequence[str]) -> None:
         upper_bound=GRID**2 - FIRST,
         flag_values=values,
     )
-    define_path(values, "workdir", None, "`DIR` for page.json; without it the result is printed alone.")
+    define_result(values, "page")
     read_flags(argv, values, COMMAND)
+    workdir = open_result(values)
     times = measure_page(*parse_size(values.size), clicks=values.clicks)
     print(
         f"median (minimum) at {values.size}: from the press of the button to the mask on the screen "
         f"{times['total_ms']:.0f} ({times['total_min_ms']:.0f}) ms, of it in the model {times['model_ms']:.0f} "
         f"({times['model_min_ms']:.0f}) ms"
     )
-    if values.workdir:
-        workdir = workdir_of(values)
-        with user_mistakes():
-            workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "page.json", {**times, "environment": environment()})
+    write_result(workdir, "page", times)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ which shows the annotation to the network beside the image (stack: DIOS, co-FCN)
 (mask: OSLSM), because support and query share their features and need not learn to be compared; and a click costs
 a fraction of a pass, because the features are cached. Local guidance is a choice where the support is the query.
 
-    guided_jax sweep --config=early_late --workdir=runs/early_late
+    guided_jax sweep --config=early_late --workdir=runs/early_late --launcher=local
 
 Base: `generated`, or on real images with `--config=early_late:interactive`. All variants have the
 same trunk, width of the head, updates and episodes. The early ones have a second encoder but for

@@ -6,7 +6,7 @@ be replaced: by other reductions, a learned mapping, or a finer grid of the supp
 query stays as it is. It does not compare them; nor the two heads of its code, shared (one metric for every label) and
 unshared (one head on all labels); nor global and local guidance together.
 
-    guided_jax sweep --config=feature_fusion --workdir=runs/feature_fusion
+    guided_jax sweep --config=feature_fusion --workdir=runs/feature_fusion --launcher=local
 
 Base: `generated`, or on real images with `--config=feature_fusion:interactive`. Each variant changes one
 thing of `late-global`, which averages under fixed masks and scores with the shared head.

@@ -12,7 +12,10 @@ these 5; the paper's figure is the mean over the folds 0 to 3. Variants, as `few
 - instances: learns in interactive mode from COCO's instances of all classes but the fold's, evaluated as it is on
   semantic supports ("cross-mode");
 - unguided: does not see the support, the floor;
-- oracle: learns the fold's classes, too; its result is marked as forced.
+- oracle: learns the fold's classes, too; its result is marked as forced;
+- decoder: the spatial decoder (`decoder.py`) in place of the paper's head, learnt from COCO's classes beside VOC's;
+- decoder-instances: the same, from pairs of views of COCO's instances: an interactive task poses no other image, and
+  shows the decoder where the annotation lies, which a semantic query never does.
 
 By the community's protocols: `--mode=eval --config.eval.protocol=hsnet --config.eval.lists=lists/pascal/val` (which
 `guided_jax lists` writes), with `--config.eval.shots=5` for five shots.
@@ -22,11 +25,11 @@ the classes: `--config.data.balance=True`.
 """
 
 from data_pipelines.selection.classes import FOLDS
-from experiments.configs import interactive
+from experiments.configs import decoder, interactive
 from experiments.settings.config import Config, unguided_twin
 from experiments.settings.errors import UserError
 
-VARIANTS = ("", "instances", "unguided", "oracle")
+VARIANTS = ("", "instances", "unguided", "oracle", "decoder", "decoder-instances")
 
 
 def get_config(text: str = "0") -> Config:
@@ -45,6 +48,24 @@ def get_config(text: str = "0") -> Config:
         config.data.train, config.data.mode, config.data.max_side = "coco:train2017:instance", "interactive", 512
     elif variant == "unguided":
         config.model = unguided_twin(config.model)
+    elif variant.startswith("decoder"):
+        _use_decoder(config, from_instances=variant.endswith("instances"))
     elif variant == "oracle":
         config.data.classes, config.eval.force_seen = "", True
     return config
+
+
+def _use_decoder(config: Config, *, from_instances: bool) -> None:
+    """The decoder and its training, on semantic tasks or on views of instances."""
+    spatial = decoder.get_config()
+    config.model, config.train = spatial.model, spatial.train
+    # Similarities alone in part of the episodes: what an image shows by itself is of the classes that were learnt.
+    config.model.drop_image = 0.3
+    config.train.steps, config.train.corrections = 800, 0
+    for field in ("min_area", "evenness", "window", "buckets"):
+        setattr(config.data, field, getattr(spatial.data, field))
+    config.data.points = "1-5*0.5, 6-50*0.3, dense*0.2"
+    if from_instances:
+        config.data.train, config.data.mode, config.data.max_side = "coco:train2017:instance", "views", 512
+    else:
+        config.data.train = "voc:trainaug:class*2, coco:train2017:class"

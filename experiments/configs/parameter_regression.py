@@ -5,7 +5,7 @@ to optimise, and can converge to weights that do not vary with the support: the 
 whatever is annotated. OSLSM regresses from the masked image, globally; the paper also locally and fully
 convolutionally.
 
-    guided_jax sweep --config=parameter_regression --workdir=runs/parameter_regression
+    guided_jax sweep --config=parameter_regression --workdir=runs/parameter_regression --launcher=local
 
 Base: `generated`, or on real images with `--config=parameter_regression:interactive`. `late-global` is
 feature fusion, for comparison; `regression-mask` is in the manner of OSLSM.

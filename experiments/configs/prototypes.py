@@ -4,7 +4,7 @@ The claim: classifying a query's features by their distance to the pooled guidan
 representations (nearest neighbours), is less accurate than feature fusion, whose head learns the distance; the paper
 finds it difficult to optimise for structured output, perhaps since the features of a task have many modes.
 
-    guided_jax sweep --config=prototypes --workdir=runs/prototypes
+    guided_jax sweep --config=prototypes --workdir=runs/prototypes --launcher=local
 
 Base: `generated`, or on real images with `--config=prototypes:interactive`, where the same is also asked
 of the pretrained features themselves, without any training (`untrained-*`). `late-global` is feature fusion,

@@ -46,7 +46,8 @@ def plot_curves(
             dashes = DASHES[i // len(LINES) % len(DASHES)]
             counts = sorted(count for count in curve if count != DENSE)
             line = [positions[count] for count in counts], [curve[count] for count in counts]
-            axes.plot(*line, label=name, linestyle=dashes, **style)
+            if counts:
+                axes.plot(*line, label=name, linestyle=dashes, **style)
             if DENSE in curve:
                 axes.plot([dense], [curve[DENSE]], linestyle="none", label=None if counts else name, **style)
             for count, spread in spreads.get(name, {}).items():

@@ -69,6 +69,7 @@ RESULTS: dict[str, Shape] = {
                 "parameters?": {EACH: NUMBER},
                 "click?": {"update_ms": SCORE, "ratio": SCORE, "height": int, "width": int},
                 "training_seconds?": SPREAD,
+                "tuning_seconds?": SPREAD,
                 "weight_variation?": SPREAD,
                 "one_protocol": bool,
                 "protocol?": {"data": str, "tasks": int, "mode": str, "shots": int},

@@ -26,12 +26,14 @@ def sweep_section(found: Found, figures: FigureFolder) -> Section:
         plot_lines(
             path,
             times,
-            across="milliseconds a click",
+            across="seconds from points to mask [log scale]",
             up=f"positive IU at {middle} points [0 to 1]",
             title="accuracy over time",
             joined=False,
+            logarithmic=True,
         )
-        blocks.append(Picture(path.name, f"Accuracy at {middle} points per label over the time of a click"))
+        text = f"Accuracy at {middle} points per label over the time from points to mask: of a click, or of fine-tuning"
+        blocks.append(Picture(path.name, text))
     return Section(title, blocks, describe_protocol([row["protocol"] for row in rows]))
 
 
@@ -41,9 +43,13 @@ def _middle(rows: list[dict]) -> str:
 
 
 def _over_time(rows: list[dict]) -> dict[str, list[tuple[float, float]]]:
-    middle = _middle(rows)
-    return {
-        row["name"]: [(row["click"]["update_ms"], row["scores"][middle]["mean"])]
-        for row in rows
-        if middle and row.get("click") and row["click"]["update_ms"] is not None
-    }
+    """Seconds and accuracy by variant: of a click with the image encoded before, or of fine-tuning, if there is any."""
+    middle, found = _middle(rows), {}
+    for row in rows if middle else []:
+        if tuned := row.get("tuning_seconds"):
+            seconds = tuned["mean"]
+        else:
+            seconds = ((row.get("click") or {}).get("update_ms") or 0) / 1000
+        if seconds:
+            found[row["name"]] = [(seconds, row["scores"][middle]["mean"])]
+    return found

@@ -1,6 +1,6 @@
 """Starts processes that share the units of a sweep: on this machine, or as jobs of Slurm, through submitit.
 
-Each runs the same command without its launcher. They need not know of each other: leases of the units part the work.
+Each runs the same command, in its own process. They need not know of each other: leases of the units part the work.
 """
 
 import os
@@ -20,13 +20,16 @@ LOGS = "jobs"
 
 LAUNCHERS = ("none", "local", "slurm")
 
+ALONE = ("--launcher=local", "--jobs=1")
+"""What a started process is told: to run the units itself."""
+
 
 class Launch(NamedTuple):
     """What is started.
 
     Attributes:
         launcher: local or slurm.
-        words: of the command that each process runs.
+        words: of the command that each process runs, but for `ALONE`.
         jobs: number of processes.
         partition: of Slurm; empty: its default.
         minutes: most time of a job.
@@ -50,8 +53,9 @@ def define_launch(values: flags.FlagValues) -> None:
         "launcher",
         "none",
         LAUNCHERS,
-        "Who runs the units: none is this process, one after the other; local starts a process for each GPU and waits "
-        "for them; slurm submits jobs and ends. Both need `pip install 'guided_jax[cluster]'`.",
+        "Who runs the units: none lists them; local is this process, one after the other, or a process for each of "
+        "several GPUs, which it waits for; slurm submits jobs and ends. More than one process needs "
+        "`pip install 'guided_jax[cluster]'`.",
         flag_values=values,
     )
     text = "Number `N` of the launcher's processes; 0: one a GPU of this machine, at least one."
@@ -62,7 +66,7 @@ def define_launch(values: flags.FlagValues) -> None:
 
 
 def read_launch(values: flags.FlagValues, words: Sequence[str]) -> Launch | None:
-    """What the flags ask for; None: no launcher.
+    """What the flags ask for; None: no process but this one.
 
     Args:
         values: the command's flags.
@@ -75,17 +79,18 @@ def read_launch(values: flags.FlagValues, words: Sequence[str]) -> Launch | None
     used = ("jobs",) if values.launcher == "local" else own if values.launcher == "slurm" else ()
     if idle := [name for name in own if values[name].present and name not in used]:
         raise UserError(f"--{idle[0]}: is of no effect with --launcher={values.launcher}")
-    if values.launcher == "none":
+    jobs = values.jobs or len(_gpus()) or 1
+    if values.launcher == "none" or (values.launcher == "local" and jobs == 1):
         return None
     try:
         import submitit  # noqa: F401
     except ImportError:
         raise UserError(
-            f"--launcher={values.launcher}: needs submitit, which is not installed: pip install 'guided_jax[cluster]'"
+            f"--launcher={values.launcher} with {counted(jobs, 'job')}: needs submitit, which is not installed: "
+            "pip install 'guided_jax[cluster]'"
         ) from None
     if values.launcher == "slurm" and not shutil.which("sbatch"):
         raise UserError("--launcher=slurm: there is no Slurm here (no command sbatch); --launcher=local would do")
-    jobs = values.jobs or len(_gpus()) or 1
     return Launch(values.launcher, _without(words, ("launcher", *own)), jobs, values.partition, values.minutes)
 
 
@@ -119,7 +124,7 @@ def launch(asked: Launch, workdir: Path) -> str:
     executor.update_parameters(name="guided_jax", timeout_min=asked.minutes if not asked.waits else 60 * 24 * 365)
     if asked.launcher == "slurm":
         executor.update_parameters(slurm_partition=asked.partition or None)
-    command = [sys.executable, "-m", "experiments", "sweep", *asked.words]
+    command = [sys.executable, "-m", "experiments", "sweep", *asked.words, *ALONE]
     gpus, jobs = _gpus(), []
     if asked.waits:
         for number in range(asked.jobs):
@@ -131,7 +136,7 @@ def launch(asked: Launch, workdir: Path) -> str:
             jobs = [executor.submit(run) for _ in range(asked.jobs)]
     started = f"{counted(len(jobs), 'job')} ({', '.join(job.job_id for job in jobs)}); what they print: {folder}"
     if not asked.waits:
-        return f"submitted {started}\nthe same command with --list tells what is done"
+        return f"submitted {started}\nthe same command without --launcher tells what is done"
     ended = [job.exception() for job in jobs]
     lines = [f"ended {started}"]
     for job, error in zip(jobs, ended, strict=True):

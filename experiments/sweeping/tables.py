@@ -54,6 +54,7 @@ def _row(variant: Variant, done: Sequence[tuple[Run, dict]], measured: dict[str,
         "parameters": measured.get("parameters"),
         "click": measured.get("click"),
         "training_seconds": _spread([_training_seconds(log) for log in logs]),
+        "tuning_seconds": _spread([s for _, result in done if (s := _tuning_seconds(result)) is not None]),
         "weight_variation": _spread(varies),
         "steps": variant.config.train.steps,
         "protocol": protocols[0] if protocols else None,
@@ -78,13 +79,18 @@ def _training_seconds(log: Sequence[dict]) -> float:
     return float(next((line["seconds"] for line in reversed(log) if "loss" in line), 0))
 
 
+def _tuning_seconds(result: Mapping[str, Any]) -> float | None:
+    """Of a task under one annotation, where the network is fine-tuned on it."""
+    return result.get("speed", {}).get("seconds_per_task")
+
+
 def to_markdown(table: Mapping[str, Any]) -> str:
     """The table for a terminal or a README: positive IU x 100 as mean and deviation over seeds."""
     rows = [row for row in table["variants"] if row["scores"]]
     points = list(dict.fromkeys(name for row in rows for name in row["scores"]))
-    varies = any(row.get("weight_variation") for row in rows)
+    varies, tuned = (any(row.get(name) for row in rows) for name in ("weight_variation", "tuning_seconds"))
     head = ["variant", *points, "parameters", "learning", "ms a click", "a pass / a click", "training s"]
-    lines = [[*head, "weights vary"] if varies else head]
+    lines = [[*head, *["fine-tuning s a task"] * tuned, *["weights vary"] * varies]]
     for row in rows:
         cells = [_percent(row["scores"].get(name)) for name in points]
         parameters, click = row.get("parameters") or {}, row.get("click") or {}
@@ -92,7 +98,8 @@ def to_markdown(table: Mapping[str, Any]) -> str:
         update = click.get("update_ms")
         cells += ["", ""] if update is None else [f"{update:.2f}", f"{click['ratio']:.1f}"]
         cells.append(_plain(row.get("training_seconds"), 0))
-        lines.append([row["name"], *cells] + ([_plain(row.get("weight_variation"), 3)] if varies else []))
+        cells += [_plain(row.get("tuning_seconds"), 2)] * tuned + [_plain(row.get("weight_variation"), 3)] * varies
+        lines.append([row["name"], *cells])
     lines.insert(1, ["---"] * len(lines[0]))
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines) if rows else "no result yet"
     return "\n\n".join([text, *_remarks(table, rows)])

@@ -86,6 +86,24 @@ def pool_shots(guidance: Guidance, merge: str = "annotating", pooling: str = "av
     return z.sum(-3) / jnp.maximum(shots, 1.0)[..., None]
 
 
+def keep_shots(guidance: Guidance, pooling: str = "average") -> Float[Array, "*b s c"]:
+    """The representation of every shot by itself, for methods that join the shots' masks (OSLSM).
+
+    A shot without annotation is represented as the first one that has any, so that it adds nothing to a union; where
+    none has any, all are zeros.
+
+    Args:
+        guidance: of each shot: total [*b, s, 1, c], of early fusion.
+        pooling: with `maximum` the totals are maxima.
+    """
+    total = guidance.total[..., 0, :]
+    z = total if pooling == "maximum" else total / (guidance.mass + EPSILON)
+    annotates = guidance.points > 0
+    z = jnp.where(annotates, z, 0.0)
+    first = jnp.argmax(annotates, axis=-2, keepdims=True)
+    return jnp.where(annotates, z, jnp.take_along_axis(z, first, axis=-2))
+
+
 def keep_positions(guidance: Guidance) -> Float[Array, "b k n m c"]:
     """Local guidance of a single shot: the features under each label's normalised mask, not pooled.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from guided_jax.inference.decoder import Decoder
 from guided_jax.inference.distance import Distance
 from guided_jax.inference.feature_fusion import FeatureFusion
+from guided_jax.inference.hashed_regression import HashedRegression
 from guided_jax.inference.in_context import InContext
 from guided_jax.inference.linear import Linear
 from guided_jax.inference.parameter_regression import ParameterRegression
@@ -47,6 +48,8 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
     }
     if config.inference == "parameter-regression":
         return ParameterRegression(width=head_width(config), **common)
+    if config.inference == "hashed-regression":
+        return HashedRegression(width=head_width(config), **common)
     return FeatureFusion(
         width=head_width(config),
         similarity=config.metric if config.locality == "both" else None,

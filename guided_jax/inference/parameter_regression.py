@@ -76,7 +76,7 @@ class ParameterRegression(nn.Module):
             scores = jnp.moveaxis(scores.reshape(b, n, m, -1), -1, 1)
         else:
             scores = jnp.einsum("bnmd,bknmd->bknm", query, kernel) + bias
-        return scores.astype(jnp.float32), _rows(weights, task)
+        return scores.astype(jnp.float32), self._rows(weights, task)
 
     def _regress(self, task):
         """[b, k, d + 1], or [b, k, n, m, d + 1] where guidance is local."""
@@ -92,11 +92,10 @@ class ParameterRegression(nn.Module):
             return values
         return jnp.moveaxis(values.reshape(*values.shape[:-1], self.way, self.width + 1), -2, 1)
 
-
-def _rows(weights: Float[Array, "b k *nm p"], task: Task) -> Float[Array, "b r kp"]:
-    weights = weights.astype(jnp.float32)
-    apart = weights - weights.mean(1, keepdims=True)
-    guidance = task.z if task.local is None else task.local
-    guided = (guidance != 0).any((1, -1))[:, None, ..., None]
-    rows = jnp.moveaxis(jnp.where(guided, apart, 0.0), 1, -2)
-    return rows.reshape(rows.shape[0], -1, rows.shape[-2] * rows.shape[-1])
+    def _rows(self, weights: Float[Array, "b k *nm p"], task: Task) -> Float[Array, "b r kp"]:
+        weights = weights.astype(jnp.float32)
+        apart = weights - weights.mean(1, keepdims=True)
+        guidance = task.z if task.local is None else task.local
+        guided = (guidance != 0).any((1, -1))[:, None, ..., None]
+        rows = jnp.moveaxis(jnp.where(guided, apart, 0.0), 1, -2)
+        return rows.reshape(rows.shape[0], -1, rows.shape[-2] * rows.shape[-1])

@@ -1,4 +1,4 @@
-"""Higher-way tasks as a union of binary ones (paper 3): every positive label against all the rest."""
+"""Unions: of binary tasks, every positive label against all the rest (paper 3); and of the masks of shots (OSLSM)."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,3 +30,15 @@ def union_logits(logits: Float[Array, "tasks *b 2 h w"]) -> Float[Array, "*b k h
     """
     odds = logits[..., 1, :, :] - logits[..., 0, :, :]
     return jnp.moveaxis(jnp.concatenate([jnp.zeros_like(odds[:1]), odds]), 0, -3)
+
+
+def shots_union(logits: Float[Array, "*b s h w"]) -> Float[Array, "*b 2 h w"]:
+    """Joins the positive's logits of every shot: positive is what any shot says is (Shaban et al. 2017, 4.4).
+
+    The greatest logit is above 0 where a mask of any shot is: the logical OR of the binary outputs.
+
+    Args:
+        logits: of the positive against the negative at every pixel, a plane a shot.
+    """
+    positive = logits.max(-3, keepdims=True)
+    return jnp.concatenate([jnp.zeros_like(positive), positive], axis=-3)

@@ -1,7 +1,9 @@
 import pickle
+import re
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from data_pipelines.canvas import parse_canvases
 from data_pipelines.compose import CachedFeatures
@@ -61,13 +63,50 @@ def test_absent_and_damaged_entries(tmp_path):
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(DatasetError, match=r"abcd.safetensors cannot be read .*; delete it"):
         store.read("abcd")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(DatasetError, match=r"abcd.safetensors cannot be read .*; delete it"):
+        store.read("abcd")
 
 
-def test_a_failed_write_leaves_nothing(tmp_path):
+@pytest.mark.parametrize("value", [1e6, -np.inf, np.nan])
+def test_a_failed_write_leaves_nothing(tmp_path, value):
     store = FeatureStore(tmp_path)
     with pytest.raises(DatasetError, match="features of abcd: map 1 has values that float16 cannot hold"):
-        store.write("abcd", [np.ones((1, 1, 1)), np.full((1, 1, 1), 1e6)])
+        store.write("abcd", [np.ones((1, 1, 1)), np.full((1, 1, 1), value)])
     assert not list(tmp_path.rglob("*.*"))
+
+
+def test_any_finite_values_and_any_order_in_memory_come_back(tmp_path):
+    maps = [np.array([[[-65504.0, 65504, 0]]]), np.arange(6.0).reshape(2, 3, 1).transpose(1, 0, 2), np.ones((0, 3, 2))]
+    store = FeatureStore(tmp_path)
+    store.write("abcd", maps)
+    for got, wanted in zip(store.read("abcd"), maps, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+HALF = np.ones((1, 2, 3), np.float16)
+NO_MAPS = {
+    "another type": ({"0": HALF, "1": HALF.astype(np.float32)}, "does not hold float16 maps 0, 1, ...; delete it"),
+    "a gap": ({"0": HALF, "2": HALF}, "does not hold float16 maps 0, 1, ...; delete it"),
+    **{
+        str(value): (
+            {"0": HALF, "1": np.full((1, 1, 1), value, np.float16)},
+            "holds values that are not finite; delete",
+        )
+        for value in (np.inf, -np.inf, np.nan)
+    },
+}
+
+
+@pytest.mark.parametrize(("stored", "message"), NO_MAPS.values(), ids=NO_MAPS)
+def test_files_that_hold_no_maps(tmp_path, stored, message):
+    store = FeatureStore(tmp_path)
+    path = store.path("abcd")
+    path.parent.mkdir()
+    path.write_bytes(save(stored))
+    with pytest.raises(DatasetError, match=f"abcd.safetensors {re.escape(message)}"):
+        store.read("abcd")
 
 
 @pytest.fixture

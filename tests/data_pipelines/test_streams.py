@@ -9,7 +9,10 @@ import data_pipelines
 import experiments
 from data_pipelines.streams import Stream, generator
 
-UNSEEDED = {f"benchmarks/{name}.py" for name in ("click", "page", "scoring")} | {"views.py", "datasets/generated.py"}
+UNSEEDED = {f"benchmarks/{name}.py" for name in ("click", "page", "score", "train", "video")} | {
+    "views.py",
+    "datasets/generated.py",
+}
 """Where no seed of an experiment is used: see `data_pipelines.streams`; benchmarks draw what they time."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import experiments
 from experiments import __main__ as entry
+from experiments import benchmark
 from experiments.settings import command_line
 from experiments.settings.command_flags import read_flags
 from experiments.settings.command_line import guarded
@@ -19,8 +20,8 @@ from experiments.settings.errors import UserError
 from experiments.settings.help_texts import own_names
 
 PACKAGE = Path(experiments.__file__).parent
-BENCHMARKS = ("benchmarks.click", "benchmarks.page", "benchmarks.scoring", "benchmarks.training")
-MODULES = (*map(entry.module_name, entry.COMMANDS), *BENCHMARKS)
+BENCHMARKS = tuple(f"benchmarks.{name}" for name in benchmark.BENCHMARKS)
+MODULES = (*(entry.module_name(name) for name in entry.COMMANDS if name != "benchmark"), *BENCHMARKS)
 
 
 @pytest.fixture(params=MODULES)
@@ -35,7 +36,9 @@ def run(module, *words) -> int:
 def test_every_module_at_the_top_is_a_command():
     files = {file.stem for file in PACKAGE.glob("*.py")} - {"__init__", "__main__", "experiment"}
     assert files == set(map(entry.module_name, entry.COMMANDS))
-    assert {f"benchmarks.{file.stem}" for file in (PACKAGE / "benchmarks").glob("[!_]*.py")} == set(BENCHMARKS)
+    files = (PACKAGE / "benchmarks").glob("[!_]*.py")
+    with_main = {file.stem for file in files if "\ndef main(" in file.read_text(encoding="utf-8")}
+    assert with_main == set(benchmark.BENCHMARKS)
 
 
 def test_help_names_every_flag(module, monkeypatch, capsys):
@@ -57,7 +60,7 @@ def test_help_names_every_flag(module, monkeypatch, capsys):
         text = re.sub("^<.*?>: ", "", defined[0][name].help)
         assert text.endswith(".") and text.count(" ") > 1, name
     name = module.__name__.removeprefix("experiments.")
-    command = f"python -m experiments.{name}" if name in BENCHMARKS else f"guided_jax {name.replace('_', '-')}"
+    command = "guided_jax " + name.replace("benchmarks.", "benchmark ").replace("_", "-")
     assert shown.startswith(f"usage: {command} ")
     assert f" {module.__doc__.splitlines()[0]} " in " ".join(shown.split())
 
@@ -89,17 +92,17 @@ def test_a_word_that_looks_like_a_flag_of_the_command(capsys):
 
 
 def test_fields_are_refused_where_a_command_takes_none(capsys):
-    for name in ("quickstart", "snapshot", "lists", "benchmarks.scoring"):
+    for name in ("quickstart", "snapshot", "lists", "benchmarks.score"):
         assert run(importlib.import_module(f"experiments.{name}"), "--config.seed=1") == 2
         assert "--config.seed: no such flag" in capsys.readouterr().err
 
 
 def test_only_a_run_has_modes(capsys):
-    for name, has_it in {"run": True, "benchmarks.training": False}.items():
+    for name, has_it in {"run": True, "benchmarks.run": False}.items():
         module = importlib.import_module(f"experiments.{name}")
         assert run(module, "--help") == 0
         assert ("--mode" in capsys.readouterr().out) is has_it
-    assert run(importlib.import_module("experiments.benchmarks.training"), "--config=quickstart", "--mode=eval") == 2
+    assert run(importlib.import_module("experiments.benchmarks.run"), "--config=quickstart", "--mode=eval") == 2
     assert "--mode: no such flag" in capsys.readouterr().err
 
 

@@ -50,10 +50,11 @@ def experiment(prepared, tmp_path):
 
 @pytest.fixture
 def ask(experiment, tmp_path):
-    """Parses a command line of the sweep."""
+    """Parses a command line of the sweep that runs here."""
 
     def parse(*words, sweep=SWEEP, config=None):
-        return parse_sweep(["x", f"--config={config or experiment(sweep)}", f"--workdir={tmp_path / 'runs'}", *words])
+        file = config or experiment(sweep)
+        return parse_sweep(["x", f"--config={file}", f"--workdir={tmp_path / 'runs'}", "--launcher=local", *words])
 
     return parse
 
@@ -189,7 +190,7 @@ def test_files_that_are_no_experiments_with_a_sweep(ask, experiment):
     with pytest.raises(UserError, match=r"--config=FILE\.py is missing"):
         parse_sweep(["x", "--workdir=y"])
     with pytest.raises(UserError, match="--workdir=DIR is missing"):
-        parse_sweep(["x", f"--config={first}"])
+        parse_sweep(["x", f"--config={first}", "--launcher=local"])
 
 
 def test_only_what_is_not_done_is_run(ask, fake, tmp_path):
@@ -282,7 +283,7 @@ def test_a_changed_configuration_is_refused_before_any_run(ask, fake):
 def test_a_run_that_diverges_does_not_stop_the_others(ask, fake, experiment, tmp_path, capsys):
     ran, wrong = fake
     wrong["fast"] = NonFiniteLoss("nan")
-    words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
+    words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=1", "--launcher=local"]
     assert guarded(lambda: main(words)) == 2
     assert ran == ["plain/seed-1337", "fast/seed-1337", "slow/seed-1337"]
     assert "Missing (the loss is nan): fast/seed-1337." in capsys.readouterr().out
@@ -304,7 +305,7 @@ def test_what_another_process_runs_is_left_to_it(ask, fake, tmp_path, capsys):
         failures = run_all(asked)
         assert ran == ["plain/seed-1337", "slow/seed-1337"]
         assert list(failures) == ["fast/seed-1337"] and failures["fast/seed-1337"].startswith("run by ")
-        assert guarded(lambda: ask("--seeds=1", "--list")) == 0
+        assert guarded(lambda: ask("--seeds=1", "--launcher=none")) == 0
         assert "    2: seed-1337 run by " in capsys.readouterr().out
     run_all(asked)
     assert ran[-1] == "fast/seed-1337"
@@ -312,7 +313,7 @@ def test_what_another_process_runs_is_left_to_it(ask, fake, tmp_path, capsys):
 
 def test_a_unit_by_its_number(ask, fake):
     ran, _ = fake
-    run_all(ask("--seeds=2", "--unit=4"))
+    run_all(ask("--seeds=2", "--unit=4", "--launcher=none"))
     assert ran == ["fast/seed-1338"]
     with pytest.raises(UserError, match="--unit=7: there are 6 units"):
         ask("--seeds=2", "--unit=7")
@@ -367,6 +368,18 @@ def test_the_table_by_hand(ask, fake, tmp_path, monkeypatch):
     assert "Not the protocol" not in text
 
 
+def test_seconds_of_fine_tuning_are_those_of_the_results(ask, fake):
+    asked = ask("--seeds=2", "--only=slow")
+    run_all(asked)
+    for run, seconds in zip(asked.chosen, (1.0, 3.0), strict=True):
+        file = run.folder / "result.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "speed": {"seconds_per_task": seconds}}))
+    plain, _, slow = make_table(asked.runs, {})["variants"]
+    assert plain["tuning_seconds"] is None and slow["tuning_seconds"]["values"] == [1, 3]
+    head, _, row = to_markdown(make_table(asked.runs, {})).split("\n\n")[0].splitlines()
+    assert " | training s | fine-tuning s a task | " in head and " | 2.00 ± 1.41 | " in row
+
+
 def test_a_single_seed_has_no_spread_and_an_odd_protocol_is_named(ask, fake):
     asked = ask("--seeds=1")
     nothing = to_markdown(make_table(asked.runs, {}))
@@ -390,19 +403,26 @@ def test_a_variant_of_several_protocols_is_named(ask, fake):
     assert "Not the protocol of plain: fast; see table.json." in to_markdown(make_table(asked.runs, {}))
 
 
-def test_the_list(experiment, fake, ask, tmp_path, capsys):
+def test_without_a_launcher_the_units_are_listed_and_none_is_run(experiment, fake, ask, tmp_path, capsys):
+    ran, _ = fake
     run_all(ask("--seeds=1", "--only=slow"))
     capsys.readouterr()
-    words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=2", "--list"]
-    assert guarded(lambda: parse_sweep(words)) == 0
+    words = ["x", f"--config={experiment(SWEEP)}", f"--workdir={tmp_path / 'runs'}", "--seeds=2"]
+    assert guarded(lambda: main(words)) == 0 and ran == ["slow/seed-1337"]
     shown = capsys.readouterr().out
+    assert shown.endswith("--launcher=local runs them here, --unit=I one of them alone\n")
     assert "    --config.train.learning_rate=0.5\n    5: seed-1337 done, 6: seed-1338 to run" in shown
     assert "plain  (" in shown and "    the base\n    1: seed-1337 to run, 2: seed-1338 to run" in shown
+    assert guarded(lambda: main([*words, "--unit=2"])) == guarded(lambda: main([*words, "--part=1/6"])) == 0
+    assert ran[1:] == ["plain/seed-1338", "plain/seed-1337"]
+    with pytest.raises(UserError, match="--retry: runs nothing by itself; add --launcher=local, --unit=I or --part"):
+        parse_sweep([*words, "--retry"])
 
 
 def test_a_sweep_itself(experiment, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module, "measure_click", lambda *_: CLICK)
     words = ["x", f"--config={experiment(SWEEP[:1])}", f"--workdir={tmp_path / 'runs'}", "--seeds=1"]
+    words.append("--launcher=local")
     with random_start():
         assert guarded(lambda: main(words)) == 0
     folder = tmp_path / "runs" / "plain" / "seed-1337"

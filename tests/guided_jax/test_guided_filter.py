@@ -1,5 +1,7 @@
 """The guided filter against an independent one of float64, and what it promises of images, canvases and gradients."""
 
+from functools import partial
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -27,11 +29,17 @@ def on_canvas(image, canvas):
     return jnp.asarray(laid), jnp.array([image.shape[:2]], jnp.int32)
 
 
+@partial(jax.jit, static_argnames=("radius", "block", "epsilon"))
+def whole_filter(images, size, scores, *, radius, block, epsilon):
+    guide = filter_guide(images, size, radius=radius, epsilon=epsilon, block=block)
+    return apply_filter(guide, scores, radius=radius, block=block)
+
+
 def filtered(image, scores, *, radius, block, canvas=None, epsilon=1e-3):
     """Filters the scores [k, n, m] of the blocks of one image."""
     images, size = on_canvas(image, canvas or image.shape[:2])
-    guide = filter_guide(images, size, radius=radius, epsilon=epsilon, block=block)
-    return np.asarray(apply_filter(guide, jnp.asarray(scores)[None], radius=radius, block=block))[0]
+    scores = jnp.asarray(scores, jnp.float32)[None]
+    return np.asarray(whole_filter(images, size, scores, radius=radius, block=block, epsilon=epsilon))[0]
 
 
 def box_mean(planes, reach):
@@ -120,8 +128,8 @@ def test_it_is_linear_and_has_a_finite_gradient():
     parts = [filtered(image, plane[None], radius=8, block=4) for plane in (one, other, 2 * one - other)]
     np.testing.assert_allclose(2 * parts[0] - parts[1], parts[2], atol=1e-4)
     images, size = on_canvas(image, (32, 40))
-    guide = filter_guide(images, size)
-    gradient = jax.grad(lambda scores: (apply_filter(guide, scores) ** 2).sum())(jnp.ones((1, 2, 8, 10)))
+    guide = jax.jit(filter_guide)(images, size)
+    gradient = jax.jit(jax.grad(lambda scores: (apply_filter(guide, scores) ** 2).sum()))(jnp.ones((1, 2, 8, 10)))
     assert np.isfinite(gradient).all()
     assert (gradient[:, :, :6, :9] > 0).all() and (gradient[:, :, 6:] == 0).all() and (gradient[..., 9:] == 0).all()
 
@@ -146,7 +154,8 @@ def test_blocks_have_the_scores_that_pixels_have():
 def test_the_filter_of_masks_is_of_blocks_of_4_and_windows_of_12():
     image, scores = picture(), scores_of(4)
     images, size = on_canvas(image, SIZE)
-    usual = np.asarray(apply_filter(filter_guide(images, size), jnp.asarray(scores)[None]))[0]
+    usual = jax.jit(lambda *images: apply_filter(filter_guide(*images), jnp.asarray(scores)[None]))(images, size)
+    usual = np.asarray(usual)[0]
     np.testing.assert_allclose(usual, reference(image, scores, 12, 4, 1e-3), atol=2e-3)
     np.testing.assert_array_equal(usual, filtered(image, scores, radius=12, block=4, epsilon=1e-3))
     assert np.abs(usual - filtered(image, scores, radius=12, block=4, epsilon=2e-3)).max() > 0.01

@@ -4,6 +4,7 @@ from guided_jax.model_config import ModelConfig, check_mode
 
 EARLY = {"sharing": "unshared"}
 REGRESSION = {"inference": "parameter-regression"}
+HASHED = {"inference": "hashed-regression", "fusion": "mask", "merge": "union", "way": 2}
 DECODER = {"inference": "decoder", "locality": "both", "embedding": 6, "head_width": 4}
 
 VARIANTS = {
@@ -23,6 +24,7 @@ VARIANTS = {
     "early-mask": {**EARLY, "fusion": "mask", "pooling": "maximum"},
     "early-local": {**EARLY, "fusion": "stack", "encoding": "distance", "locality": "local"},
     "early-regression": {**EARLY, **REGRESSION, "fusion": "mask"},
+    "early-hashed-regression": {**EARLY, **HASHED},
     "regression": REGRESSION,
     "regression-unshared": {**REGRESSION, "sharing": "unshared", "merge": "every"},
     "regression-local": {**REGRESSION, "locality": "local"},

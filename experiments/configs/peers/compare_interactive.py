@@ -3,7 +3,7 @@
 The claims under test: guidance, fused late and pooled globally, is more accurate than DIOS with very few points; both
 exceed the foreground-background network, which sees no point; fine-tuning gains with points, at a cost in time.
 
-    guided_jax sweep --config=compare_interactive --workdir=runs/compare --parallel=jit
+    guided_jax sweep --config=compare_interactive --workdir=runs/compare --launcher=local --parallel=jit
 
 on generated images, or on photographs with `--config=compare_interactive:interactive`, where DIOS learns the first
 stage of the trunk and what lies behind the trunk.

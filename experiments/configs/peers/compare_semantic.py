@@ -4,12 +4,12 @@ The claims under test: two points per label come close to dense annotation; fore
 and fine-tuning does not improve on it; a guide that learnt from instances gains more from further points than one that
 learnt from classes; the oracle, which learnt the classes, sets the ceiling.
 
-    guided_jax sweep --config=compare_semantic:2 --workdir=runs/compare-2 --parallel=jit \
+    guided_jax sweep --config=compare_semantic:2 --workdir=runs/compare-2 --launcher=local --parallel=jit \
         --config.data.root=DATA --config.weights=WEIGHTS
 
 holds fold 2 of PASCAL-5i out; the paper's figure is the mean over the folds 0 to 3. All are on cached features of a
-frozen trunk but `co-fcn`, whose support encoder learns its first stage. OSLSM is not among them: its masked images and
-regressed weights are parts of the model space (`parameter_regression`), its hashed layer is not.
+frozen trunk but `oslsm` and `co-fcn`, whose support encoders learn their first stage. OSLSM is its design on this grid
+and schedule (`experiments.configs.peers.oslsm` has its own), learnt from dense masks as it does.
 
 To read it: rows by positive IU at the same points, and by the accumulation `oslsm` in each run's `result.json`, which
 is the mean over classes that OSLSM publishes (one shot, dense: 33.6, 55.3, 40.9, 33.5 by fold).
@@ -19,8 +19,9 @@ import dataclasses
 from collections.abc import Iterator
 
 from experiments.configs import few_shot
-from experiments.configs.bases import Overrides, learning_first_stage
+from experiments.configs.bases import Overrides, guided_width, learning_first_stage
 from experiments.configs.peers.cofcn import SUPPORT
+from experiments.configs.peers.oslsm import HASHED
 from experiments.settings.config import Config
 from experiments.settings.fields import differing, flatten
 
@@ -35,7 +36,9 @@ def get_sweep(fold: str = "0") -> Iterator[tuple[str, Overrides]]:
     blind = _changes(fold, "unguided")
     yield "guided-by-classes", {}
     yield "guided-by-instances", _changes(fold, "instances")
-    yield "co-fcn", {**SUPPORT, **learning_first_stage("interactive", "support_trunk")}
+    learning = learning_first_stage("interactive", "support_trunk")
+    yield "oslsm", {**HASHED, "model.head_width": guided_width("interactive"), "data.points": "dense", **learning}
+    yield "co-fcn", {**SUPPORT, **learning}
     yield "foreground-background", blind
     yield "fine-tuning", {**blind, "tune.steps": 100}
     yield "oracle", _changes(fold, "oracle")

@@ -4,7 +4,7 @@ The claims under test: guidance takes seconds a video where fine-tuning takes mi
 87 % of its dense accuracy with five points per label, where fine-tuning has little to go by, and gains 60 % over
 early fusion; with a dense first frame and all its time fine-tuning is more accurate.
 
-    guided_jax sweep --config=compare_video --workdir=runs/compare-video --parallel=jit \
+    guided_jax sweep --config=compare_video --workdir=runs/compare-video --launcher=local --parallel=jit \
         --config.data.root=DATA --config.weights=WEIGHTS
     guided_jax video --workdir=runs/compare-video/VARIANT/seed-1337 --points=5 --config.data.root=DATA
     guided_jax report runs/compare-video/*/seed-* --out=report

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import flax.linen as nn
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
@@ -47,7 +48,7 @@ class VGG(Backbone):
     def trunk(self, dtype: DTypeLike, *, remat: bool = False) -> nn.Module:
         """Its convolutions."""
         del remat
-        return Trunk(self.stages, dtype)
+        return Trunk(self.stages, jnp.dtype(dtype))
 
     def geometry(self, grid: str, stride: int, kernel: int, layers: str) -> VGGGeometry:
         """One of three grids; see `guided_jax.backbones.vgg.geometry`."""

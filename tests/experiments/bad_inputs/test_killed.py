@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from experiments import sweep
 from guided_jax.backbones.preprocessing import CAFFE
 from tests.experiments.bad_inputs.test_stopped import files_of, wait_for
 from tests.experiments.conftest import SHRUNK
 from tests.experiments.small_data import write_videos
+from tests.experiments.test_sweep import CLICK
 from tests.experiments.tiny_run import make_run
 from tests.experiments.tiny_weights import write_tiny_weights
-from tests.experiments.whole_runs.processes import begin, end
+from tests.experiments.whole_runs.processes import begin, end, here
 
 SWEEP = """
 from experiments.configs.quickstart import get_config as base_config
@@ -52,22 +54,34 @@ def result_in(folder: Path, pattern: str):
     return numbers(json.loads(path.read_text()))
 
 
-def test_a_sweep(prepared, tmp_path):
-    fields = {**SHRUNK, "data.prepared": str(prepared), "train.steps": 60}
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """In this process a sweep measures no click: times are not compared."""
+    monkeypatch.setattr(sweep, "measure_click", lambda *_: CLICK)
+
+
+def test_a_sweep(prepared, tmp_path, unmeasured):
+    fields = {**SHRUNK, "data.prepared": str(prepared), "train.steps": 30, "train.checkpoint_every": 5}
     (tmp_path / "own.py").write_text(SWEEP.format(fields=fields))
     words = {
-        name: ["sweep", f"--config={tmp_path / 'own.py'}", "--seeds=1", f"--workdir={tmp_path / name}"]
+        name: [
+            "sweep",
+            f"--config={tmp_path / 'own.py'}",
+            "--seeds=1",
+            "--launcher=local",
+            f"--workdir={tmp_path / name}",
+        ]
         for name in ("whole", "killed")
     }
     second = tmp_path / "killed" / "fast" / "seed-1337"
-    whole = begin(words["whole"])
-    kill_once(lambda: (second / "checkpoints" / "2").is_dir(), words["killed"])
+    kill_once(lambda: (second / "checkpoints" / "5").is_dir(), words["killed"])
     done = tmp_path / "killed" / "plain" / "seed-1337" / "result.json"
     before = done.stat().st_mtime_ns
     assert not (second / "result.json").exists()
-    assert "going on from the checkpoint of step" in end(begin(words["killed"]))
+    again = begin(words["killed"])
+    here(words["whole"])  # meanwhile
+    assert "going on from the checkpoint of step" in end(again)
     assert done.stat().st_mtime_ns == before  # what was done is not done again
-    end(whole)
     tables = [result_in(tmp_path / name, "table.json") for name in ("whole", "killed")]
     assert tables[0] == tables[1] and not tables[0]["missing"]
     assert [row["name"] for row in tables[0]["variants"]] == ["plain", "fast"]
@@ -78,11 +92,11 @@ def kill_and_repeat(words, tmp_path, prepared, pattern) -> tuple[dict, dict[str,
     runs = {name: make_run(tmp_path / name / "run", prepared) for name in ("whole", "killed")}
     lines = {name: [*words, f"--workdir={run}", f"--save={run.parent / 'masks'}"] for name, run in runs.items()}
     masks = tmp_path / "killed" / "masks"
-    whole = begin(lines["whole"])
     kill_once(lambda: any(masks.rglob("*.png")), lines["killed"])
     assert not list(runs["killed"].glob(pattern))
-    end(begin(lines["killed"]))
-    end(whole)
+    again = begin(lines["killed"])
+    here(lines["whole"])  # meanwhile
+    end(again)
     results = [result_in(run, pattern) for run in runs.values()]
     assert results[0] == results[1]
     assert files_of(masks) == files_of(tmp_path / "whole" / "masks")
@@ -134,8 +148,16 @@ def test_processes_that_load(command, tmp_path, who):
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(command, tmp_path_factory) -> Path:
+    """A workdir `run` whose disk had room, and its `masks`."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    here(command(root / "run", **{"eval.save": root / "masks"}))
+    return root
+
+
 @pytest.mark.parametrize("most", [600, 9_000])
-def test_a_disk_that_takes_no_more(command, tmp_path, most):
+def test_a_disk_that_takes_no_more(command, tmp_path, undisturbed, most):
     """No file may have more bytes, which the system itself refuses: in one line, and with room the command goes on."""
     pytest.importorskip("resource")
     words = command(tmp_path / "run", **{"eval.save": tmp_path / "masks"})
@@ -143,11 +165,9 @@ def test_a_disk_that_takes_no_more(command, tmp_path, most):
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in messages, messages
     assert "File too large; make room, and the same command goes on" in messages.splitlines()[-1], messages
-    whole = begin(command(tmp_path / "whole", **{"eval.save": tmp_path / "others"}))
     end(begin(words))
-    end(whole)
-    scores = [json.loads((tmp_path / name / "result.json").read_text())["scores"] for name in ("run", "whole")]
-    assert scores[0] == scores[1] and files_of(tmp_path / "masks") == files_of(tmp_path / "others")
+    scores = [json.loads((root / "run" / "result.json").read_text())["scores"] for root in (tmp_path, undisturbed)]
+    assert scores[0] == scores[1] and files_of(tmp_path / "masks") == files_of(undisturbed / "masks")
 
 
 OWN = """
@@ -166,14 +186,19 @@ def get_sweep():
 
 FULL_DISKS = {
     "features ahead": (["prepare"], 4_000, "/features/", "features/*/*/*.safetensors"),
-    "a sweep": (["sweep", "--workdir=run", "--seeds=1"], 10_000, "plain/seed-1337/checkpoints/", "run/table.json"),
+    "a sweep": (
+        ["sweep", "--workdir=run", "--seeds=1", "--launcher=local"],
+        10_000,
+        "plain/seed-1337/checkpoints/",
+        "run/table.json",
+    ),
 }
 """What is asked for, the most bytes of a file, what the message must name, and the files that must be the same."""
 
 
 @pytest.mark.parametrize(("words", "most", "named", "pattern"), FULL_DISKS.values(), ids=FULL_DISKS)
 def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
-    prepared, tmp_path, words, most, named, pattern
+    prepared, tmp_path, monkeypatch, unmeasured, words, most, named, pattern
 ):
     """The largest feature file has 9,288 bytes, the largest of a checkpoint more than 10,000."""
     pytest.importorskip("resource")
@@ -195,9 +220,9 @@ def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
     last = messages.splitlines()[-1]
     assert str(tmp_path / "full") in last and named in last, last
     assert last.endswith(": cannot be written or read: File too large; make room, and the same command goes on"), last
-    whole = begin(lines["whole"])
-    end(begin(lines["full"]))
-    end(whole)
+    again = begin(lines["full"])
+    here(lines["whole"])  # meanwhile
+    end(again)
     found = {name: contents(tmp_path / name, pattern) for name in lines}
     assert found["whole"] and found["full"] == found["whole"]
 

@@ -67,7 +67,7 @@ def test_medians_and_ratio_by_hand(monkeypatch):
     rounds = [[10, 1, 1, 1, 9, 0.5], [20, 4, 4, 4, 4, 4], [60, 0.5, 1, 2, 3, 4]]
     sessions = [[0.25, 0.5, 0.5, 0.5, 8], [2] * 5, [1, 2, 2, 2, 3]]
     times = iter([each for one, other in zip(rounds, sessions, strict=True) for each in (*one, *other)])
-    monkeypatch.setattr(module, "_milliseconds", lambda *_: float(next(times)))
+    monkeypatch.setattr(module, "milliseconds", lambda *_: float(next(times)))
     monkeypatch.setattr(module, "_build", lambda *_: lambda annotation: annotation)
     assert measure_click(ModelConfig(**TINY), HEIGHT, WIDTH, rounds=3) == {
         "update_ms": 3.0,

@@ -19,7 +19,8 @@ from experiments.sweeping.plan import Variant, check_variants, read_variants
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import blank_batch
 from guided_jax.learning.config import TrainConfig
-from guided_jax.model_config import ModelConfig, geometry_of, head_width
+from guided_jax.learning.optimizer import read_rates
+from guided_jax.model_config import ModelConfig, feature_channels, geometry_of, head_width
 from guided_jax.segmentor import Segmentor
 
 FILES = sorted(
@@ -108,7 +109,7 @@ def test_early_fusion_learns_what_sees_the_annotation(tmp_path):
         ("interactive_reference", "the variants are lite and none"),
         ("interactive", "the variants are unshared, clicks, unguided and none"),
         ("video_davis", "the variants are clips, same, and none"),
-        ("few_shot", "write a fold from 0 to 3, and one of instances, unguided, oracle: 0-oracle"),
+        ("few_shot", "write a fold from 0 to 3, and one of instances, unguided, oracle, decoder"),
         ("snapshot", "'light': the reference has no such model; it has fgbg,"),
     ],
 )
@@ -179,7 +180,7 @@ def test_models_are_told_apart(fields, text):
 COMPARED = {
     "compare_interactive": ["guided", "dios", "foreground-background", "fine-tuning"],
     "compare_interactive:interactive": ["guided", "dios", "foreground-background", "fine-tuning"],
-    "compare_semantic:2": ["guided-by-classes", "guided-by-instances", "co-fcn", "foreground-background",
+    "compare_semantic:2": ["guided-by-classes", "guided-by-instances", "oslsm", "co-fcn", "foreground-background",
                            "fine-tuning", "oracle"],
     "compare_video": ["guided", "early", "osvos-parent", "foreground-background"],
 }  # fmt: skip
@@ -221,6 +222,19 @@ def test_dios_learns_from_clicks_and_cofcn_by_a_maximum():
     assert load_config("dios").train == TrainConfig() and load_config("dios").data.train == "sbd:train:instance"
     assert load_config("cofcn:2").eval.classes == "fold:2" and not load_config("cofcn:2").train.freeze
     assert load_config("cofcn").model.pooling == load_config("cofcn:0").model.pooling == "maximum"
+
+
+def test_oslsm_learns_dense_masks_at_the_published_rates():
+    config = load_config("oslsm:2")
+    assert config.data.points == "dense" and config.eval.classes == "fold:2" and config.data.classes == "not fold:2"
+    assert config.train.learning_rate == pytest.approx(1e-10 * 375 * 500, rel=0.1)
+    assert feature_channels(config.model) == head_width(config.model) == 4096 and config.model.stride == 32
+    rates = {
+        "support_trunk/conv1_1/kernel": 0.1, "support_trunk/conv1_1/bias": 0.2, "trunk/conv1_1/kernel": 1.0,
+        "trunk/conv1_1/bias": 2.0, "support_neck/fc6/bias": 0.2, "neck/fc6/kernel": 1.0, "head/fc7/kernel": 1.0,
+        "head/fc7/bias": 2.0, "head/support_fc7/kernel": 0.1, "head/fc8/kernel": 0.1, "head/fc8/bias": 0.2,
+    }  # fmt: skip
+    assert read_rates(config.train.rates, rates) == pytest.approx(rates)
 
 
 FACTS = {

@@ -307,7 +307,7 @@ def test_lines_of_annotators(drawn):
 
 
 def test_lines_of_a_sweep(drawn):
-    """At the middle one of the numbers of points that all variants have; a variant without a time is left out."""
+    """At the middle one of the points that all variants have: seconds of a click or of fine-tuning, where known."""
     protocol = {"data": "x", "tasks": 3, "mode": "interactive", "shots": 1}
     scores = {name: {"mean": iu, "std": None} for name, iu in (("1", 0.1), ("5", 0.5), ("64", 0.6), ("dense", 0.9))}
     fewer = {name: scores[name] for name in ("1", "5", "dense")}
@@ -322,8 +322,18 @@ def test_lines_of_a_sweep(drawn):
             "click": {**click, "update_ms": None},
         },
         {**row, "name": "c", "scores": {}, "click": {**click, "update_ms": 4.0}},
+        {
+            **row,
+            "name": "d",
+            "scores": fewer,
+            "click": {**click, "update_ms": 2.0},
+            "tuning_seconds": {"mean": 1.25, "std": 0.5, "values": [0.9, 1.6]},
+        },
     ]
     section = sweep_section(found_of({"variants": variants, "missing": {}}, "sweep"), FIGURES)
     lines, more = drawn["time"]
-    assert lines == {"a": [(2.0, 0.5)]} and more["joined"] is False and "at 5 points" in more["up"]
+    assert lines == {"a": [(0.002, 0.5)], "d": [(1.25, 0.5)]} and "at 5 points" in more["up"]
+    assert more["logarithmic"] and more["joined"] is False
+    (table, *_) = section.blocks
+    assert table.head[-1] == "fine-tuning s a task" and [row[-1] for row in table.rows] == ["", "", "1.25 ± 0.50"]
     assert section.protocol == {"data": "x", "tasks": "3", "mode": "interactive", "shots": "1"}

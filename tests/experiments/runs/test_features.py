@@ -17,8 +17,9 @@ from experiments.runs.features import trunk_key
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import parse, run_app
 from guided_jax.backbones.preprocessing import CAFFE, TORCHVISION
-from guided_jax.model_config import ModelConfig
+from guided_jax.model_config import ModelConfig, geometry_of
 from guided_jax.segmentor import Segmentor
+from tests.experiments.small_data import write_classes
 from tests.experiments.tiny_weights import write_tiny_weights
 
 CACHED = {"train.freeze": "trunk", "train.cache_features": "true"}
@@ -121,8 +122,10 @@ def test_features_belong_to_weights_and_preprocessing(opened, tmp_path):
         return trunk_key(Segmentor(dataclasses.replace(model.config, **fields), preprocessing), trunk)
 
     moved = jax.tree.map(lambda leaf: leaf * 1.0001, trunk)
-    keys = [key(), key(moved), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(stride=2)]
-    assert len(set(keys)) == 5
+    renamed = {**trunk, "conv1_0": trunk["conv1_1"]}
+    del renamed["conv1_1"]
+    keys = [key(), key(moved), key(renamed), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(stride=2)]
+    assert len(set(keys)) == 6
     assert key(feature_width=4, sharing="unshared", dropout=0.0) == keys[0]
 
 
@@ -138,6 +141,19 @@ def test_the_keys_of_features_are_those_of_the_first_version(fields, key):
     kernel = np.arange(27, dtype=np.float32).reshape(3, 3, 3, 1)
     trunk = {"conv1_1": {"kernel": kernel, "bias": np.zeros(1, np.float32)}}
     assert trunk_key(Segmentor(ModelConfig(**fields), CAFFE), trunk) == key
+
+
+def test_every_ingredient_of_another_backbones_maps_is_in_its_key():
+    fields = {"backbone": "resnet-tiny", "grid": "taps", "stride": 8, "feature_width": 4}
+
+    def key(weight=1.0, preprocessing=CAFFE, **changed):
+        trunk = {"conv1": {"kernel": np.full((7, 7, 3, 4), weight, np.float32)}}
+        return trunk_key(Segmentor(ModelConfig(**{**fields, **changed}), preprocessing), trunk)
+
+    keys = [key(), key(2.0), key(preprocessing=TORCHVISION), key(dtype="bfloat16"), key(layers="3"), key(stride=16)]
+    keys += [key(grid="dilated"), key(grid="dilated", layers="3,4"), key(grid="dilated", stride=16)]
+    assert len(set(keys)) == len(keys)
+    assert key(layers="2,3,4") == key(fc6_kernel=3) == key()  # the usual layers; what follows the trunk
 
 
 def test_what_is_missing_is_computed_and_nothing_else(opened, tmp_path, written):
@@ -164,6 +180,31 @@ def test_features_of_an_image_and_of_its_mirror_image(opened, tmp_path):
         assert len(stored) == len(expected)
         for one, two in zip(stored, expected, strict=True):
             np.testing.assert_allclose(one, two[0], rtol=1e-3, atol=1e-4 * np.abs(two).max())
+
+
+def test_features_of_images_that_fill_no_canvas(opened, tmp_path):
+    """Upright ones and others: each on its own canvas, and of its maps what lies on the image."""
+    write_classes(tmp_path / "classes")
+    buckets = {"data.root": tmp_path, "data.buckets": "32x48,48x32,96x96"}
+    experiment, params = opened(**{"data.train": "folder@classes:all:class", **buckets})
+    (trunk,) = (tmp_path / "prepared" / "features").iterdir()
+    encode = jax.jit(partial(experiment.model.apply, method="trunk_maps"))
+    geometry, shapes = geometry_of(experiment.model.config), set()
+    records = map(to_record, experiment.train_sources[0].split.records)
+    for record in {(each.height, each.width): each for each in records}.values():
+        size, image = (record.height, record.width), decode_image(record.image)
+        assert size in ((24, 40), (40, 24))
+        canvas = pad_to_canvas(image, (32, 48) if size == (24, 40) else (48, 32), 0)
+        expected = encode({"params": params}, canvas[None], np.array([size], np.int32))
+        stored = FeatureStore(trunk).read(view_key(record, View()))
+        for one, two, side, other in zip(stored, expected, *map(geometry.tap_sizes, size), strict=True):
+            assert one.shape[:2] == (side, other)
+            np.testing.assert_allclose(one, two[0, :side, :other], rtol=1e-3, atol=1e-4 * np.abs(two).max())
+        shapes.add(stored[0].shape[:2])
+    assert len(shapes) == 2
+    for i in range(8):
+        episode = experiment.stream[i]
+        assert episode.query[0].shape[:2] == tuple(geometry.tap_sizes(side)[0] for side in episode.target.shape)
 
 
 def test_features_of_every_crop(opened, tmp_path):

@@ -28,15 +28,18 @@ def read(*words):
     return read_launch(values, ["--config=a", *words, "--retry"])
 
 
-def test_without_a_launcher_this_process_runs_the_units():
-    assert read() is None
+def test_no_process_is_started_for_a_list_nor_for_one_job(monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)  # which is not needed then
+    assert read() is read("--launcher=local", "--jobs=1") is None
+    for gpus in ("", "3"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+        assert read("--launcher=local") is None
 
 
 def test_what_the_processes_run(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     words = "--launcher", "local", "--jobs=3"
     assert read(*words) == Launch("local", ("--config=a", "--retry"), 3, "", 60)
-    assert read("--launcher=local").jobs == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     assert read("--launcher=local").jobs == 2
     monkeypatch.setattr(launchers.shutil, "which", lambda name: f"/bin/{name}")
@@ -60,17 +63,17 @@ def test_what_makes_no_launch_is_refused(words, message, monkeypatch):
 
 def test_a_missing_submitit_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UserError, match=r"needs submitit, which is not installed: pip install 'guided_jax\[cluster\]'"):
-        read("--launcher=local")
+    with pytest.raises(UserError, match=r"local with 2 jobs: needs submitit, which is not installed: pip install 'gu"):
+        read("--launcher=local", "--jobs=2")
 
 
 def test_jobs_of_this_machine_are_waited_for(tmp_path, monkeypatch):
     """submitit's own local executor, with real processes: one command that ends well and one that does not."""
     monkeypatch.chdir(ROOT)
-    told = launch(Launch("local", ("--config=prototypes", "--list", f"--workdir={tmp_path}"), 1, "", 60), tmp_path)
+    told = launch(Launch("local", ("--config=prototypes", "--help"), 1, "", 60), tmp_path)
     assert re.match(r"ended 1 job \(\d+\); what they print: ", told) and "did not end well" not in told
     (printed,) = (tmp_path / "jobs").glob("*_log.out")
-    assert "prototypes-cosine" in printed.read_text() and "seed-1337 to run" in printed.read_text()
+    assert "guided_jax sweep" in printed.read_text()
     told = launch(Launch("local", ("--config=nowhere", f"--workdir={tmp_path}"), 1, "", 60), tmp_path)
     assert "did not end well" in told and "nowhere" in told
 
@@ -93,7 +96,7 @@ def test_what_slurm_is_given(tmp_path, monkeypatch):
     told = launch(Launch("slurm", ("--config=a",), 2, "gpu", 30), tmp_path)
     assert {"name": "guided_jax", "timeout_min": 30} in given and {"slurm_partition": "gpu"} in given
     assert [each for each in given if isinstance(each, list)] == [
-        [sys.executable, "-m", "experiments", "sweep", "--config=a"]
+        [sys.executable, "-m", "experiments", "sweep", "--config=a", "--launcher=local", "--jobs=1"]
     ] * 2
     assert told.startswith("submitted 2 jobs (7_3, 7_4)")
 
@@ -138,7 +141,7 @@ def test_a_killed_sweep_goes_on_from_two_shells_and_nothing_is_done_twice(prepar
     file, notes = tmp_path / "small.py", tmp_path / "notes"
     fields = {**SHRUNK, "data.prepared": str(prepared), "eval.points": "1,5,dense", "train.steps": 1}
     file.write_text(BASE.format(fields=fields, sweep=SWEEP))
-    words = [f"--config={file}", f"--workdir={tmp_path / 'runs'}", "--seeds=2"]
+    words = [f"--config={file}", f"--workdir={tmp_path / 'runs'}", "--seeds=2", "--launcher=local"]
     killed = start_sweep(words, notes, 99)
     while not notes.exists():
         assert killed.poll() is None, killed.communicate()

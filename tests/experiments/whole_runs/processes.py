@@ -1,8 +1,11 @@
-"""Commands as processes of their own; none outlives its test."""
+"""Commands as processes of their own, none of which outlives its test; and the numbers that they must come to."""
 
+import importlib
 import os
 import subprocess
 import sys
+
+import jax
 
 # Numbers to the bit need this process's compiler settings and devices in the others.
 SETTINGS = {"JAX_NUM_CPU_DEVICES": "4", "JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
@@ -20,9 +23,10 @@ LIMITED += "os.execv(sys.executable, [sys.executable, '-B', *sys.argv[2:]])"
 def begin(words, *, stdout=subprocess.PIPE, largest_file: int = 0, **options) -> subprocess.Popen:
     """Starts `experiments WORDS`; where a number of bytes is given, the system refuses to make a file larger."""
     limited = ["-c", LIMITED, str(largest_file)] if largest_file else []
+    programs = {} if largest_file else _programs()
     process = subprocess.Popen(
         [sys.executable, *limited, "-m", "experiments", *words],
-        env={**os.environ, **SETTINGS},
+        env={**os.environ, **SETTINGS, **programs},
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
@@ -32,8 +36,20 @@ def begin(words, *, stdout=subprocess.PIPE, largest_file: int = 0, **options) ->
     return process
 
 
+def _programs() -> dict[str, str]:
+    """Processes share what they compile, though not with this one: what they are compared with has its own."""
+    if not (folder := jax.config.jax_compilation_cache_dir):
+        return {}
+    return {"JAX_COMPILATION_CACHE_DIR": f"{folder}_of_processes", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+
+
 def end(process: subprocess.Popen) -> str:
     """What a process that must succeed said."""
     _, messages = process.communicate(timeout=240)
     assert process.returncode == 0 and "Traceback" not in messages, messages
     return messages
+
+
+def here(words) -> None:
+    """The same command in this process, which gives the same numbers to the bit and starts none of its own."""
+    assert not importlib.import_module(f"experiments.{words[0]}").main(words)

@@ -15,7 +15,7 @@ from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import run_app
 from tests.experiments.whole_runs.processes import begin, end
 
-STEPS = 60
+STEPS, EVERY = 60, 10
 
 
 def start(words) -> subprocess.Popen:
@@ -51,11 +51,11 @@ def read_state(workdir, step) -> dict[str, np.ndarray]:
 def workdirs(command, tmp_path_factory):
     """Of an uninterrupted run, and of one that was killed; and the step from which that one went on."""
     root = tmp_path_factory.mktemp("resume")
-    fields = {"train.steps": STEPS, "train.checkpoint_every": 5, "train.keep_last": 99}
+    fields = {"train.steps": STEPS, "train.checkpoint_every": EVERY, "train.keep_last": 99}
     whole, killed = (command(root / name, "--mode=train", **fields) for name in ("whole", "killed"))
-    kill_once_saved(start(killed), root / "killed", 10)
+    kill_once_saved(start(killed), root / "killed", EVERY)
     stopped = saved_steps(root / "killed")[-1]
-    assert 10 <= stopped < STEPS
+    assert EVERY <= stopped < STEPS
     again = start(killed)
     assert run_app(run, whole) == 0  # meanwhile
     assert f"going on from the checkpoint of step {stopped}" in end(again)
@@ -65,14 +65,14 @@ def workdirs(command, tmp_path_factory):
 def test_every_checkpoint_is_the_same_to_the_bit(workdirs):
     whole, killed, stopped = workdirs
     steps = saved_steps(whole)
-    assert steps == saved_steps(killed) == list(range(5, STEPS + 1, 5))
-    for step in (stopped, stopped + 5, STEPS):
+    assert steps == saved_steps(killed) == list(range(EVERY, STEPS + 1, EVERY))
+    for step in (stopped, stopped + EVERY, STEPS):
         expected, got = read_state(whole, step), read_state(killed, step)
         assert expected.keys() == got.keys() and len(expected) > 20
         for path, value in expected.items():
             assert value.dtype == got[path].dtype
             np.testing.assert_array_equal(got[path], value, err_msg=f"{path} at step {step}")
-    first, last = read_state(whole, 5), read_state(whole, STEPS)
+    first, last = read_state(whole, EVERY), read_state(whole, STEPS)
     assert any(not np.array_equal(first[path], value) for path, value in last.items())
 
 

@@ -86,6 +86,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants")
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize(("stored", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_torch_stores_besides_is_told(tmp_path, stored, message, zipped):
@@ -101,7 +102,7 @@ def refused(path, message):
     assert "weights_only" not in text and len(text) < 600
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_torchscript_is_told(tmp_path):
     torch.jit.save(torch.jit.script(torch.nn.Conv2d(3, 4, 3)), tmp_path / "v.pth")
     refused(tmp_path / "v.pth", r"is a program of TorchScript, not a state dict; save model\.state_dict\(\)")

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from guided_jax.backbones.geometry import Geometry
 from guided_jax.backbones.preprocessing import CAFFE
+from guided_jax.backbones.resnet.geometry import ResNetGeometry
 from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides import guidance, late
@@ -15,13 +17,14 @@ from guided_jax.resample import label_planes
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.guides.sums import add
 
-GRIDS = [("taps", 2), ("taps", 4), ("taps", 8), ("exact", 8), ("dilated", 4), ("dilated", 2)]
+GRIDS = [("taps", 2), ("taps", 4), ("taps", 8), ("exact", 8), ("dilated", 4), ("dilated", 2), ("odd", 8)]
+"""The last one has its first cell on the first pixel, as ResNet has; the others have it between pixels."""
 SIZES = [(24, 32), (21, 29), (9, 17), (15, 23)]  # the last: pixels whose nearest cell of the canvas is padding
 CANVAS = (24, 32)
 
 
-def geometry_of(grid, stride) -> VGGGeometry:
-    return VGGGeometry(grid, 3, stride, 3)
+def geometry_of(grid, stride) -> Geometry:
+    return ResNetGeometry("taps", stride, 3) if grid == "odd" else VGGGeometry(grid, 3, stride, 3)
 
 
 def scattered(size, way=3, seed=0, canvas=CANVAS):
@@ -38,7 +41,8 @@ def test_learned_masks_start_as_the_fixed_ones(grid, stride, size):
     geometry, (planes, size) = geometry_of(grid, stride), scattered(size)
     module = LearnedMasks(geometry)
     params = module.init(jax.random.key(0), planes, size)
-    assert params["params"]["log_kernel"].shape == (2 * stride, 2 * stride)
+    side = 2 * stride - (grid == "odd")
+    assert params["params"]["log_kernel"].shape == (side, side)
     fixed = fixed_masks(planes, geometry, size)
     assert fixed.shape == (3, geometry.cells(24), geometry.cells(32)) and np.abs(fixed).max() > 0
     np.testing.assert_allclose(module.apply(params, planes, size), fixed, atol=1e-6)

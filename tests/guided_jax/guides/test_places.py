@@ -4,37 +4,41 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from guided_jax.backbones.resnet.geometry import ResNetGeometry
 from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
 from guided_jax.guides.places import distance_of_clicks, distance_of_map
 
 GEOMETRY = VGGGeometry("taps", 3, 4, 1)
+FROM_ZERO = ResNetGeometry("taps", 4, 1)
+"""Its first cell lies on the first pixel."""
 
 
-def brute_force(annotation, size, way):
+def brute_force(annotation, size, way, geometry):
     """Of one image, over every annotated pixel inside it."""
-    rows, columns = (GEOMETRY.centres(side) for side in annotation.shape)
+    rows, columns = (geometry.centres(side) for side in annotation.shape)
     found = np.full((way, len(rows), len(columns)), np.inf)
     for label in range(way):
         for r, c in np.argwhere(annotation == label):
             if r < size[0] and c < size[1]:
-                apart = np.hypot(rows[:, None] - r, columns[None] - c) / GEOMETRY.stride
+                apart = np.hypot(rows[:, None] - r, columns[None] - c) / geometry.stride
                 found[label] = np.minimum(found[label], apart)
     return found
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.9], ids=["few", "some", "dense"])
-def test_a_map_against_brute_force(share):
+@pytest.mark.parametrize("geometry", [GEOMETRY, FROM_ZERO], ids=["between", "from zero"])
+def test_a_map_against_brute_force(geometry, share):
     """Canvases that the stride does not divide, points on the padding, a label that is nowhere."""
     rng = np.random.default_rng(3)
     sizes = np.array([[22, 27], [13, 9]], np.int32)
     annotation = np.where(rng.random((2, 22, 27)) < share, rng.integers(0, 2, (2, 22, 27)), 255).astype(np.uint8)
     annotation[1, :13, :9] = 255
     annotation[1, 4, 3] = 1
-    found = np.asarray(distance_of_map(jnp.asarray(annotation), jnp.asarray(sizes), GEOMETRY, 3))
+    found = np.asarray(distance_of_map(jnp.asarray(annotation), jnp.asarray(sizes), geometry, 3))
     assert found.shape == (2, 3, 6, 7)
     for each, one, size in zip(found, annotation, sizes, strict=True):
-        np.testing.assert_allclose(each, brute_force(one, size, 3), rtol=1e-6)
+        np.testing.assert_allclose(each, brute_force(one, size, 3, geometry), rtol=1e-6)
     assert np.isinf(found[:, 2]).all() and np.isinf(found[1, 0]).all() and np.isfinite(found[1, 1]).all()
 
 

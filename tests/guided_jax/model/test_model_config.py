@@ -1,6 +1,7 @@
 """Which configurations make a model: all that are not refused build."""
 
 import itertools
+import math
 import random
 
 import jax
@@ -28,6 +29,7 @@ TAPS = {"grid": "taps", "stride": 8}
 
 IN_CONTEXT = {"inference": "in-context", "grid": "taps", "stride": 16, "locality": "both", "feature_width": 0}
 DINO = {"backbone": "dinov3-s", "grid": "taps", "stride": 16}
+HASHED = {"inference": "hashed-regression", "fusion": "mask", "merge": "union", "sharing": "unshared"}
 DECODER = {"inference": "decoder", "grid": "taps", "stride": 8, "locality": "both", "embedding": 6, "head_width": 4}
 
 REFUSED = [
@@ -108,6 +110,11 @@ REFUSED = [
     ({**DINO, "layers": "13"}, r"model\.layers: layer 13: this transformer has the blocks 1 to 12"),
     ({**DINO, **DIRECT, "fusion": "stack"}, r"model\.fusion=stack: a vision transformer's patches have a pretrained"),
     ({**DECODER, "head_width": 20_000}, r"model\.head_width=20000: too large, a layer of"),
+    ({"merge": "union"}, r"model\.merge=union: only model\.inference=hashed-regression keeps the shots apart"),
+    ({**HASHED, "merge": "every"}, r"model\.merge=every: .*hashed-regression is built for model\.merge=union alone"),
+    ({**HASHED, "way": 3}, r"model\.way=3: .* is built for model\.way=2 alone"),
+    ({**HASHED, "fusion": "stack"}, r"model\.fusion=stack: .* is built for model\.fusion=mask alone"),
+    ({**HASHED, "sharing": "shared"}, r"model\.sharing=shared: model\.fusion=mask gives one representation"),
 ]
 
 
@@ -127,6 +134,7 @@ def test_what_makes_no_model_is_refused_with_the_reason(fields, message):
         ({**DIRECT, "fusion": "none"}, 4096),
         ({"inference": "parameter-regression"}, 4096),
         ({"inference": "parameter-regression", "head_width": 7}, 7),
+        (HASHED, 4096),
         ({"head_width": 7}, 7),
         ({**DECODER, "head_width": 7}, 7),
     ],
@@ -218,7 +226,7 @@ def reason(check, *args) -> str | None:
 def test_every_combination_is_refused_with_a_reason_or_builds():
     """Of the sound ones that differ in merge and metric alone, one is built: these change no shape."""
     reasons = [(config, reason(check_model, config)) for config in every_combination()]
-    assert len(reasons) == 13824 + 3 * 13824 // 4
+    assert len(reasons) == math.prod(len(CHOICES[field]) for field in TURNED)
     assert all(why.startswith("model.") and len(why) > 40 for _, why in reasons if why)
     sound = [config for config, why in reasons if why is None]
     kinds = {(config.fusion, config.inference, config.locality) for config in sound}
@@ -231,8 +239,9 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
         ("none", "side-outputs", "global"),
         ("late", "decoder", "both"),
         ("late", "in-context", "both"),
+        ("mask", "hashed-regression", "global"),
     }
-    assert len(sound) == 792 + 3 + 24 + 36
+    assert len(sound) == 792 + 3 + 24 + 36 + 4
     others = {}
     for config in sound:
         others.setdefault(tuple(getattr(config, field) for field in TURNED[:-2]), []).append(config)
@@ -240,8 +249,9 @@ def test_every_combination_is_refused_with_a_reason_or_builds():
     apart = make_batch((9, 11), (10, 12), count=1, shots=2)
     draw = random.Random(0)
     for alike in others.values():
-        cosines_alone = alike[0].inference in ("decoder", "in-context")
-        assert len(alike) == (3 if cosines_alone else 6)
+        # The decoder and in-context inference compare by cosines alone, and OSLSM merges in one way alone.
+        numbers = {"decoder": 3, "in-context": 3, "hashed-regression": 2}
+        assert len(alike) == numbers.get(alike[0].inference, 6)
         config = draw.choice(alike)
         model, any_query = Segmentor(config, CAFFE), reason(check_mode, config, "semantic", "data.mode") is None
         params = jax.eval_shape(model.init, jax.random.key(0), apart if any_query else batch)

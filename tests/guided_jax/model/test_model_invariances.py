@@ -12,12 +12,19 @@ from tests.guided_jax.small_models import make_batch
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
 SIZE, CANVAS = (21, 26), (24, 32)
+# Of another backbone, whose cells lie on other pixels and whose convolutions have a shift behind them.
+RESNETS = {
+    "resnet-decoder": {"backbone": "resnet-tiny", **VARIANTS["decoder-principal"]},
+    "resnet-stacked": {"backbone": "resnet-tiny", "grid": "dilated", "stride": 8, **VARIANTS["early-stack"]},
+    "resnet-learned-mask": {"backbone": "resnet-tiny", "layers": "2,4", **VARIANTS["late-learned-mask"]},
+}
+KINDS = {**VARIANTS, **RESNETS}
 SMALL = {"backbone": "vgg-tiny", "grid": "taps", "stride": 4, "feature_width": 8, "fc6_kernel": 3}
 
 
 def random_network(name, batch):
     """The compiled logits of a variant with random parameters."""
-    config = ModelConfig(**{**SMALL, **VARIANTS[name]})
+    config = ModelConfig(**{**SMALL, **KINDS[name]})
     check_model(config)
     model, rng = Segmentor(config, CAFFE), np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.tree.map(lambda leaf: leaf[:1], batch))
@@ -48,6 +55,7 @@ def scribbled(batch):
 
 
 FORMS = [(name, None) for name in VARIANTS] + [(name, 3) for name in VARIANTS if takes_another_query(name)]
+FORMS += [(name, None) for name in RESNETS]
 
 
 @pytest.mark.parametrize(("name", "shots"), FORMS)
@@ -62,7 +70,7 @@ def test_what_changes_no_logits(name, shots):
     turned = batch._replace(annotation=batch.annotation[:, ::-1])
     np.testing.assert_array_equal(logits_of(turned), logits[::-1])
     apart = np.abs(logits[0] - logits[1]).max() / np.abs(logits).max()
-    assert apart == 0 if VARIANTS[name].get("fusion") == "none" else apart > 1e-3
+    assert apart == 0 if KINDS[name].get("fusion") == "none" else apart > 1e-3
     if shots:
         order = [2, 0, 1]
         turned = batch._replace(support=batch.support[:, order], annotation=batch.annotation[:, :, order])

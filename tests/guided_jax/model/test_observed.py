@@ -1,15 +1,17 @@
 """Images observed once and guided after that give what the model gives of whole episodes, whatever the model."""
 
 from functools import cache
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from guided_jax.episode import UNKNOWN
 from guided_jax.guides.clicks import NO_LABEL, PaddedClicks
-from guided_jax.model_config import guides_by_coordinates
-from guided_jax.observed import as_shots
+from guided_jax.model_config import ModelConfig, guides_by_coordinates
+from guided_jax.observed import as_shots, observe_episodes
 from tests.guided_jax.small_models import make_batch, small_model
 from tests.guided_jax.variants import VARIANTS, takes_another_query
 
@@ -105,3 +107,25 @@ def test_a_query_that_is_stacked_with_its_annotation_needs_one(name):
 def test_without_guidance_there_is_no_task():
     model, params = small_model(**VARIANTS["unguided"])
     assert not jax.tree.leaves(model.apply({"params": params}, None, method="merge"))
+
+
+@pytest.mark.parametrize("grid", ["same", "dilated"])
+def test_each_image_of_an_episode_has_a_key_of_its_own_the_query_the_first(grid):
+    batch, keys, encoded = make_batch(SIZE, CANVAS, count=2, shots=3), jax.random.split(jax.random.key(3), 2), []
+
+    def encode(images, canvas, size, keys):
+        encoded.append((images, size, jax.random.key_data(keys)))
+        return jnp.zeros((len(images), 1, 1, 1))
+
+    as_it_is = {name: lambda features, *_: features for name in ("prepare", "to_compare", "refine_support")}
+    config = ModelConfig(support_grid=grid)
+    observe_episodes(SimpleNamespace(config=config, encode=encode, encode_support=encode, **as_it_is), batch, keys)
+    together = (
+        np.concatenate([batch.query[:, None], batch.support], 1),
+        np.concatenate([batch.query_size[:, None], batch.support_size], 1),
+        jax.random.key_data(jax.vmap(lambda key: jax.random.split(key, 4))(keys)),
+    )
+    parts = [np.s_[:]] if grid == "same" else [np.s_[:1], np.s_[1:]]
+    for found, part in zip(encoded, parts, strict=True):
+        for one, whole in zip(found, together, strict=True):
+            np.testing.assert_array_equal(one, whole[:, part].reshape(-1, *whole.shape[2:]))

@@ -160,10 +160,16 @@ def test_scores_by_hand():
     got = click_score(ious)
     assert got.noc == {0.8: 11.0, 0.85: 11.5, 0.9: 11.5}
     assert got.at_limit == {0.8: 1, 0.85: 1, 0.9: 1}
+    assert list(got.noc) == list(got.at_limit) == [0.8, 0.85, 0.9]
     assert got.objects == 2
     assert got.mean_iou[:4] == pytest.approx([0.3, 0.46, 0.505, 0.505])
     assert got.mean_iou[19] == pytest.approx((0.91 + 0.8) / 2)
     assert len(got.mean_iou) == 20
+
+
+def test_another_limit_and_one_click_less_than_it():
+    got = click_score([[0.5, 0.6], [0.1, 0.9]], (0.9,), limit=3)
+    assert got == ({0.9: 2.5}, {0.9: 1}, pytest.approx([0.3, 0.75, 0.75]), 2)
 
 
 def test_stopping_at_the_target_does_not_change_its_noc():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from guided_jax.backbones.resnet.geometry import ResNetGeometry
 from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.episode import UNKNOWN, Click, Episode
 from guided_jax.guided_filter import apply_filter, filter_guide, to_blocks
@@ -378,11 +379,14 @@ def test_what_is_refused():
         Session(*model_of("late-unshared", way=3), way=4)
 
 
-@pytest.mark.parametrize(("grid", "stride"), [("taps", 8), ("taps", 2), ("exact", 8), ("dilated", 4)])
+GRIDS = [VGGGeometry(grid, 3, s, 3) for grid, s in (("taps", 8), ("taps", 2), ("exact", 8), ("dilated", 4))]
+
+
+@pytest.mark.parametrize("geometry", [*GRIDS, ResNetGeometry("taps", 8, 3)], ids=str)
 @pytest.mark.parametrize("pooling", ["average", "maximum"])
-def test_guidance_of_clicks_is_that_of_the_map(grid, stride, pooling):
+def test_guidance_of_clicks_is_that_of_the_map(geometry, pooling):
     """At every kind of place: corners, edges, cell centres, and between them; beyond the image's last cell nothing."""
-    geometry, size = VGGGeometry(grid, 3, stride, 3), jnp.array(SIZE, jnp.int32)
+    size = jnp.array(SIZE, jnp.int32)
     rng = np.random.default_rng(0)
     cells = [geometry.cells(side) for side in CANVAS]
     inside = [geometry.cells(side) for side in SIZE]

@@ -4,10 +4,12 @@ import numpy as np
 import torch
 
 from guided_jax.backbones.vit.architecture import VITS, Architecture
+from tests.guided_jax.backbones.torch_operators import name_operators
 
 
 def make_hf(name: str) -> torch.nn.Module:
     """The model of `transformers` that a row of the table names."""
+    name_operators()
     import transformers
 
     a = VITS[name]
@@ -27,6 +29,7 @@ TIMM |= {"dinov3-tiny": "patch16_dinov3_qkvb", "dinov3-s": "patch16_dinov3_qkvb"
 
 def make_timm(name: str, kind: str | None = None) -> torch.nn.Module:
     """The model of `timm` that a row of the table names, for images of any size."""
+    name_operators()
     import timm
 
     a = VITS[name]

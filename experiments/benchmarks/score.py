@@ -1,6 +1,6 @@
 """What J and F of an object in a frame cost, against the plain form of the same definition.
 
-    python -m experiments.benchmarks.scoring [--size=480x854] [--objects=2] [--rounds=9] [--workdir=DIR]
+    guided_jax benchmark score [--size=480x854] [--objects=2] [--rounds=9] [--workdir=DIR]
 
 On one core, masks in memory. The objects are drawn: ovals side by side, the predicted ones a little off; *whole* are
 masks of noise, with boundaries all over the frame, the worst that there is. The plain form does as the official code:
@@ -8,11 +8,9 @@ whole frames, neighbours in copies, dilation by a disk. The two alternate in one
 the machine's speed drifts; their scores are compared.
 """
 
-import re
 import statistics
 import sys
-import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -20,16 +18,15 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float64, UInt8
 
-from experiments.runs.workdir import environment
-from experiments.settings.command_flags import define_path, own_flags, read_flags, workdir_of
+from experiments.benchmarks.command import SIZE, define_result, open_result, parse_size, write_result
+from experiments.benchmarks.timing import alternate, median_ratio
+from experiments.settings.command_flags import own_flags, read_flags
 from experiments.settings.command_line import start
-from experiments.settings.errors import UserError, user_mistakes
+from experiments.settings.errors import UserError
 from experiments.settings.help_texts import Command
-from experiments.settings.json_files import write_json
 from guided_jax.scoring.davis import boundary_radius, score_frame
 
-COMMAND = Command("python -m experiments.benchmarks.scoring", __doc__)
-SIZE = "480x854"
+COMMAND = Command("guided_jax benchmark score", __doc__)
 
 
 def ovals(height: int, width: int, objects: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,18 +104,11 @@ def measure_scoring(height: int, width: int, objects: int, *, rounds: int = 9) -
 
 def _compare(found: np.ndarray, truth: np.ndarray, objects: int, rounds: int) -> dict[str, float]:
     np.testing.assert_allclose(score_frame(found, truth, objects), score_plainly(found, truth, objects), atol=1e-9)
-    ours, plain = [], []
-    for _ in range(rounds):
-        ours.append(_milliseconds(lambda: score_frame(found, truth, objects)) / objects)
-        plain.append(_milliseconds(lambda: score_plainly(found, truth, objects)) / objects)
-    ratio = statistics.median(p / o for p, o in zip(plain, ours, strict=True))
-    return {"ms": statistics.median(ours), "plain_ms": statistics.median(plain), "ratio": ratio}
-
-
-def _milliseconds(function: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    function()
-    return 1000 * (time.perf_counter() - began)
+    ways = {"ours": score_frame, "plain": score_plainly}
+    times = alternate({name: partial(way, found, truth, objects) for name, way in ways.items()}, rounds)
+    medians = {name: statistics.median(each) / objects for name, each in times.items()}
+    ratio = median_ratio(times["plain"], times["ours"])
+    return {"ms": medians["ours"], "plain_ms": medians["plain"], "ratio": ratio}
 
 
 def main(argv: list[str]) -> None:
@@ -127,28 +117,22 @@ def main(argv: list[str]) -> None:
     flags.DEFINE_string("size", SIZE, "`HEIGHTxWIDTH` of the frame in pixels.", flag_values=values)
     flags.DEFINE_integer("objects", 2, "Number `N` of objects in the frame, from 1 to 254.", flag_values=values)
     flags.DEFINE_integer("rounds", 9, "Number `N` of timings of each way.", flag_values=values)
-    text = "`DIR` for scoring.json; without it the result is printed alone."
-    define_path(values, "workdir", None, text)
+    define_result(values, "score")
     read_flags(argv, values, COMMAND)
-    found = re.fullmatch(r"(\d+)x(\d+)", values.size)
-    if not found or not int(found[1]) or not int(found[2]):
-        raise UserError(f"--size={values.size}: expects height x width in pixels, as {SIZE}")
+    height, width = parse_size(values.size)
     if not 1 <= values.objects <= 254:
         raise UserError(f"--objects={values.objects}: from 1 to 254")
     if values.rounds < 1:
         raise UserError(f"--rounds={values.rounds}: at least 1")
-    times = measure_scoring(int(found[1]), int(found[2]), values.objects, rounds=values.rounds)
+    workdir = open_result(values)
+    times = measure_scoring(height, width, values.objects, rounds=values.rounds)
     for name, what in (("objects", "objects as drawn"), ("whole", "boundaries all over the frame")):
         each = times[name]
         print(
             f"{what}: {each['ms']:.2f} ms an object in a frame of {values.size}, "
             f"plainly {each['plain_ms']:.2f} ms: {each['ratio']:.1f} times as fast"
         )
-    if values.workdir:
-        workdir = workdir_of(values)
-        with user_mistakes():
-            workdir.mkdir(parents=True, exist_ok=True)
-        write_json(workdir / "scoring.json", {**times, "environment": environment()})
+    write_result(workdir, "score", times)
 
 
 if __name__ == "__main__":

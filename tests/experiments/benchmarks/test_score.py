@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.benchmarks.scoring import main, measure_scoring, noise, ovals, score_plainly
+from experiments.benchmarks.score import main, measure_scoring, noise, ovals, score_plainly
 from experiments.settings.errors import UserError
 from guided_jax.scoring.davis import score_frame
 
@@ -34,8 +34,8 @@ def test_times_are_of_an_object_in_a_frame():
 
 
 def test_main_writes_what_it_prints(tmp_path, capsys):
-    main(["scoring", "--size=30x40", "--objects=1", "--rounds=1", f"--workdir={tmp_path / 'new'}"])
-    times = json.loads((tmp_path / "new/scoring.json").read_text())
+    main(["score", "--size=30x40", "--objects=1", "--rounds=1", f"--workdir={tmp_path / 'new'}"])
+    times = json.loads((tmp_path / "new/score.json").read_text())
     printed = capsys.readouterr().out
     assert f"objects as drawn: {times['objects']['ms']:.2f} ms an object in a frame of 30x40" in printed
     assert "code" in times["environment"]
@@ -54,4 +54,4 @@ def test_main_writes_what_it_prints(tmp_path, capsys):
 )
 def test_wrong_use(word, message):
     with pytest.raises(UserError, match=message):
-        main(["scoring", word])
+        main(["score", word])

@@ -1,6 +1,6 @@
 """How fast an experiment trains: its loader, its step, both together, with and without cached features.
 
-    python -m experiments.benchmarks.training --config=interactive --workdir=DIR [--config....]
+    guided_jax benchmark run --config=interactive --workdir=DIR [--config....]
 
 Prints, and writes to `benchmark.json`, episodes per second of the loader alone, of the step alone (on
 batches that already lie on the device), and of the two together, with the share of the time in which the device
@@ -30,7 +30,7 @@ from guided_jax.learning.parallel import parallel_train_step, prefetch, replicat
 from guided_jax.learning.step import create_state, train_step
 
 COMMAND = Command(
-    "python -m experiments.benchmarks.training",
+    "guided_jax benchmark run",
     __doc__,
     fields="Another value for a field of the configuration, as --config.data.workers=4.",
 )
