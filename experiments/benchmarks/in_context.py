@@ -28,7 +28,7 @@ from experiments.settings.help_texts import Command
 from experiments.settings.json_files import write_json
 from guided_jax.episode import Episode, blank_batch
 from guided_jax.guided_filter import filter_guide, filter_logits
-from guided_jax.learning.loss import predict_labels
+from guided_jax.inference.labels import predict_labels
 from guided_jax.scoring.few_shot import count_labels
 from guided_jax.scoring.positive_iu import PositiveIU, positive_iu
 from guided_jax.segmentor import Segmentor
