@@ -1,6 +1,6 @@
 """What each option of in-context inference is worth on a frozen backbone: every image is encoded once for all of them.
 
-    python -m experiments.benchmarks.in_context --config=in_context --workdir=DIR \
+    guided_jax benchmark in-context --config=in_context --workdir=DIR \
         --config.eval.classes=fold:2 --config.eval.limit=60 --config.data.root=DATA --config.weights=WEIGHTS
 
 Scores the tasks of the configuration's evaluation under every variant of the sweep `in_context`, and writes
@@ -35,7 +35,7 @@ from guided_jax.segmentor import Segmentor
 from guided_jax.without_training import place_directions
 
 COMMAND = Command(
-    "python -m experiments.benchmarks.in_context",
+    "guided_jax benchmark in-context",
     __doc__,
     fields="Another value for a field of the configuration, as --config.model.stride=8.",
 )
