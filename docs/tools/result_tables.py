@@ -81,6 +81,15 @@ def clicks_table(named: Mapping[str, Any]) -> str:
 POINTS_FEW_SHOT = ("1", "2", "5", "10", "20", "50", "dense")
 
 
+NAMES_FEW_SHOT = {
+    "2-unguided": "the floor, which sees no support",
+    "2": "the paper's head",
+    "2-decoder": "the decoder",
+    "2-instances": "the paper's head, from instances",
+    "2-decoder-instances": "the decoder, from instances",
+}
+
+
 def few_shot(results: Mapping[str, Any]) -> str:
     """Positive IU and mIoU of the held-out fold."""
 
@@ -88,22 +97,25 @@ def few_shot(results: Mapping[str, Any]) -> str:
         scores = results[key]["scores"]
         return [percent_spread(scores[p]["pos_iu"], scores[p]["deviation"]["pos_iu"]) for p in POINTS_FEW_SHOT]
 
-    summed = [results["2"]["scores"][p]["accumulations"]["hsnet"] for p in POINTS_FEW_SHOT]
+    def summed(key: str) -> list[str]:
+        each = [results[key]["scores"][p]["accumulations"]["hsnet"] for p in POINTS_FEW_SHOT]
+        return [percent_spread(one["iou"], one["deviation"]) for one in each]
+
     rows = [
-        ["positive IU, pooled (the paper's)", *pooled("2")],
-        ["positive IU, learnt from COCO's instances alone (`few_shot:2-instances`)", *pooled("2-instances")],
-        [
-            "mIoU, as PANet, HSNet and PFENet sum it",
-            *(percent_spread(each["iou"], each["deviation"]) for each in summed),
-        ],
+        [f"{measure}: {name} (`few_shot:{key}`)", *make(key)]
+        for measure, make in (("positive IU", pooled), ("mIoU", summed))
+        for key, name in NAMES_FEW_SHOT.items()
     ]
     return to_table(["", *POINTS_FEW_SHOT], rows)
 
 
 def few_shot_classes(results: Mapping[str, Any]) -> str:
     """Positive IU of every class of the fold."""
-    scores = results["2"]["scores"]
-    rows = [[name, *(percent(scores[p]["classes"][name]) for p in POINTS_FEW_SHOT)] for name in scores["1"]["classes"]]
+    rows = []
+    for key in ("2", "2-decoder", "2-decoder-instances"):
+        scores = results[key]["scores"]
+        for name in scores["1"]["classes"]:
+            rows.append([f"{name}: `{key}`", *(percent(scores[p]["classes"][name]) for p in POINTS_FEW_SHOT)])
     return to_table(["", *POINTS_FEW_SHOT], rows)
 
 
@@ -308,7 +320,7 @@ def headline(
     def tasks(result: Mapping[str, Any]) -> str:
         return f"{result['protocol']['tasks']} tasks"
 
-    small, guided, fold, clip = generated["results"]["guided"], stills["guided"], folds["2"], videos["clicks"]
+    small, guided, fold, clip = generated["results"]["guided"], stills["guided"], folds["2-decoder"], videos["clicks"]
     j_and_f = [percent(video_means(clip, points)["j_and_f"]) for points in POINTS_HEADLINE]
     rows = [
         ["generated images", tasks(small), "`quickstart`", *pooled(small)],
@@ -316,7 +328,7 @@ def headline(
         ["", "", "`interactive:unshared`", *pooled(stills["unshared"])],
         ["", "", "`interactive:unguided`", *pooled(stills["unguided"])],
         ["", "", "`decoder`, ours", *pooled(decoders["decoder"])],
-        ["few-shot semantic", f"PASCAL-5i, fold 2, {tasks(fold)}", "`few_shot:2`", *pooled(fold)],
+        ["few-shot semantic", f"PASCAL-5i, fold 2, {tasks(fold)}", "`few_shot:2-decoder`", *pooled(fold)],
         ["video objects", f"DAVIS 2016, {clip['protocol']['objects']} clips", "`interactive:clicks`", "J&F", *j_and_f],
     ]
     return to_table(["task", "data", "configuration", "measure", "1 point", "5 points", "dense"], rows)

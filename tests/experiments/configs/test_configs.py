@@ -274,6 +274,9 @@ MADE_WITH = {
     ("quickstart", "results", "guided"): "quickstart",
     ("few_shot", "2"): "few_shot:2",
     ("few_shot", "2-instances"): "few_shot:2-instances",
+    ("few_shot", "2-unguided"): "few_shot:2-unguided",
+    ("few_shot", "2-decoder"): "few_shot:2-decoder",
+    ("few_shot", "2-decoder-instances"): "few_shot:2-decoder-instances",
     ("interactive", "unshared"): "interactive:unshared",
     ("clicks", "clicks"): "interactive:clicks",
 }
