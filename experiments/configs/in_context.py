@@ -9,7 +9,7 @@ evaluates PASCAL-5i (`--config.eval.classes=fold:2` for a fold) with a densely a
 `guided_jax.inference.in_context` describes. No update is made; the workdir then serves the commands `clicks`, `video`,
 `segment` and `annotate`. A backbone is one of `guided_jax.backbones.table`; without a name it is VGG-16.
 
-The sweep turns on one option at a time, from `plain` (the cosine to the mean of each label), with its source:
+The sweep turns on one option at a time, from its baseline (the cosine to the mean of each label), with its source:
 
 - clusters: ten prototypes a label by k-means, their greatest similarity times the mean (FSSDINO, 2026);
 - gram: the energy of the query under each label's Gram matrix is one more map (FSSDINO);
