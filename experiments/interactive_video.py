@@ -28,7 +28,7 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
 from experiments.settings.ranges import MOST_TIMES
-from guided_jax.model_config import check_mode
+from guided_jax.model_checks import check_mode
 from guided_jax.session import Session
 
 COMMAND = Command("guided_jax interactive-video", __doc__, fields=FIELDS)

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 
 T = TypeVar("T")
 

@@ -17,7 +17,8 @@ from guided_jax.backbones.pretrained import load_into, read_weights
 from guided_jax.backbones.table import BACKBONES
 from guided_jax.episode import blank_batch
 from guided_jax.loaded_model import LoadedModel
-from guided_jax.model_config import ModelConfig, check_model, geometry_of
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig, geometry_of
 from guided_jax.segmentor import Segmentor
 
 

@@ -36,7 +36,8 @@ from experiments.settings.help_texts import Command
 from guided_jax.backbones.preprocessing import PREPROCESSINGS
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.inference.labels import predict_labels
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.observed import as_shots
 from guided_jax.segmentor import Segmentor
 from guided_jax.session import Session

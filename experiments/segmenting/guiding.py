@@ -11,7 +11,8 @@ from experiments.segmenting.annotation_files import annotations_of
 from experiments.segmenting.clips import OpenClip
 from experiments.segmenting.shapes import Size
 from experiments.segmenting.supports import Support
-from guided_jax.model_config import check_mode, geometry_of
+from guided_jax.model_checks import check_mode
+from guided_jax.model_config import geometry_of
 from guided_jax.session import Session
 from guided_jax.session.annotation_file import to_json
 from guided_jax.session.guidance_file import fingerprint

@@ -21,7 +21,7 @@ from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.weight_downloads import check_weights
 from guided_jax.learning.config import check_train
 from guided_jax.loading import model_file
-from guided_jax.model_config import check_mode, check_model
+from guided_jax.model_checks import check_mode, check_model
 from guided_jax.shipped import SHIPPED
 from guided_jax.tuning.config import check_tune
 

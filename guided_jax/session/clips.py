@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 from guided_jax.clips import Clip, open_clip
 from guided_jax.episode import UNKNOWN
 from guided_jax.inputs import check_whole, describe
-from guided_jax.model_config import check_mode, places_annotation
+from guided_jax.model_checks import check_mode
+from guided_jax.model_config import places_annotation
 from guided_jax.session.annotating import Marked
 from guided_jax.session.features import Encoded
 from guided_jax.session.follower import Follower, guide_clip

@@ -9,7 +9,8 @@ from jaxtyping import Float, PyTree, UInt8
 
 from guided_jax.compiled import CompiledMethod
 from guided_jax.guides.guidance import Guidance
-from guided_jax.model_config import check_mode, geometry_of, places_annotation, query_sees_annotation
+from guided_jax.model_checks import check_mode
+from guided_jax.model_config import geometry_of, places_annotation, query_sees_annotation
 from guided_jax.segmentor import Segmentor
 from guided_jax.session.annotating import Annotating
 from guided_jax.session.features import Features

@@ -25,7 +25,7 @@ from jaxtyping import Float, UInt8
 from guided_jax.inputs import check_canvases, check_way, check_whole, describe
 from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.loading import load
-from guided_jax.model_config import check_mode
+from guided_jax.model_checks import check_mode
 from guided_jax.segmentor import Segmentor
 from guided_jax.session.annotating import Marked
 from guided_jax.session.checks import check_name

@@ -27,7 +27,8 @@ from guided_jax.guides.guidance import Task
 from guided_jax.inputs import check_annotation, check_labels, check_rgb, check_size, check_way, check_whole, describe
 from guided_jax.loaded_model import WithParams, model_and_params
 from guided_jax.loading import load
-from guided_jax.model_config import check_mode, geometry_of, places_annotation
+from guided_jax.model_checks import check_mode
+from guided_jax.model_config import geometry_of, places_annotation
 from guided_jax.segmentor import Segmentor
 from guided_jax.tuning.config import TuneConfig, check_tune
 from guided_jax.video.alone import encode_frames, guide_frames, label_frames

@@ -9,7 +9,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN, Episode, blank_batch
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 
 SMALL = {

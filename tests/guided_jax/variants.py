@@ -1,6 +1,7 @@
 """One of each kind in the model space, as fields over those of `small_models.SMALL`."""
 
-from guided_jax.model_config import ModelConfig, check_mode
+from guided_jax.model_checks import check_mode
+from guided_jax.model_config import ModelConfig
 
 EARLY = {"sharing": "unshared"}
 REGRESSION = {"inference": "parameter-regression"}

@@ -13,7 +13,8 @@ from experiments.settings.errors import UserError
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.episode import UNKNOWN, blank_batch
 from guided_jax.learning.step import predict_step
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 
 HEIGHT, WIDTH = 40, 52

@@ -9,7 +9,8 @@ import torch
 from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.backbones.vgg.trunk import STAGES
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.small_models import make_batch, make_model, shapes_of, small_model
 

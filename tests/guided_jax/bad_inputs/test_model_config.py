@@ -2,7 +2,8 @@
 
 import pytest
 
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from tests.guided_jax.bad_inputs.refusals import check_refused
 
 TYPES = [

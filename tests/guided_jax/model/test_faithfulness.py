@@ -23,7 +23,8 @@ from guided_jax.guides import guidance, late
 from guided_jax.guides.guidance import Guidance, Task
 from guided_jax.inference.heads import make_head
 from guided_jax.learning.loss import cross_entropy
-from guided_jax.model_config import ModelConfig, check_mode, check_model, geometry_of
+from guided_jax.model_checks import check_mode, check_model
+from guided_jax.model_config import ModelConfig, geometry_of
 from guided_jax.resample import interpolate, label_planes
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.backbones.small_weights import LAYERS, only_convs

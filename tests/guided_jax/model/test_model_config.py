@@ -8,11 +8,10 @@ import jax
 import pytest
 
 from guided_jax.backbones.preprocessing import CAFFE
+from guided_jax.model_checks import check_mode, check_model
 from guided_jax.model_config import (
     CHOICES,
     ModelConfig,
-    check_mode,
-    check_model,
     feature_channels,
     geometry_of,
     guides_early,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from guided_jax.backbones.preprocessing import CAFFE
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.small_models import make_batch
 from tests.guided_jax.variants import VARIANTS, takes_another_query

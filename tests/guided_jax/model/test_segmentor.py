@@ -11,7 +11,8 @@ from guided_jax.backbones.preprocessing import CAFFE
 from guided_jax.backbones.vgg.trunk import Trunk
 from guided_jax.episode import blank_batch
 from guided_jax.inference import feature_fusion
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 from tests.guided_jax.small_models import SMALL, make_batch, make_model, shapes_of, small_model
 

@@ -11,7 +11,8 @@ from flax.traverse_util import flatten_dict
 from guided_jax.backbones.vgg.trunk import STAGES
 from guided_jax.backbones.weight_files import WeightsError
 from guided_jax.episode import blank_batch
-from guided_jax.model_config import ModelConfig, check_model
+from guided_jax.model_checks import check_model
+from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 from guided_jax.snapshots.layout import buffers_of, fixed_kernels, from_state, layers_of, numbered_modules, to_state
 from guided_jax.snapshots.models import MODELS, PREPROCESSING, canonical_name, find_model, matching_names
