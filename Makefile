@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test lint install docs results clean
+.PHONY: quickstart test lint benchmark benchmark-gpu install docs results clean
 
 # Trains, evaluates and draws a guided network on generated images.
 quickstart: $(VENV)/installed
@@ -16,6 +16,16 @@ test: $(VENV)/installed-test lint
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+# Every benchmark that needs no data, beside PyTorch, into runs/benchmark/performance.json; goes on where it was stopped.
+benchmark: $(VENV)/installed-test
+	$(RUN) -m experiments benchmark all --workdir=runs/benchmark
+
+# On a machine with an NVIDIA GPU: the suite on it, then the benchmarks.
+benchmark-gpu: $(VENV)/installed-test
+	$(RUN) -m pip install --quiet --upgrade 'jax[cuda13]<0.13'
+	JAX_PLATFORMS=cuda $(RUN) -m pytest --numprocesses 1
+	$(RUN) -m experiments benchmark all --workdir=runs/benchmark-gpu
 
 # The tables of README and docs, from experiments/results/*.json.
 results: $(VENV)/installed

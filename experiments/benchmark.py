@@ -15,8 +15,8 @@ from experiments.settings.command_line import start
 from experiments.settings.errors import UserError
 from experiments.settings.fields import nearest
 
-BENCHMARKS = ("train", "run", "click", "page", "video", "input", "score", "scale", "roof")
-"""Modules of `experiments.benchmarks`, in the order of the help."""
+BENCHMARKS = ("all", "train", "run", "click", "page", "video", "input", "score", "scale", "roof", "in_context")
+"""Modules of `experiments.benchmarks`, in the order of the help; their names have `-` for the `_` there."""
 
 ABOUT = """\
 Each prints a table and, with --workdir=DIR, writes NAME.json, which names the device. Ratios are of timings that
@@ -27,7 +27,7 @@ def usage() -> str:
     """The benchmarks, a line each, for a terminal."""
     folder = Path(__file__).with_name("benchmarks")
     texts = {name: ast.get_docstring(ast.parse((folder / f"{name}.py").read_text("utf-8"))) for name in BENCHMARKS}
-    lines = [f"  {name:<6}  {text.partition(chr(10))[0]}" for name, text in texts.items()]
+    lines = [f"  {name.replace('_', '-'):<10}  {text.partition(chr(10))[0]}" for name, text in texts.items()]
     end = "guided_jax benchmark NAME --help tells more of one."
     return "\n".join(["usage: guided_jax benchmark NAME [--FLAG=VALUE ...]", "", *lines, "", ABOUT, end])
 
@@ -44,10 +44,11 @@ def main(argv: Sequence[str]) -> int | None:
         return 0
     if words[0].startswith("-"):
         raise UserError(f"{words[0].partition('=')[0]}: no such flag (--help lists them)")
-    if words[0] not in BENCHMARKS:
-        there = ", ".join(BENCHMARKS)
-        raise UserError(f"{words[0]!r}: no such benchmark{nearest(words[0], BENCHMARKS)}; there are {there}")
-    module = importlib.import_module(f"experiments.benchmarks.{words[0]}")
+    modules = {name.replace("_", "-"): name for name in BENCHMARKS}
+    if words[0] not in modules:
+        there = ", ".join(modules)
+        raise UserError(f"{words[0]!r}: no such benchmark{nearest(words[0], tuple(modules))}; there are {there}")
+    module = importlib.import_module(f"experiments.benchmarks.{modules[words[0]]}")
     return module.main([f"{program} {words[0]}", *words[1:]])
 
 

@@ -86,7 +86,14 @@ def import_snapshot(file: Path, workdir: Path, model: str = "", *, way: int = 2)
 
 
 def export_snapshot(
-    file: Path, workdir: Path, model: str = "", *, best: bool = False, numbered: bool = False, dtype: str = "float32"
+    file: Path,
+    workdir: Path,
+    model: str = "",
+    *,
+    best: bool = False,
+    numbered: bool = False,
+    dtype: str = "float32",
+    trunk: Path | None = None,
 ) -> list[str]:
     """Writes a checkpoint of a run to a file of parameters.
 
@@ -97,6 +104,7 @@ def export_snapshot(
         best: the best checkpoint by the evaluations during training, not the newest.
         numbered: as in `write_snapshot`.
         dtype: as in `write_parameters`.
+        trunk: as in `write_parameters`.
 
     Returns:
         What will be otherwise at the reference, in sentences.
@@ -113,10 +121,11 @@ def export_snapshot(
             if model:
                 raise UserError(f"--model={model}: a .safetensors tells its model by itself; leave --model out")
             about = trained.about
-            write_parameters(
-                file, trained.config.model, trained.params, trained.model.preprocessing, about, dtype=dtype
-            )
+            config, preprocessing = trained.config.model, trained.model.preprocessing
+            write_parameters(file, config, trained.params, preprocessing, about, dtype=dtype, trunk=trunk)
             return []
+        if trunk:
+            raise UserError(f"--trunk={trunk}: a .pth is whole; leave --trunk out")
         if dtype != "float32":
             raise UserError(f"--dtype={dtype}: a .pth holds float32, as the reference reads it; leave --dtype out")
         name = _reference_name(trained.config, model)
@@ -178,6 +187,8 @@ def main(argv: Sequence[str]) -> None:
     flags.DEFINE_bool("numbered", False, text, flag_values=values)
     text = "export: type of the numbers in a .safetensors; float16 halves the file."
     flags.DEFINE_enum("dtype", "float32", ("float32", "float16"), text, flag_values=values)
+    text = "export: `FILE` of a .safetensors beside it that holds the same trunk, which is then left out."
+    define_path(values, "trunk", "", text)
     words, _ = read_flags(argv, values, COMMAND)
     if len(words) != 2 or words[0] not in ("import", "export"):
         raise UserError("import FILE or export FILE was expected (--help shows the usage)")
@@ -187,7 +198,9 @@ def main(argv: Sequence[str]) -> None:
         file = model_file(words[1]) if words[0] == "import" else Path(words[1])
     action, workdir = words[0], Path(values.workdir)
     idle = [
-        flag for flag in ({"import": ("best", "numbered", "dtype"), "export": ("way",)}[action]) if values[flag].present
+        flag
+        for flag in ({"import": ("best", "numbered", "dtype", "trunk"), "export": ("way",)}[action])
+        if values[flag].present
     ]
     if idle:
         raise UserError(f"--{idle[0]}: is of no effect on {action}")
@@ -197,9 +210,9 @@ def main(argv: Sequence[str]) -> None:
         print(f"{file} is in {workdir}: a checkpoint of step 0. Evaluate it by guided_jax run --mode=eval with")
         print(f"--workdir={workdir} --config=snapshot:{values.model or words[1]}{way}")
         return
-    departures = export_snapshot(
-        file, workdir, values.model, best=values.best, numbered=values.numbered, dtype=values.dtype
-    )
+    trunk = Path(values.trunk) if values.trunk else None
+    how = {"best": values.best, "numbered": values.numbered, "dtype": values.dtype, "trunk": trunk}
+    departures = export_snapshot(file, workdir, values.model, **how)
     print("\n".join([f"{workdir} is in {file} ({math.ceil(file.stat().st_size / 1e6)} MB)", *departures]))
 
 

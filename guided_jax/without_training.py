@@ -86,16 +86,10 @@ def place_directions(model: Segmentor, params: dict) -> dict:
     """
     if not model.config.positional:
         return params
-    side = BLANK * model.config.stride
-    directions = positional_directions(
-        np.asarray(_features_of_blank({"trunk": params["trunk"]}, model=model, side=side)), model.config.positional
-    )
-    return {**params, "neck": {**params["neck"], "directions": jnp.asarray(directions)}}
-
-
-@partial(jax.jit, static_argnames=("model", "side"))
-def _features_of_blank(trunk: dict, *, model: Segmentor, side: int):
+    side, geometry = BLANK * model.config.stride, geometry_of(model.config)
     image, size = jnp.zeros((1, side, side, 3), jnp.uint8), jnp.array([[side, side]], jnp.int32)
-    maps = model.apply({"params": trunk}, image, size, method="trunk_maps")
-    features = raw_features(maps, (side, side), size, geometry_of(model.config))
-    return features.reshape(-1, features.shape[-1]).astype(jnp.float32)
+    encode = jax.jit(partial(model.apply, method="trunk_maps"))
+    features = raw_features(encode({"params": {"trunk": params["trunk"]}}, image, size), (side, side), size, geometry)
+    cells = np.asarray(features, np.float32).reshape(-1, features.shape[-1])
+    directions = positional_directions(cells, model.config.positional)
+    return {**params, "neck": {**params["neck"], "directions": jnp.asarray(directions)}}

@@ -270,23 +270,6 @@ def comparison(table: Mapping[str, Any]) -> str:
     return to_table(["", *points, "seeds", "training s", "fine-tuning s a task"], rows)
 
 
-NAMES_TRAINING = {"cached features": "cached features", "full": "full, frozen trunk in every step"}
-
-
-def training_speed(benchmark: Mapping[str, Any]) -> str:
-    """Episodes per second of the loader, the step, and both together."""
-
-    def rate(value: float) -> str:
-        return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
-
-    rows = []
-    for key, name in NAMES_TRAINING.items():
-        each = benchmark["rows"][key]
-        rates = [rate(each[part]) for part in ("loader", "step", "together")]
-        rows.append([name, *rates, f"{each['loader_over_step']:.0f}", f"{percent(each['wait'])} %"])
-    return to_table(["", "loader", "step", "together", "loader / step", "step waits"], rows)
-
-
 def quickstart(summary: Mapping[str, Any]) -> str:
     """What the quickstart prints of its scores, as a block of code."""
     scores = {name: result["scores"] for name, result in summary["results"].items()}
@@ -385,6 +368,5 @@ TABLES = {
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),
     "compare-interactive": Source(("compare_interactive.json",), comparison),
-    "training-speed": Source(("benchmark_training.json",), training_speed),
 }
 """Every table by the name that its marker in a page has."""

@@ -24,7 +24,7 @@ def check_hub(weights: str) -> None:
 
 
 def fetch(weights: str) -> Path:
-    """The file of a model on the hub, downloaded once: `hf:ORG/NAME` is its `model.safetensors`.
+    """The file of a model on the hub, downloaded once: `hf:ORG/NAME` is its file model.safetensors.
 
     A further part names another file, as `hf:ORG/NAME/FILE`. The hub's own settings hold, as `HF_HOME` for the cache,
     `HF_TOKEN` for models whose licence must be accepted first (DINOv3's), `HF_HUB_OFFLINE` for what was fetched before.

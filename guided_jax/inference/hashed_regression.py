@@ -18,7 +18,7 @@ from guided_jax.inference.head_layers import add_bias, make_layer
 from guided_jax.inference.parameter_regression import ParameterRegression
 
 CODES = 1000
-"""Numbers that the weights are made of: OSLSM's come from the layer that scores the 1,000 classes of ImageNet."""
+"""Numbers that the weights are made of: the outputs of the pretrained fc8, the classes of ImageNet, as in OSLSM."""
 
 
 @cache

@@ -21,6 +21,7 @@ from guided_jax.model_config import ModelConfig
 from guided_jax.segmentor import Segmentor
 from guided_jax.snapshots.layout import from_state, to_state
 from guided_jax.snapshots.models import PREPROCESSING, find_model
+from guided_jax.snapshots.shared_trunk import with_trunk, without_trunk
 from guided_jax.stored_config import read_model_config
 
 MODEL_KEY = "guided_jax.model"
@@ -89,6 +90,7 @@ def write_parameters(
     about: Mapping[str, Any] | None = None,
     *,
     dtype: str = "float32",
+    trunk: Path | None = None,
 ) -> None:
     """Writes a model with all that it needs, for `read_parameters`; any model.
 
@@ -99,9 +101,10 @@ def write_parameters(
         preprocessing: of its images.
         about: what is known of the training, JSON-able; of it the entries in `TOLD` are written.
         dtype: of the numbers in the file, `float32` or `float16`, which halves it.
+        trunk: a file beside it that holds the same trunk, which is then left out; None: the file is whole.
 
     Raises:
-        WeightsError: another suffix, or values that the dtype cannot hold.
+        WeightsError: another suffix, values that the dtype cannot hold, or another trunk.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -117,6 +120,9 @@ def write_parameters(
         METADATA_KEY: json.dumps(preprocessing.to_dict()),
         ABOUT_KEY: json.dumps(told),
     }
+    if trunk:
+        arrays, where = without_trunk(arrays, path, trunk)
+        metadata |= where
     write_tensors(path, arrays, metadata)
 
 
@@ -124,7 +130,8 @@ def read_parameters(path: str | Path) -> LoadedModel:
     """Reads what `write_parameters` wrote, of this version or an older one.
 
     Raises:
-        WeightsError: the file cannot be read, does not tell its model, or its parameters are not the model's.
+        WeightsError: the file, or the one that holds its trunk, cannot be read, it does not tell its model, or its
+            parameters are not the model's.
     """
     path = Path(path)
     arrays, metadata = read_arrays(path)
@@ -138,6 +145,7 @@ def read_parameters(path: str | Path) -> LoadedModel:
             raise ValueError(f"{ABOUT_KEY} must be a group of fields, not {about!r}")
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{path}: its metadata cannot be read: {error}") from error
+    arrays = with_trunk(arrays, metadata, path)
     model = Segmentor(config, preprocessing)
     try:
         check_shapes(model, {name: value.shape for name, value in arrays.items()}, str(path))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from docs.tools.pages import ROOT, find_pages
-from docs.tools.result_tables import TABLES, percent, percent_spread, quickstart, to_table, video_means
+from docs.tools.result_tables import percent, percent_spread, quickstart, to_table, video_means
 from docs.tools.tables import BLOCK, fill, main, read_results, stale_pages
 
 

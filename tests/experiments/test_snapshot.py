@@ -234,6 +234,7 @@ def test_what_the_reference_has_not(tmp_path, capsys, preprocessing, model, mess
         (["export", "a.npz", "--workdir=w"], r"a.npz: the name must end in .pth \(for the reference\) or .safetensors"),
         (["export", "a.pth", "--workdir=w"], r"w: is not the workdir of a run"),
         (["import", "a.safetensors", "--workdir=w", "--dtype=float16"], "--dtype: is of no effect on import"),
+        (["import", "a.safetensors", "--workdir=w", "--trunk=b.safetensors"], "--trunk: is of no effect on import"),
         (["export", "a.pth", "--workdir=w", "--way=3"], "--way: is of no effect on export"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from guided_jax.backbones.vgg.geometry import VGGGeometry
-from guided_jax.guided_filter import apply_filter, box_sum, filter_guide, to_blocks
+from guided_jax.guided_filter import apply_filter, box_sum, filter_guide, filter_logits, to_blocks
 from guided_jax.resample import interpolate
 
 SIZE = (24, 36)
@@ -164,3 +164,19 @@ def test_the_filter_of_masks_is_of_blocks_of_4_and_windows_of_12():
 def test_a_window_smaller_than_a_block_is_refused():
     with pytest.raises(ValueError, match="a radius of 3 pixels is less than a block of 4"):
         filter_guide(*on_canvas(picture(), SIZE), radius=3)
+
+
+def test_logits_at_pixels_are_filtered_as_those_of_the_grid_are():
+    """Constants stay, the padding does not matter, and scores that step beside an edge move onto it."""
+    image = np.zeros((1, 24, 40, 3), np.uint8)
+    image[:, :, 16:] = 255
+    size = jnp.array([[22, 38]], jnp.int32)
+    guide = filter_guide(jnp.asarray(image), size)
+    constant = filter_logits(guide, jnp.full((1, 2, 24, 40), 3.0))
+    np.testing.assert_allclose(constant[:, :, :22, :38], 3, atol=1e-5)
+    beside = np.where(np.arange(40) < 20, -1.0, 1.0).astype(np.float32)  # four pixels off the edge
+    logits = np.broadcast_to(beside, (1, 1, 24, 40)).copy()
+    found = np.asarray(filter_logits(guide, jnp.asarray(logits)))[0, 0, :22, :38]
+    assert (found[:, 17:20] > 0).all() and (found[:, :15] < 0).all()
+    logits[:, :, 22:], logits[:, :, :, 38:] = 99, -99
+    np.testing.assert_allclose(filter_logits(guide, jnp.asarray(logits))[0, 0, :22, :38], found, atol=1e-5)

@@ -198,7 +198,7 @@ FULL_DISKS = {
 
 @pytest.mark.parametrize(("words", "most", "named", "pattern"), FULL_DISKS.values(), ids=FULL_DISKS)
 def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
-    prepared, tmp_path, monkeypatch, unmeasured, words, most, named, pattern
+    prepared, tmp_path, unmeasured, words, most, named, pattern
 ):
     """The largest feature file has 9,288 bytes, the largest of a checkpoint more than 10,000."""
     pytest.importorskip("resource")

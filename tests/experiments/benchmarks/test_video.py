@@ -1,12 +1,15 @@
 """The benchmarks of videos and of input: what is timed is what they say."""
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 
+from experiments.benchmarks import all as everything
 from experiments.benchmarks import input as module
 from experiments.benchmarks import video
+from experiments.settings.errors import UserError
 
 torch = pytest.importorskip("torch", reason="PyTorch is measured against: pip install 'guided_jax[test]'")
 
@@ -48,3 +51,25 @@ def test_input_of_generated_images(prepared, tmp_path, capsys):
     (row,) = found["rows"]
     assert row["workers"] == 0 and row["share"] == pytest.approx(row["episodes_per_second"] / found["limit"])
     assert "threads:" in capsys.readouterr().out
+
+
+def test_all_go_on_where_they_were_stopped(tmp_path, monkeypatch, capsys):
+    """What is there is not measured again; what fails is named, and what was measured is kept."""
+    (tmp_path / "video.json").write_text('{"rows": 1}')
+    asked = []
+
+    def run(words, *, check):
+        asked.append(words[4])
+        (tmp_path / f"{words[4]}.json").write_text("{}") if words[4] != "scale" else None
+        return subprocess.CompletedProcess(words, int(words[4] == "scale"))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(UserError, match="failed: scale; the same command runs them again"):
+        everything.main(["all", f"--workdir={tmp_path}"])
+    assert asked == ["train", "click", "input", "score", "scale"]
+    found = json.loads((tmp_path / "performance.json").read_text())
+    assert found == {"video": {"rows": 1}, "train": {}, "click": {}, "input": {}, "score": {}}
+    with pytest.raises(UserError, match="--only=page: there are train, click, video, input, score, scale"):
+        everything.main(["all", f"--workdir={tmp_path}", "--only=train,page"])
+    with pytest.raises(UserError, match="--workdir=DIR is missing"):
+        everything.main(["all"])

@@ -351,10 +351,15 @@ def test_interactive_video(tmp_path):
         "times": {"encode_ms_per_frame": 50.0, "update_ms": 2.5, "frame_ms": 1.5},
     }
     sections = make(tmp_path / "out", write(tmp_path / "run", result, "interactive-video.json"))
-    ious, _, corrections = tables_of(sections)
-    assert ious.head == ("S", "P = 1", "P = 5")
+    ious, j, corrections = tables_of(sections)
+    assert ious.head == j.head == ("S", "P = 1", "P = 5")
     assert ious.rows == (("1", "20.0 ± 5.0", "40.0"), ("2", "30.0", ""))
-    assert corrections.rows[0] == ("positive IU", "10.0", "20.0", "30.0")
+    assert j.rows == (("1", "10.0 ± 2.0", "30.0"), ("2", "20.0", ""))
+    assert (ious.caption.split()[0], j.caption.split()[0]) == ("Positive", "J")
+    assert corrections.head == ("dots", "1", "2", "3")
+    assert corrections.rows == (("positive IU", "10.0", "20.0", "30.0"), ("J", "5.0", "10.0", "15.0"))
+    told = "A dot takes 2.5 ms to the mask of its frame, 1.5 ms to that of each other frame; encoding, once a frame: "
+    assert sections[0].blocks[-1] == Text(f"{told}50 ms.")
     check_pages(tmp_path / "out", sections)
 
 

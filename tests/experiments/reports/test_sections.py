@@ -253,6 +253,19 @@ def test_lines_of_clicks(drawn):
     assert approx(drawn["seconds"][0]) == {"clicked": list(zip([0.105, 0.11, 0.115, 0.12, 0.125], means, strict=True))}
 
 
+def test_single_objects_click_by_click(drawn):
+    (section,) = click_sections([found_of(clicks([[0.25, 0.75], [0.75, 0.75, 1.0]]), "clicks")], FIGURES)
+    table = table_of(section, "single objects")
+    assert table.head == ("case", "object", "NoC", "1", "2", "3", "5")
+    assert table.rows == (
+        ("best", "i1 cat", "3.0", "75.0", "75.0", "100.0", "100.0"),
+        ("worst", "i0 cat", "5.0", "25.0", "75.0", "75.0", "75.0"),
+    )
+    (section,) = click_sections([found_of(clicks([[k / 20] for k in range(1, 11)]), "clicks")], FIGURES)
+    kinds = [row[0] for row in table_of(section, "single objects").rows]
+    assert kinds == ["best"] * 3 + ["median"] * 3 + ["worst"] * 3
+
+
 def test_targets_that_one_result_lacks(drawn):
     one, two = clicks([[0.5]]), clicks([[0.5]], step=2)
     two["scores"] |= {"noc": {"90": 4.5, "80": 2.0}, "at_limit": {"90": 3, "80": 0}}

@@ -40,7 +40,11 @@ def _programs() -> dict[str, str]:
     """Processes share what they compile, though not with this one: what they are compared with has its own."""
     if not (folder := jax.config.jax_compilation_cache_dir):
         return {}
-    return {"JAX_COMPILATION_CACHE_DIR": f"{folder}_of_processes", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return {
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
+        "JAX_COMPILATION_CACHE_DIR": f"{folder}_of_processes",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
 
 def end(process: subprocess.Popen) -> str:

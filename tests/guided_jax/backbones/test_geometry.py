@@ -2,7 +2,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from guided_jax.backbones.geometry import Tap
 from guided_jax.backbones.neck import sum_taps
+from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.vgg.geometry import VGGGeometry
 from guided_jax.resample import bilinear_weights, interpolate
 
@@ -44,6 +46,34 @@ def test_taps():
 def test_impossible_grids_are_refused(grid, stride, message):
     with pytest.raises(ValueError, match=message):
         VGGGeometry(grid, 5, stride, 7)
+
+
+def test_chosen_layers():
+    """Of those that the stride leaves; the neck reads the last one, and others are interpolated to the grid."""
+    geometry = BACKBONES["vgg16"].geometry("taps", 8, 1, "5")
+    assert geometry.taps == (Tap(5, 16, 7.5),) and geometry.tap_sizes(375) == [24] and geometry.cells(375) == 47
+    assert BACKBONES["vgg16"].channels(BACKBONES["vgg16"].geometry("taps", 4, 1, "3, 5")) == (256, 512)
+    resnet = BACKBONES["resnet50"].geometry("dilated", 8, 3, "")
+    assert resnet.taps == (Tap(4, 8, 0.0),) and resnet.neck_dilation == 4 and resnet.neck_padding == 4
+    coarse = jnp.arange(3.0)[None, None, :, None] * jnp.ones((1, 2, 1, 1))
+    found = sum_taps([coarse], (16, 24), jnp.array([[16, 24]], jnp.int32), VGGGeometry("taps", 4, 4, 1, (4,)))
+    # Cells of 8 at 3.5, 11.5 and 19.5; the grid's at 1.5, 5.5, ..., 21.5.
+    np.testing.assert_allclose(found[0, 0, :, 0], [0, 0.25, 0.75, 1.25, 1.75, 2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("grid", "layers", "message"),
+    [
+        ("taps", "2,5", "layer 2 cannot be read on the grid 'taps' of stride 8; there: 4, 5"),
+        ("dilated", "5", "layer 5 cannot be read on the grid 'dilated' of stride 8; there: none"),
+        ("taps", "four", "layers 'four': numbers with commas between them were expected, as 3,4"),
+        ("taps", "5,-1", "layers '5,-1': numbers"),
+        ("taps", "5,5", "layers '5,5': names one of them twice"),
+    ],
+)
+def test_impossible_layers_are_refused(grid, layers, message):
+    with pytest.raises(ValueError, match=message):
+        BACKBONES["vgg16"].geometry(grid, 8, 1, layers)
 
 
 def test_normalised_interpolation_holds_the_outermost_value():

@@ -165,7 +165,7 @@ def test_files_are_named_by_their_paths(tmp_path, monkeypatch):
 MISSING = {
     "no.npz": "there is no such file of weights; --config.weights=vgg16 downloads Oxford's VGG-16, Keras's copy, "
     r"convolutions, \(59 MB\) from https://storage\.googleapis\.com/.*; further names: vgg16-fc, vgg16-torchvision, "
-    "vgg16-caffe$",
+    "vgg16-caffe, resnet50, resnet50-v2, resnet101, resnet101-v2$",
     "weights/vgg16-00b39a1b.pth": r"--config\.weights=vgg16-caffe downloads it \(553 MB\) from https://web\.eecs\.",
     "vgg19": "vgg19: there is no such file of weights; --config.weights=vgg16 downloads",
     ".": "is a folder; name the file",
@@ -179,7 +179,8 @@ def test_missing_weights_are_told_where_to_get(weights, message):
 
 
 def test_the_names():
-    assert list(named_weights()) == ["vgg16", "vgg16-fc", "vgg16-torchvision", "vgg16-caffe"]
+    names = "vgg16 vgg16-fc vgg16-torchvision vgg16-caffe resnet50 resnet50-v2 resnet101 resnet101-v2"
+    assert list(named_weights()) == names.split()
     for known in named_weights().values():
         assert known.url.startswith("https://") and known.url.endswith(f"/{known.name}") and known.megabytes
         check_weights(known.short)
