@@ -256,6 +256,32 @@ def model_space(table: Mapping[str, Any]) -> str:
     return to_table(["", *points, "parameters", "ms a click", "pass / click", "training s"], rows)
 
 
+NAMES_COMPARED = {
+    "guided": "guided",
+    "guided-by-classes": "guided, learnt from classes",
+    "guided-by-instances": "guided, learnt from instances",
+    "dios": "DIOS",
+    "oslsm": "OSLSM",
+    "co-fcn": "co-FCN",
+    "foreground-background": "foreground-background",
+    "fine-tuning": "fine-tuning",
+    "oracle": "oracle",
+}
+
+
+def comparison(table: Mapping[str, Any]) -> str:
+    """The methods of a comparison that were run: positive IU over seeds, and what training and fine-tuning take."""
+    variants = {each["name"]: each for each in table["variants"] if each["scores"]}
+    points, rows = list(next(iter(variants.values()))["scores"]), []
+    for key in (key for key in NAMES_COMPARED if key in variants):
+        each = variants[key]
+        scores = [percent_spread(each["scores"][p]["mean"], each["scores"][p]["std"]) for p in points]
+        tuned = each["tuning_seconds"]
+        seconds = [f"{each['training_seconds']['mean']:.0f}", f"{tuned['mean']:.2f}" if tuned else ""]
+        rows.append([NAMES_COMPARED[key], *scores, str(len(each["seeds"])), *seconds])
+    return to_table(["", *points, "seeds", "training s", "fine-tuning s a task"], rows)
+
+
 def quickstart(summary: Mapping[str, Any]) -> str:
     """What the quickstart prints of its scores, as a block of code."""
     scores = {name: result["scores"] for name, result in summary["results"].items()}
@@ -353,5 +379,6 @@ TABLES = {
     "interactive-video-grid": Source(("interactive_video.json",), interactive_video_grid),
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),
+    "compare-interactive": Source(("compare_interactive.json",), comparison),
 }
 """Every table by the name that its marker in a page has."""

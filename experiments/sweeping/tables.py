@@ -10,8 +10,8 @@ from experiments.evaluation.spread import percent, spread
 from experiments.runs.metrics import read_metrics
 from experiments.sweeping.plan import Run, Variant, read_result
 
-PER_RUN = ("seed", "episode_seed", "step")
-"""Entries of a protocol in which the runs of a table may differ."""
+PER_RUN = ("seed", "episode_seed", "step", "small_tasks")
+"""Entries of a protocol in which the runs of a table may differ; where there is a limit, each seed draws its tasks."""
 
 
 def make_table(

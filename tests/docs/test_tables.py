@@ -6,7 +6,7 @@ import pytest
 
 from docs.tools.pages import ROOT, find_pages
 from docs.tools.result_tables import percent, percent_spread, quickstart, to_table, video_means
-from docs.tools.tables import BLOCK, fill, main, read_results, stale_pages
+from docs.tools.tables import BLOCK, TABLES, fill, main, read_results, stale_pages
 
 
 @pytest.fixture(scope="module")

@@ -393,6 +393,16 @@ def test_a_single_seed_has_no_spread_and_an_odd_protocol_is_named(ask, fake):
     assert "Not the protocol of plain: fast; see table.json." in text
 
 
+def test_seeds_that_draw_other_tasks_have_one_protocol(ask, fake):
+    asked = ask("--seeds=2", "--only=plain")
+    run_all(asked)
+    for run, small in zip(asked.chosen, ("4 below 2% of the image", "5 below 2% of the image"), strict=True):
+        file = run.folder / "result.json"
+        result = json.loads(file.read_text())
+        file.write_text(json.dumps({**result, "protocol": {**result["protocol"], "small_tasks": small}}))
+    assert "Not the protocol" not in to_markdown(make_table(asked.runs, {}))
+
+
 def test_a_variant_of_several_protocols_is_named(ask, fake):
     asked = ask("--seeds=2")
     run_all(asked)

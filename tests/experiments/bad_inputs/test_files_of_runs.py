@@ -225,7 +225,7 @@ def test_a_sweep_of_a_user_with_fields_that_are_none(tmp_path, body, message):
 
 
 def test_the_seed_of_the_episodes_is_no_other_protocol():
-    assert {"seed", "episode_seed", "step"} == set(PER_RUN)
+    assert {"seed", "episode_seed", "step", "small_tasks"} == set(PER_RUN)
 
 
 def test_other_data_under_the_same_name_need_a_name(tmp_path):
