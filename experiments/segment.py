@@ -54,7 +54,7 @@ from experiments.settings.command_line import start
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
 from guided_jax.session import Session
-from guided_jax.shipped import DEFAULT, SHIPPED
+from guided_jax.shipped import ACROSS_IMAGES, DEFAULT, SHIPPED
 
 COMMAND = Command("guided_jax segment", __doc__)
 
@@ -105,7 +105,7 @@ def parse(argv: Sequence[str]) -> Asked:
         "model",
         "",
         f"`NAME` of a guide that comes with the package ({', '.join(SHIPPED)}), or a .safetensors. Without this and "
-        f"--workdir it is {DEFAULT}.",
+        f"--workdir it is {ACROSS_IMAGES}, and where a query is a clip {DEFAULT}.",
     )
     define_path(values, "workdir", None, "`DIR` of a trained run, as runs/first, whose model is used.")
     define_best(values)
@@ -196,13 +196,15 @@ def main(argv: Sequence[str]) -> None:
         if "mp4" in asked.formats and not clips:
             raise UserError("--format=mp4: is of clips, and --query names none; --clip says that images are frames")
         supports = read_supports(asked.supports, asked.annotations, asked.masks, clips)
+        if not asked.model and not asked.workdir:
+            asked = asked._replace(model=DEFAULT if clips else ACROSS_IMAGES)
         trained = _load(asked)
         check_model(trained)
         segment(asked, found, clips, supports, trained)
 
 
 def _load(asked: Asked) -> Trained:
-    return load_model(asked.workdir, best=asked.best) if asked.workdir else load_file(asked.model or DEFAULT)
+    return load_model(asked.workdir, best=asked.best) if asked.workdir else load_file(asked.model)
 
 
 def segment(
@@ -270,8 +272,7 @@ def _segment_clip(
 def _describe_model(asked: Asked, trained: Trained) -> str:
     if asked.workdir:
         return f"model: {asked.workdir}, step {trained.step}"
-    name = asked.model or DEFAULT
-    return f"model: {name}" + (", which comes with the package" if name in SHIPPED else "")
+    return f"model: {asked.model}" + (", which comes with the package" if asked.model in SHIPPED else "")
 
 
 def _describe_work(

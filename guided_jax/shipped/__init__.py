@@ -37,10 +37,19 @@ SHIPPED = {
         "VGG-16 and a spatial decoder, for objects of any kind in a person's own pictures",
         max_side=512,
     ),
+    "vgg16-semantic": Shipped(
+        "vgg16-semantic.safetensors",
+        "afc3374c6dd1d9b052773f728da310d9d252a6268755433631ed482173500ec8",
+        "the same network for other photographs of the same kind of thing; on the trunk of vgg16-decoder",
+        max_side=512,
+    ),
 }
 
 DEFAULT = "vgg16-decoder"
 """The guide that is used where none is named."""
+
+ACROSS_IMAGES = "vgg16-semantic"
+"""The guide that is used where none is named, and what is segmented are other photographs than the annotated ones."""
 
 
 def shipped_file(name: str) -> Path:

@@ -92,6 +92,14 @@ def test_the_files_are_those_that_were_shipped():
         assert f"`{name}`" in card and each.sha256 in card
 
 
+def test_guides_across_images_share_the_trunk(guide):
+    other = guided_jax.load(shipped.ACROSS_IMAGES)
+    trunks = [each.params["trunk"]["conv5_3"]["kernel"] for each in (other, guide)]
+    np.testing.assert_array_equal(*trunks)
+    assert (other.params["neck"]["tap4"]["kernel"] != guide.params["neck"]["tap4"]["kernel"]).any()
+    assert other.about["trained_on"]["mode"] == "semantic" and other.about["max_side"] == 512
+
+
 def test_it_tells_what_it_is(guide):
     assert guide.config.inference == "decoder"
     assert {"trained_on", "step", "code"} <= guide.about.keys()
