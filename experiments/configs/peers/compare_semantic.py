@@ -28,7 +28,10 @@ from experiments.settings.fields import differing, flatten
 
 def get_config(fold: str = "0") -> Config:
     """The base of the sweep: guided, learnt from the classes of the other folds."""
-    return few_shot.get_config(fold)
+    config = few_shot.get_config(fold)
+    # As COCO's images need; none of VOC is larger. So that one flag scales those of every variant.
+    config.data.max_side = 512
+    return config
 
 
 def get_sweep(fold: str = "0") -> Iterator[tuple[str, Overrides]]:
@@ -46,6 +49,6 @@ def get_sweep(fold: str = "0") -> Iterator[tuple[str, Overrides]]:
 
 def _changes(fold: str, variant: str) -> Overrides:
     """What a variant of `few_shot` changes of its base."""
-    base, other = (dataclasses.asdict(few_shot.get_config(text)) for text in (fold, f"{fold}-{variant}"))
+    base, other = dataclasses.asdict(get_config(fold)), dataclasses.asdict(few_shot.get_config(f"{fold}-{variant}"))
     values = flatten(other)
-    return {name: values[name] for name in differing(base, other) if name != "name"}
+    return {name: values[name] for name in differing(base, other) if name not in ("name", "data.max_side")}
