@@ -346,7 +346,7 @@ def headline(
     def tasks(result: Mapping[str, Any]) -> str:
         return f"{result['protocol']['tasks']} tasks"
 
-    small, guided, fold, clip = generated["results"]["guided"], stills["guided"], folds["2-decoder"], videos["clicks"]
+    small, guided, fold, clip = generated["results"]["guided"], stills["guided"], folds["2"], videos["clicks"]
     j_and_f = [percent(video_means(clip, points)["j_and_f"]) for points in POINTS_HEADLINE]
     rows = [
         ["generated images", tasks(small), "`quickstart`", *pooled(small)],
@@ -354,7 +354,9 @@ def headline(
         ["", "", "`interactive:unshared`", *pooled(stills["unshared"])],
         ["", "", "`interactive:unguided`", *pooled(stills["unguided"])],
         ["", "", "`decoder`, ours", *pooled(decoders["decoder"])],
-        ["few-shot semantic", f"PASCAL-5i, fold 2, {tasks(fold)}", "`few_shot:2-decoder`", *pooled(fold)],
+        ["few-shot semantic", f"PASCAL-5i, fold 2, {tasks(fold)}", "`few_shot:2`", *pooled(fold)],
+        ["", "", "`few_shot:2-unguided`", *pooled(folds["2-unguided"])],
+        ["", "", "`few_shot:2-decoder`, ours", *pooled(folds["2-decoder"])],
         ["video objects", f"DAVIS 2016, {clip['protocol']['objects']} clips", "`interactive:clicks`", "J&F", *j_and_f],
     ]
     return to_table(["task", "data", "configuration", "measure", "1 point", "5 points", "dense"], rows)
