@@ -12,6 +12,7 @@ from data_pipelines.datasets.reading.files import read_mask
 from data_pipelines.datasets.reading.images import read_upright
 from experiments import segment
 from experiments.drawing.overlays import overlay
+from experiments.runs.load import load_file
 from experiments.segmenting.clips import annotate_first_frame, find_frame, open_clips
 from experiments.segmenting.queries import find_queries
 from experiments.segmenting.videos import write_video
@@ -19,6 +20,7 @@ from experiments.settings.command_line import guarded
 from guided_jax.clips import open_clip
 from guided_jax.masks.palette import davis_palette
 from guided_jax.session import Session
+from guided_jax.shipped import ACROSS_IMAGES, DEFAULT
 from tests.experiments.segmenting.annotations import own, write_json
 from tests.experiments.small_data import write_pair
 
@@ -166,3 +168,14 @@ def test_a_video_of_any_size(tmp_path, odd):
     clip = open_clip(tmp_path / "x.mp4")
     assert len(clip) == 3 and clip.rate == 24 and clip.size == tuple(side + side % 2 for side in odd)
     assert np.abs(clip[1].astype(int) - 90).max() < 6
+
+
+@pytest.mark.parametrize(("clip", "name"), [(True, DEFAULT), (False, ACROSS_IMAGES)])
+def test_the_guide_where_none_is_named(walk, model, monkeypatch, capsys, clip, name):
+    """One that knows places follows a clip; one for things of the same kind segments other photographs."""
+    asked = []
+    monkeypatch.setattr(segment, "load_file", lambda file: asked.append(file) or load_file(str(model)))
+    annotate("clips/b.json", 0, "walk/0")
+    words = ["--annotation=clips/b.json", f"--support={walk}/0.png", f"--query={walk}", "--out=out"]
+    assert guarded(lambda: segment.main(["x", *words, *["--clip"][:clip]])) == 0
+    assert asked == [name] and f"model: {name}, which comes with the package" in capsys.readouterr().out
