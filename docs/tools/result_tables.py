@@ -256,6 +256,30 @@ def model_space(table: Mapping[str, Any]) -> str:
     return to_table(["", *points, "parameters", "ms a click", "pass / click", "training s"], rows)
 
 
+NAMES_IN_CONTEXT = {
+    "late-global": "the mean of each label",
+    "clusters": "`clusters=10`",
+    "gram": "`gram`",
+    "clusters-gram": "both",
+    "backward": "`backward`",
+    "positional": "`positional`",
+    "guided-filter": "`eval.guided_filter`",
+}
+
+
+def in_context(results: Mapping[str, Any]) -> str:
+    """What each option of in-context inference is worth, by points."""
+    rows = [
+        [
+            name,
+            *(percent(each["rows"][key][part]) for each in results.values() for part in ("pos_iu", "class_iu")),
+        ]
+        for key, name in NAMES_IN_CONTEXT.items()
+    ]
+    head = [f"{part}, {points}" for points in results for part in ("positive IU", "class mean")]
+    return to_table(["", *head], rows)
+
+
 NAMES_COMPARED = {
     "guided": "guided",
     "guided-by-classes": "guided, learnt from classes",
@@ -381,6 +405,7 @@ TABLES = {
     "interactive-video-grid": Source(("interactive_video.json",), interactive_video_grid),
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),
+    "in-context": Source(("in_context.json",), in_context),
     "compare-interactive": Source(("compare_interactive.json",), comparison),
 }
 """Every table by the name that its marker in a page has."""
