@@ -142,14 +142,22 @@ def segment_apart(
     With edges the logits come to the pixels by the guided filter, in place of interpolation.
 
     Interpolation is linear, and the labels share its normaliser, which is positive: so the scores less those of the
-    negative are interpolated, one plane less, and never divided.
+    negative are interpolated, one plane less, and never divided. Where every shot has scores of its own
+    (`merge=union`), those of all shots are, and the greatest counts.
     """
     scores = [model.head(query, _merge(model, shots), None)[0] for query, shots in tasks]
-    apart = jnp.concatenate([each[:, 1:] - each[:, :1] for each in scores], 1)
+    union = model.config.merge == "union"
+    apart = jnp.concatenate(scores if union else [each[:, 1:] - each[:, :1] for each in scores], 1)
     inside = valid_cells(apart.shape[-2:], model.geometry.cells(size))[:, None]
     if edges is not None:
-        return apply_filter(edges, to_blocks(apart, model.geometry, canvas, size))
-    return interpolate(jnp.where(inside, apart, 0.0), *(model.geometry.pixel_weights(side) for side in canvas))
+        apart = apply_filter(edges, to_blocks(apart, model.geometry, canvas, size))
+    else:
+        weights = (model.geometry.pixel_weights(side) for side in canvas)
+        apart = interpolate(jnp.where(inside, apart, 0.0), *weights)
+    if not union:
+        return apart
+    shots = apart.shape[1] // len(tasks)
+    return apart.reshape(apart.shape[0], len(tasks), shots, *apart.shape[2:]).max(2)
 
 
 def _merge(model: Segmentor, shots: tuple[Guidance, ...]) -> Task:
