@@ -407,5 +407,6 @@ TABLES = {
     "model-space": Source(("model_space.json",), model_space),
     "in-context": Source(("in_context.json",), in_context),
     "compare-interactive": Source(("compare_interactive.json",), comparison),
+    "compare-semantic": Source(("compare_semantic.json",), comparison),
 }
 """Every table by the name that its marker in a page has."""

@@ -72,7 +72,7 @@ def _check_start(config: Config) -> None:
         raise ValueError(f"start_from={error}") from error
     if not file.is_file():
         raise ValueError(
-            f"start_from={config.start_from}: no such file; a .safetensors or {', '.join(SHIPPED)} would be"
+            f"start_from={config.start_from}: no such file; a .safetensors, or one of {', '.join(SHIPPED)}, would be"
         )
 
 

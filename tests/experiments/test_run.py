@@ -194,7 +194,11 @@ MISTAKES = [
     ({"train.learning_rat": 1}, "--config.train.learning_rat: no such field"),
     ({"train.steps": "many"}, "train.steps=many: expects an int"),
     ({"weights": "no.npz"}, "weights=no.npz: there is no such file"),
-    ({"weights": "vgg19"}, "weights=vgg19: there is no such file of weights; --config.weights=vgg16 downloads"),
+    ({"weights": "vgg19"}, "weights=vgg19: there is no such file of weights"),  # none are published for this backbone
+    (
+        {"weights": "vgg19", "model.backbone": "vgg16"},
+        "weights=vgg19: there is no such file of weights; --config.weights=vgg16 downloads",
+    ),
     ({"weights_preprocessing": "tf", "weights": "vgg16"}, "weights_preprocessing='tf' is not one of caffe"),
     ({"train.cache_features": "true", "train.freeze": "trunk"}, "features of an untrained trunk"),
 ]
