@@ -24,7 +24,7 @@ class Terminated(BaseException):
 def run_quietly(program: Callable[[], int]) -> int:
     """Runs a program; gives its exit code, and a line instead of a traceback where it is stopped from outside."""
     try:
-        with _on_sigterm(_raise), _raised_again():
+        with _on_sigterm(_raise), _raised_again(), _interrupts_noted():
             code = program()
             sys.stdout.flush()  # here, and not at the exit, where a broken pipe would be told
             return code
@@ -70,10 +70,42 @@ def _raised_again() -> Iterator[None]:
 
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Within, SIGTERM is noted and nothing else; yields a function that tells whether it has come."""
+    """Within, SIGTERM is noted and nothing else; yields a function that tells whether it has come.
+
+    That function raises KeyboardInterrupt where a Ctrl-C came and was lost.
+    """
     came = threading.Event()
+
+    def asked() -> bool:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        return came.is_set()
+
     with _on_sigterm(lambda *_: came.set()):
-        yield came.is_set
+        yield asked
+
+
+_interrupted = threading.Event()
+
+
+@contextlib.contextmanager
+def _interrupts_noted() -> Iterator[None]:
+    """Within, Ctrl-C is noted beside what it raises, which JAX's tracing can lose: it has `except:` for all."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        _interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _interrupted.clear()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Processes that are stopped from outside, disks that are full, readers that are gone: no traceback, and it goes on."""
 
+import contextlib
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ from experiments.experiment import run
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import guarded, run_app
 from experiments.settings.errors import machine_fault
+from experiments.settings.exits import asked_to_stop, run_quietly
 from tests.experiments.whole_runs.processes import begin, end
 from tests.experiments.whole_runs.test_resume import read_state, saved_steps, start
 
@@ -74,6 +76,22 @@ def test_ctrl_c_while_importing_is_a_line(command, tmp_path, seconds):
     _, messages = process.communicate(timeout=120)
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in messages and "interrupted" in messages
+
+
+def test_an_interrupt_that_a_library_swallows_is_noticed_at_the_next_update(capsys):
+    def program():
+        with contextlib.suppress(KeyboardInterrupt):  # as JAX's tracing does, by `except:`
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        with asked_to_stop() as asked:
+            asked()
+        return 0
+
+    assert run_quietly(program) == 130
+    assert "interrupted; the same command resumes" in capsys.readouterr().err
+    with asked_to_stop() as asked:  # the next program is another one
+        assert not asked()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_nobody_reads_the_help():
