@@ -112,7 +112,7 @@ def test_the_result_is_that_of_one_process(ran):
 def test_no_process_goes_on_without_the_others(ran):
     _, _, (first, second) = ran
     assert "is of another config: train.momentum" in first
-    assert "error: process 0 cannot start; its message says why" in second
+    assert "error: process 0 cannot go on; its message says why" in second
 
 
 def test_only_the_first_process_speaks(ran):
