@@ -10,7 +10,7 @@ import jax
 from tqdm import tqdm
 
 from data_pipelines.datasets.mixture import parse_sources
-from data_pipelines.datasets.sources import Split, open_source
+from data_pipelines.datasets.sources import Split
 from data_pipelines.points import DENSE, name_count
 from data_pipelines.videos import Video, list_videos, name_annotations
 from experiments.evaluation.mask_folders import claim_folder
@@ -25,7 +25,7 @@ from experiments.evaluation.video_scores import (
     video_row,
 )
 from experiments.evaluation.video_timer import Timer
-from experiments.runs.data import the_only
+from experiments.runs.data import build_source, the_only
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.config import Config
@@ -81,8 +81,7 @@ def open_videos(config: Config, choice: Choice) -> tuple[Split, list[Video]]:
         DatasetError: what is wrong with the source or its videos.
     """
     source = the_only(parse_sources(choice.source), f"--source={choice.source}")
-    root, built = Path(config.data.root), Path(config.data.prepared) / "datasets"
-    split = open_source(source, root, built, skip_broken=config.data.skip_broken)
+    split = build_source(config, source)
     return split, list_videos(split, choice.shots, every=choice.every, names=choice.names)
 
 

@@ -41,7 +41,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest, and the best by positive IU.
 
     The position in the data needs no saving: the episodes of a step follow from the seed and the step.
-    Of several processes only the first writes and reads; to the others the folder is empty, and they save nothing.
+    Of several processes only the first writes; to the others the folder is empty, unless they only read.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class Checkpoints:
         self._manager = None
         self._quiet = contextlib.ExitStack()
         directory = self._directory = Path(directory).absolute()
-        if jax.process_index() > 0 or (read_only and not directory.is_dir()):
+        if not directory.is_dir() if read_only else jax.process_index() > 0:
             return
-        directory.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True)
         self._quiet.enter_context(quiet_orbax())
         self._quiet.enter_context(no_late_answers())
-        alone = {0} if jax.process_count() > 1 else None
-        self._processes = ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone)
+        alone = {jax.process_index()} if jax.process_count() > 1 else None
+        self._processes = ocp.options.MultiprocessingOptions(jax.process_index(), active_processes=alone)
         if skip_damaged:
             self._set_aside_damaged()
         # `best_fn` is what makes Orbax write the metrics; which checkpoints stay, the policy says.

@@ -1,5 +1,6 @@
 """Two processes with two devices each: the numbers of one process with four."""
 
+import importlib
 import json
 import os
 import socket
@@ -15,16 +16,29 @@ from experiments.runs.load import load_model
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import run_app
 from guided_jax.backbones.preprocessing import CAFFE
+from tests.experiments.small_data import write_classes, write_videos
+from tests.experiments.tiny_run import make_run
 from tests.experiments.tiny_weights import write_tiny_weights
 
 HOSTS = 2
 FIELDS = {"train.schedule": "constant", "train.batch_size": 8, "train.learning_rate": 0.01}
 HOST = """
-import json, sys
+import importlib, json, sys
 from experiments import experiment
-from experiments.settings.command_line import run_app
-print(json.dumps([run_app(experiment.run, words) for words in json.loads(sys.argv[1])]))
+from experiments.settings.command_line import guarded, run_app
+
+def code(module, *words):
+    if module == "run":
+        return run_app(experiment.run, [module, *words])
+    return guarded(lambda: importlib.import_module(f"experiments.{module}").main([module, *words]))
+
+codes = [code(*words) for words in json.loads(sys.argv[1])]
+print(json.dumps(codes))
 """
+CLICKS = ["--clicks=3", "--targets=50", "--config.data.max_side=32"]
+VIDEOS = ["--points=2,dense", "--chunk=2"]
+DOTS = ["--frames=1", "--points=1,2", "--corrections=2"]
+SOURCE = "frames@videos:all:instance"
 
 
 def start_hosts(commands) -> list[subprocess.Popen]:
@@ -51,6 +65,22 @@ def start_hosts(commands) -> list[subprocess.Popen]:
     ]
 
 
+def score_commands(root, hosts) -> list[list[str]]:
+    """Of `prepare` and of the commands that score, whose results go to a folder for this number of hosts."""
+    run, masks = f"--workdir={root / 'scored' / hosts}", root / "masks"
+    cached = {"weights": root / "tiny.safetensors", "train.freeze": "trunk", "train.cache_features": "true"}
+    cached |= {"data.train": "folder@classes/dog:all, folder@classes/sheep:all", "data.root": root}
+    cached |= {"eval.source": "folder@classes/horse:all", "data.prepared": root / f"prepared_for_{hosts}"}
+    cached |= {"data.buckets": "40x40", "model.backbone": "vgg-tiny"}
+    prepared = ["prepare", "--config=quickstart", *(f"--config.{field}={value}" for field, value in cached.items())]
+    return [
+        prepared,
+        ["clicks", run, f"--source={SOURCE}", *CLICKS, f"--save={masks / f'clicks-{hosts}'}"],
+        ["video", run, f"--source={SOURCE}", *VIDEOS, f"--save={masks / f'video-{hosts}'}"],
+        ["interactive_video", run, f"--source={SOURCE}", *DOTS],
+    ]
+
+
 @pytest.fixture(scope="module")
 def ran(command, tmp_path_factory):
     """Working folder, exit codes and messages of both hosts."""
@@ -58,16 +88,25 @@ def ran(command, tmp_path_factory):
     write_tiny_weights(root / "tiny.safetensors", CAFFE)
     cached = {"weights": root / "tiny.safetensors", "train.freeze": "trunk", "train.cache_features": "true"}
     cached["data.prepared"] = root / "prepared"
+    write_videos(root / "videos")
+    write_classes(root / "classes")
+    model = {"data.root": str(root), "model.sharing": "shared", "model.inference": "distance", "data.buckets": "40x40"}
+    make_run(root / "scored" / "two", root / "prepared_for_two", **model)
+    scored = score_commands(root, "two")
     hosts = start_hosts(
         [
             command(root / "two", "--distributed", "--parallel=jit", **FIELDS, **{"train.steps": 3}),
             command(root / "two", "--parallel=pmap", **FIELDS),
             command(root / "two", **{**FIELDS, "train.momentum": 0.5}),
             command(root / "cached", "--mode=train", **{**FIELDS, **cached, "train.steps": 0}),
+            *scored,
         ]
     )
     try:
         assert run_app(run, command(root / "one", **FIELDS)) == 0  # meanwhile
+        make_run(root / "scored" / "one", root / "prepared_for_one", **model)
+        for module, *words in score_commands(root, "one"):
+            importlib.import_module(f"experiments.{module}").main([module, *words])
         ended = [host.communicate(timeout=150) for host in hosts]
     finally:
         for host in hosts:
@@ -78,7 +117,7 @@ def ran(command, tmp_path_factory):
 
 def test_exit_codes(ran):
     _, codes, _ = ran
-    assert codes == [[0, 0, 2, 0]] * HOSTS
+    assert codes == [[0, 0, 2, 0, 0, 0, 0, 0]] * HOSTS
 
 
 def test_the_training_is_that_of_one_process(ran):
@@ -123,6 +162,46 @@ def test_only_the_first_process_speaks(ran):
 def test_the_hosts_leave_no_image_without_features(ran):
     root, *_ = ran
     assert len(list((root / "prepared" / "features").glob("*/*/*.safetensors"))) == 23
+
+
+def result_of(root, hosts, start) -> dict:
+    """All of a result but when, where and how fast."""
+    (path,) = (root / "scored" / hosts).glob(f"{start}-*.json")
+    found = json.loads(path.read_text())
+    times = ("seconds", "guide_seconds")
+    videos = [{key: value for key, value in row.items() if key not in times} for row in found.get("videos", [])]
+    return {key: found.get(key) for key in ("protocol", "scores", "objects", "rows")} | {"videos": videos}
+
+
+@pytest.mark.parametrize("start", ["clicks", "video", "interactive-video"])
+def test_scores_and_rows_are_those_of_one_process(ran, start):
+    root, *_ = ran
+    one, two = result_of(root, "one", start), result_of(root, "two", start)
+    assert two == one
+    assert len(one["objects"] or one["rows"]) > 2
+
+
+@pytest.mark.parametrize(("kind", "number"), [("clicks", 11), ("video", 18)])
+def test_masks_are_those_of_one_process(ran, kind, number):
+    root, *_ = ran
+    one, two = ({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
+                for folder in (root / "masks" / f"{kind}-{hosts}" for hosts in ("one", "two")))  # fmt: skip
+    assert two == one and len(one) == number
+
+
+def test_prepared_data_are_those_of_one_process(ran):
+    """Their hash, which is in `dataset_info.json`, and the features to the byte."""
+    root, *_ = ran
+    one, two = (
+        {
+            path.relative_to(folder): path.read_bytes()
+            for name in ("dataset_info.json", "*.safetensors")
+            for path in folder.rglob(name)
+        }
+        for folder in (root / "prepared_for_one", root / "prepared_for_two")
+    )
+    assert two == one
+    assert sum(path.suffix == ".safetensors" for path in one) == 11 and len(one) == 11 + 4
 
 
 def test_processes_that_are_not_told_of_each_other(command, tmp_path, monkeypatch, capfd):
