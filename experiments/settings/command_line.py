@@ -29,7 +29,7 @@ from experiments.settings.errors import UserError, machine_fault, one_line
 from experiments.settings.exits import run_quietly
 from experiments.settings.fields import describe_fields
 from experiments.settings.help_texts import Command
-from experiments.settings.hosts import define_distributed, join_hosts
+from experiments.settings.hosts import define_distributed, join_hosts, leave_hosts
 from experiments.settings.kept_programs import keep_programs
 
 MODES = ("train", "eval", "train_and_eval")
@@ -60,7 +60,7 @@ def start(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | Non
     show_messages()
     keep_programs()
     absl_logging.use_absl_handler()  # so that --verbosity=0 shows what is done, and the default only warnings
-    return guarded(lambda: main(sys.argv if argv is None else argv))
+    return leave_hosts(guarded(lambda: main(sys.argv if argv is None else argv)))
 
 
 def run_app(

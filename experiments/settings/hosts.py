@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from absl import flags
 from jax.experimental import multihost_utils
 
 from experiments.settings.errors import UserError
+from experiments.settings.lost_hosts import watch_stderr
 
 ADDRESS, COUNT, NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
@@ -28,8 +30,14 @@ def define_distributed(values: flags.FlagValues) -> None:
     flags.DEFINE_bool("distributed", False, text, flag_values=values)
 
 
+HEARTBEAT = 60
+"""Seconds without a sign of life after which a process counts as lost, and the others end."""
+
+
 def join_hosts() -> None:
     """Joins the other processes; before anything else is done with JAX.
+
+    From then on a lost process ends this one, after `HEARTBEAT` at most and with a line.
 
     Raises:
         UserError: the environment does not tell who they are, or they cannot be reached.
@@ -39,12 +47,13 @@ def join_hosts() -> None:
     jax.config.update("jax_enable_preemption_service", False)
     try:
         given = {name: int(os.environ[variable]) for name, variable in numbers.items() if variable in os.environ}
-        jax.distributed.initialize(os.environ.get(ADDRESS), **given)
+        jax.distributed.initialize(os.environ.get(ADDRESS), heartbeat_timeout_seconds=HEARTBEAT, **given)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"--distributed: {str(error).rstrip('.')}; start it under Slurm, Open MPI, Kubernetes or on a TPU pod, "
             f"or set {ADDRESS} (host:port of the first process), {COUNT} and {NUMBER} (0, 1, ...)"
         ) from error
+    watch_stderr()
 
 
 def from_first(tree):
@@ -105,3 +114,11 @@ def _gather(mine: list[Made]) -> list[list[Made]]:
     padded[: len(written)] = written
     everything = multihost_utils.process_allgather(padded)
     return [pickle.loads(each[:size].tobytes()) for each, size in zip(everything, sizes, strict=True)]
+
+
+def leave_hosts(code: int) -> int:
+    """Gives the exit code of this process; one that failed ends here and now, or it would wait for the others."""
+    if code and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(code)
+    return code

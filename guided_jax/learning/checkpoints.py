@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 from guided_jax.backbones.file_formats import plain
 from guided_jax.learning.checksums import named_leaves
 from guided_jax.learning.damage import DamagedCheckpoint, no_late_answers, quiet_orbax, reading, set_aside, steps_in
+from guided_jax.learning.parallel import gather
 from guided_jax.learning.step import TrainState
 from guided_jax.learning.stored_checkpoint import SUMS, StoredCheckpoint, checksums, score_of
 
@@ -122,10 +123,12 @@ class Checkpoints:
             metrics: of an evaluation of this very state, with `pos_iu`; None where there was none.
         """
         if self._manager is None:
+            if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state)):
+                gather(state)  # the first process asks for what lies here
             return
         step = int(state.step)
         # To the host first: pmap's outputs are local to it, and the next update donates them.
-        state = jax.tree.map(np.asarray, state)
+        state = gather(state)
         about = json.loads(json.dumps(about))  # as it will be read
         metrics = json.loads(json.dumps(metrics or {}))
         arguments = ocp.args.Composite(

@@ -15,6 +15,7 @@ from experiments.experiment import run
 from experiments.runs.load import load_model
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import run_app
+from experiments.settings.lost_hosts import LOST
 from guided_jax.backbones.preprocessing import CAFFE
 from tests.experiments.small_data import write_classes, write_videos
 from tests.experiments.tiny_run import make_run
@@ -23,17 +24,36 @@ from tests.experiments.tiny_weights import write_tiny_weights
 HOSTS = 2
 FIELDS = {"train.schedule": "constant", "train.batch_size": 8, "train.learning_rate": 0.01}
 HOST = """
-import importlib, json, sys
+import importlib, json, os, signal, sys
+import jax
 from experiments import experiment
-from experiments.settings.command_line import guarded, run_app
+from experiments.settings import hosts
+from experiments.settings.command_line import guarded, run_app, start
 
 def code(module, *words):
     if module == "run":
         return run_app(experiment.run, [module, *words])
     return guarded(lambda: importlib.import_module(f"experiments.{module}").main([module, *words]))
 
-codes = [code(*words) for words in json.loads(sys.argv[1])]
-print(json.dumps(codes))
+class Lost(experiment.Checkpoints):
+    def save(self, state, *rest):
+        if jax.process_index() == 1 and int(state.step) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().save(state, *rest)
+
+hosts.HEARTBEAT = 10
+*first, last = json.loads(sys.argv[1])
+print(json.dumps([code(*words) for words in first]), flush=True)
+experiment.Checkpoints = Lost
+sys.exit(start(lambda words: run_app(experiment.run, words), last))
+"""
+WAITS = """
+import sys, time
+from experiments.settings.hosts import any_host, join_hosts
+join_hosts()
+any_host(True)
+print("joined", flush=True)
+time.sleep(100)
 """
 CLICKS = ["--clicks=3", "--targets=50", "--config.data.max_side=32"]
 VIDEOS = ["--points=2,dense", "--chunk=2"]
@@ -41,8 +61,8 @@ DOTS = ["--frames=1", "--points=1,2", "--corrections=2"]
 SOURCE = "frames@videos:all:instance"
 
 
-def start_hosts(commands) -> list[subprocess.Popen]:
-    """The commands one after the other, each in all processes."""
+def start_hosts(program, commands=()) -> list[subprocess.Popen]:
+    """A program in all processes; its commands are run one after the other, and the last one to be lost."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -55,7 +75,7 @@ def start_hosts(commands) -> list[subprocess.Popen]:
     }
     return [
         subprocess.Popen(
-            [sys.executable, "-c", HOST, json.dumps(commands)],
+            [sys.executable, "-c", program, json.dumps(commands)],
             env={**os.environ, **settings, "JAX_PROCESS_ID": str(host)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -94,13 +114,15 @@ def ran(command, tmp_path_factory):
     make_run(root / "scored" / "two", root / "prepared_for_two", **model)
     scored = score_commands(root, "two")
     hosts = start_hosts(
+        HOST,
         [
             command(root / "two", "--distributed", "--parallel=jit", **FIELDS, **{"train.steps": 3}),
             command(root / "two", "--parallel=pmap", **FIELDS),
             command(root / "two", **{**FIELDS, "train.momentum": 0.5}),
             command(root / "cached", "--mode=train", **{**FIELDS, **cached, "train.steps": 0}),
             *scored,
-        ]
+            command(root / "lost", "--mode=train", "--parallel=fsdp", **FIELDS),
+        ],
     )
     try:
         assert run_app(run, command(root / "one", **FIELDS)) == 0  # meanwhile
@@ -111,13 +133,15 @@ def ran(command, tmp_path_factory):
     finally:
         for host in hosts:
             host.kill()
-    codes = [json.loads(out.splitlines()[-1]) if out else err for out, err in ended]
+    codes = [json.loads(out.splitlines()[-1]) if out else err for out, err in ended] + [hosts[0].returncode]
     return root, codes, [err for _, err in ended]
 
 
 def test_exit_codes(ran):
     _, codes, _ = ran
+    *codes, left = codes
     assert codes == [[0, 0, 2, 0, 0, 0, 0, 0]] * HOSTS
+    assert left != 0
 
 
 def test_the_training_is_that_of_one_process(ran):
@@ -202,6 +226,39 @@ def test_prepared_data_are_those_of_one_process(ran):
     )
     assert two == one
     assert sum(path.suffix == ".safetensors" for path in one) == 11 and len(one) == 11 + 4
+
+
+def test_a_lost_process_ends_the_other_with_a_line(ran):
+    """By the heartbeat, since the other one waits for it."""
+    _, _, (first, _) = ran
+    assert first.splitlines()[-1] == f"error: {LOST}" and "Traceback" not in first
+
+
+def test_what_was_lost_is_resumed_by_one_process(ran, command):
+    """From a checkpoint that two have made of the divided state; to where one process comes on its own."""
+    root, *_ = ran
+    assert [path.name for path in (root / "lost" / "checkpoints").glob("[0-9]*")] == ["2"]
+    assert run_app(run, command(root / "lost", "--mode=train", **FIELDS)) == 0
+    assert [each["devices"]["processes"] for each in json.loads((root / "lost" / "run.json").read_text())] == [2, 1]
+    one, two = load_model(root / "one"), load_model(root / "lost")
+    assert one.step == two.step == 6
+    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4 * np.abs(a).max())
+
+
+def test_that_the_first_process_is_lost_is_seen_at_once():
+    hosts = start_hosts(WAITS)
+    try:
+        for host in hosts:
+            assert any(line == "joined\n" for line in host.stdout)
+        hosts[0].kill()
+        hosts[0].communicate()
+        _, messages = hosts[1].communicate(timeout=30)  # less than the heartbeat
+    finally:
+        for host in hosts:
+            host.kill()
+    assert hosts[1].returncode != 0
+    assert messages.splitlines() == [f"error: {LOST}"]
 
 
 def test_processes_that_are_not_told_of_each_other(command, tmp_path, monkeypatch, capfd):
