@@ -118,7 +118,7 @@ def test_fsdp_divides_what_is_large(network, tmp_path):
     trainer = Trainer(model, SGD, "fsdp", 4)
     state, _ = trainer.step(trainer.start(params), shard_batch(batch_number(0), "fsdp", trainer.devices))
     leaves = [leaf for leaf in jax.tree.leaves(state) if leaf.size >= 2**8 and any(n % 4 == 0 for n in leaf.shape)]
-    assert len(leaves) > 10 and sum(leaf.nbytes for leaf in leaves) > 0.9 * sum(
+    assert len(leaves) > 5 and sum(leaf.nbytes for leaf in leaves) > 0.9 * sum(
         leaf.nbytes for leaf in jax.tree.leaves(state)
     )
     for leaf in leaves:
