@@ -199,6 +199,6 @@ def _draw(rng: np.random.Generator, shares: np.ndarray) -> int:
 
 
 def _bounds(shares: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    """Where the part of each in [0, 1) ends; a search in them draws as `rng.choice`, which would add them up each time."""
+    """Where the part of each in [0, 1) ends; a search in them draws as `rng.choice`, which adds them up each time."""
     bounds = (shares / shares.sum()).cumsum()
     return bounds / bounds[-1]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from data_pipelines.datasets.record import DatasetError
-from experiments.settings.lost_hosts import LOST, tells_of_loss
+from experiments.settings.exits import LOST, tells_of_loss
 
 
 class UserError(Exception):

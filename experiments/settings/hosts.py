@@ -14,7 +14,7 @@ from absl import flags
 from jax.experimental import multihost_utils
 
 from experiments.settings.errors import UserError
-from experiments.settings.lost_hosts import watch_stderr
+from experiments.settings.exits import watch_stderr
 
 ADDRESS, COUNT, NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 

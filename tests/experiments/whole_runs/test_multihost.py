@@ -15,7 +15,7 @@ from experiments.experiment import run
 from experiments.runs.load import load_model
 from experiments.runs.metrics import read_metrics
 from experiments.settings.command_line import run_app
-from experiments.settings.lost_hosts import LOST
+from experiments.settings.exits import LOST
 from guided_jax.backbones.preprocessing import CAFFE
 from tests.experiments.small_data import write_classes, write_videos
 from tests.experiments.tiny_run import make_run
