@@ -100,7 +100,7 @@ def list_tasks(split: Split, unit: str, *, min_area: int = 0) -> Tasks:
     tasks = _read_cache(cache)
     if tasks is None:
         tasks = _scan(split, unit)
-        _write_cache(cache, tasks)
+        write_index(split, unit, tasks)
     if not count_tasks(tasks):
         if unit == "instance" and count_tasks(_scan(split, "class")):
             raise DatasetError(f"{split.name} has no instances (unit 'class' takes its class regions)")
@@ -199,9 +199,10 @@ def _read_cache(path: Path) -> Tasks | None:
     return Tasks(*table)
 
 
-def _write_cache(path: Path, tasks: Tasks) -> None:
+def write_index(split: Split, unit: str, tasks: Tasks) -> None:
+    """Keeps the tasks of a split beside its records, where `list_tasks` finds them."""
     try:
-        with replacing(path) as file:
+        with replacing(_cache_path(split, unit)) as file:
             np.save(file, np.stack(tasks))
     except OSError as error:  # a data set on a read-only disk still works, it is only listed again each time
         logger.warning("the task index is not kept: %s", error)
