@@ -106,17 +106,22 @@ class EpisodeStream:
         self._mode, self._shots, self._points, self._seed = mode, shots, points, seed
         self._max_side, self._draws, self._flip, self._crops, self._features = max_side, draws, flip, crops, features
         self._allow_self, self._short = allow_self, short
-        self._window, self._evenness = window, evenness
+        self._window = window
         opened = [(split, tasks) for split, tasks, _ in sources]
         self._pools = make_pools(opened, mode, self.canvases, max_side, allow_self=allow_self, window=window)
-        whole = [_weigh(pool, evenness) for pool in self._pools]
-        on_canvas = [[pool.canvas == canvas for pool in self._pools] for canvas in range(len(self.canvases))]
-        self._rows = [[pool.rows[on] for pool, on in zip(self._pools, each, strict=True)] for each in on_canvas]
-        self._weights = [[weights[on] for weights, on in zip(whole, each, strict=True)] for each in on_canvas]
-        shares = [
-            some.sum() / weights.sum() for each in self._weights for some, weights in zip(each, whole, strict=True)
-        ]
-        self._shares = np.array(shares).reshape(len(self.canvases), len(weights)) * (weights / weights.sum())
+        shares = np.zeros((len(self.canvases), len(weights)))
+        whole = [_weigh(pool, evenness) for pool in self._pools] if evenness else []
+        self._rows, self._bounds = [], []
+        for canvas in range(len(self.canvases)):
+            on_canvas = [pool.canvas == canvas for pool in self._pools]
+            self._rows.append([pool.rows[on] for pool, on in zip(self._pools, on_canvas, strict=True)])
+            self._bounds.append([None] * len(weights))
+            shares[canvas] = [on.mean() for on in on_canvas]
+            if evenness:
+                some = [each[on] for each, on in zip(whole, on_canvas, strict=True)]
+                shares[canvas] = [part.sum() / each.sum() for part, each in zip(some, whole, strict=True)]
+                self._bounds[canvas] = [_bounds(each) if len(each) else None for each in some]
+        self._shares = shares * (weights / weights.sum())
 
     def __len__(self) -> int:
         """As many as `Episode.index` can count."""
@@ -161,7 +166,8 @@ class EpisodeStream:
         rng = generator(self._seed, Stream.EPISODE, i)
         source = _draw(rng, self._shares[canvas])
         rows = self._rows[canvas][source]
-        number = _draw(rng, self._weights[canvas][source]) if self._evenness else rng.integers(len(rows))
+        bounds = self._bounds[canvas][source]
+        number = rng.integers(len(rows)) if bounds is None else bounds.searchsorted(rng.random(), side="right")
         return Choice(source, int(rows[number]), self.canvases[canvas]), rng
 
 
@@ -189,4 +195,10 @@ def _annotate(
 
 
 def _draw(rng: np.random.Generator, shares: np.ndarray) -> int:
-    return int(rng.choice(len(shares), p=shares / shares.sum()))
+    return int(_bounds(shares).searchsorted(rng.random(), side="right"))
+
+
+def _bounds(shares: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Where the part of each in [0, 1) ends; a search in them draws as `rng.choice`, which adds them up each time."""
+    bounds = (shares / shares.sum()).cumsum()
+    return bounds / bounds[-1]

@@ -102,8 +102,8 @@ def _with_support(split: Split, tasks: Tasks, partners: Partners, mode: str) -> 
 
 
 def _canvas_sizes(tasks: Tasks, mode: str, max_side: int) -> Int32[np.ndarray, "n 2"]:
-    stored, which = np.unique(np.stack([tasks.height, tasks.width], 1), axis=0, return_inverse=True)
-    sizes = np.array([scaled_size(h, w, max_side) for h, w in stored.tolist()], np.int32)[which.ravel()]
+    stored, which = _distinct(np.stack([tasks.height, tasks.width], 1))
+    sizes = np.array([scaled_size(h, w, max_side) for h, w in stored.tolist()], np.int32)[which]
     if mode == "video" and (tasks.video >= 0).all():
         largest = np.zeros((tasks.video.max() + 1, 2), np.int32)
         np.maximum.at(largest, tasks.video, sizes)
@@ -119,12 +119,20 @@ def _choose_canvases(
     rows: Int32[np.ndarray, " m"],
     canvases: tuple[Canvas, ...],
 ) -> Int32[np.ndarray, " m"]:
-    distinct, example, which = np.unique(sizes[rows], axis=0, return_index=True, return_inverse=True)
-    chosen = []
+    distinct, which = _distinct(sizes[rows])
+    example, chosen = np.zeros(len(distinct), np.int32), []
+    example[which[::-1]] = np.arange(len(which) - 1, -1, -1, dtype=np.int32)  # the last that is written is the first
     for (height, width), first in zip(distinct.tolist(), example.tolist(), strict=True):
         name = "semantic mode: a canvas for every image"
         if mode != "semantic":
             image = to_record(split.records[int(tasks.record[rows[first]])])
             name = f"{split.name}: image {image.image_id!r}"
         chosen.append(canvases.index(choose_canvas(height, width, canvases, name=name)))
-    return np.array(chosen, np.int32)[which.ravel()]
+    return np.array(chosen, np.int32)[which]
+
+
+def _distinct(sizes: Int32[np.ndarray, "n 2"]) -> tuple[Int32[np.ndarray, "k 2"], Int32[np.ndarray, " n"]]:
+    """The sizes that there are, rising, and which of them each is; as np.unique, a hundred times as fast."""
+    keys = (sizes[:, 0].astype(np.int64) << 32) + sizes[:, 1]
+    distinct = np.unique(keys)
+    return np.stack([distinct >> 32, distinct], 1).astype(np.int32), np.searchsorted(distinct, keys).astype(np.int32)

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import re
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +17,14 @@ from guided_jax.episode import UNKNOWN
 
 logger = logging.getLogger(__name__)
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raised when the meaning of the stored columns changes, so that older files are built anew."""
+
+MAPPED = 2**24
+"""Bytes of an index above which it is mapped and not read."""
+
+CHUNK = 2**16
+"""Rows that are collected as Python's numbers, which take ten times the memory of an array's."""
 
 
 class Task(NamedTuple):
@@ -92,15 +97,15 @@ def list_tasks(split: Split, unit: str, *, min_area: int = 0) -> Tasks:
     if unit not in UNITS:
         raise ValueError(f"unit is {unit!r}; it must be one of {', '.join(UNITS)}")
     cache = _cache_path(split, unit)
-    tasks = _read_cache(cache, len(split.records))
+    tasks = _read_cache(cache)
     if tasks is None:
         tasks = _scan(split, unit)
-        _write_cache(cache, tasks, len(split.records))
+        write_index(split, unit, tasks)
     if not count_tasks(tasks):
         if unit == "instance" and count_tasks(_scan(split, "class")):
             raise DatasetError(f"{split.name} has no instances (unit 'class' takes its class regions)")
         raise DatasetError(f"{split.name}: no mask of its {len(split.records)} images shows anything but 0 and void")
-    kept = select_tasks(tasks, tasks.area >= min_area)
+    kept = select_tasks(tasks, tasks.area >= min_area) if min_area else tasks
     if not count_tasks(kept):
         raise DatasetError(f"{split.name}: min_area={min_area} leaves none of {count_tasks(tasks)} tasks; lower it")
     return kept
@@ -152,7 +157,7 @@ def _segments(segments: tuple[Segment, ...], class_id: int, instance: int) -> li
 
 
 def _scan(split: Split, unit: str) -> Tasks:
-    rows, videos = [], {}
+    tables, rows, videos = [], [], {}
     for number in range(len(split.records)):
         record = to_record(split.records[number])
         video = videos.setdefault(record.video, len(videos)) if record.video else -1
@@ -163,33 +168,41 @@ def _scan(split: Split, unit: str) -> Tasks:
         for key in sorted(keys):
             area = sum(s.area for s in _segments(record.segments, *key))
             rows.append((number, *key, record.height, record.width, area, video, record.frame))
-    table = np.array(rows, np.int32).reshape(len(rows), len(Tasks._fields))
-    return Tasks(*np.ascontiguousarray(table.T))
+        if len(rows) >= CHUNK:
+            tables, rows = [*tables, _table(rows)], []
+    return Tasks(*np.ascontiguousarray(np.concatenate([*tables, _table(rows)]).T))
+
+
+def _table(rows: list[tuple[int, ...]]) -> Int32[np.ndarray, "n 8"]:
+    return np.array(rows, np.int32).reshape(len(rows), len(Tasks._fields))
 
 
 def _cache_path(split: Split, unit: str) -> Path:
     # A slice such as train[:50%] is no file name, and two of them may read alike once cleaned: hence the hash.
     words = re.sub(r"[^A-Za-z0-9]+", "_", split.name).strip("_")
-    digest = hashlib.sha256(f"{split.name}\n{split.version}".encode()).hexdigest()[:8]
-    return Path(split.directory) / f"tasks-{words}-{unit}-{digest}.npz"
+    told = f"{split.name}\n{split.version}\n{len(split.records)}\n{INDEX_VERSION}"
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    return Path(split.directory) / f"tasks-{words}-{unit}-{digest}.npy"
 
 
-def _read_cache(path: Path, records: int) -> Tasks | None:
+def _read_cache(path: Path) -> Tasks | None:
+    """The columns, mapped: what of them is read comes from the disk, and processes of a machine share it."""
     try:
-        with path.open("rb") as file, np.load(file) as stored:
-            if stored["index_version"] != INDEX_VERSION or stored["records"] != records:
-                return None
-            return Tasks(*(stored[name] for name in Tasks._fields))
+        table = np.load(path, mmap_mode="r" if path.stat().st_size > MAPPED else None).view(np.ndarray)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError):
+        table = None
+    if table is None or table.dtype != np.int32 or table.shape[:1] != (len(Tasks._fields),) or table.ndim != 2:
         logger.warning("%s cannot be read; the task index is made anew", path)
         return None
+    return Tasks(*table)
 
 
-def _write_cache(path: Path, tasks: Tasks, records: int) -> None:
+def write_index(split: Split, unit: str, tasks: Tasks) -> None:
+    """Keeps the tasks of a split beside its records, where `list_tasks` finds them."""
     try:
-        with replacing(path) as file:
-            np.savez(file, index_version=INDEX_VERSION, records=records, **tasks._asdict())
+        with replacing(_cache_path(split, unit)) as file:
+            np.save(file, np.stack(tasks))
     except OSError as error:  # a data set on a read-only disk still works, it is only listed again each time
         logger.warning("the task index is not kept: %s", error)

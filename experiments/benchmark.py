@@ -15,7 +15,7 @@ from experiments.settings.command_line import start
 from experiments.settings.errors import UserError
 from experiments.settings.fields import nearest
 
-BENCHMARKS = ("all", "train", "run", "click", "page", "video", "input", "score", "scale", "roof", "in_context")
+BENCHMARKS = ("all", "train", "run", "click", "page", "video", "input", "index", "score", "scale", "roof", "in_context")
 """Modules of `experiments.benchmarks`, in the order of the help; their names have `-` for the `_` there."""
 
 ABOUT = """\

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from absl import flags
 
 from experiments.evaluation.click_results import describe, report
-from experiments.evaluation.clicks import ClickOptions, click_objects, save_mask
+from experiments.evaluation.clicks import ClickOptions, click_objects
 from experiments.evaluation.mask_folders import claim_folder
 from experiments.evaluation.scoring_command import FIELDS, define_run, load_run, show_and_write
 from experiments.runs.data import open_evaluation
@@ -26,6 +27,7 @@ from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
 from experiments.settings.help_texts import Command
+from experiments.settings.hosts import together
 from experiments.settings.ranges import MOST_TIMES
 from guided_jax.scoring.clicks import LIMIT
 
@@ -90,8 +92,8 @@ def main(argv: Sequence[str]) -> None:
         UserError: what a user can mend.
     """
     trained, config, asked = parse(argv)
-    with user_mistakes():
-        if asked.save:
+    with together(), user_mistakes():
+        if asked.save and jax.process_index() == 0:
             of = {"clicks": asked.clicks, "limit": asked.limit, "step": trained.step, "config": to_dict(config)}
             if asked.guided_filter:
                 of["guided_filter"] = True
@@ -99,12 +101,8 @@ def main(argv: Sequence[str]) -> None:
         opened = open_evaluation(config)
         about = {name: trained.about.get(name) for name in ("trained_classes", "trained_on")}
         seen = check_evaluation(config, opened, about["trained_classes"])
-        objects = []
-        for each in click_objects(trained, config, opened, asked):
-            if asked.save:
-                save_mask(asked.save, each)
-            objects.append(each._replace(mask=each.mask[:0]))
-        result = report(trained, config, opened, objects, asked, seen=seen, about=about)
+    objects = click_objects(trained, config, opened, asked)
+    result = report(trained, config, opened, objects, asked, seen=seen, about=about)
     show_and_write(describe(result), asked.workdir, ["clicks", config.eval.source], result)
 
 

@@ -53,7 +53,15 @@ from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.damage import DamagedCheckpoint
 from guided_jax.learning.loop import NonFiniteLoss, Stopped, train
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import devices_of, parallel_evaluate, parallel_train_step, prefetch, replicate
+from guided_jax.learning.parallel import (
+    devices_of,
+    gather,
+    parallel_evaluate,
+    parallel_train_step,
+    place,
+    prefetch,
+    replicate,
+)
 from guided_jax.learning.step import TrainState, create_state, evaluate_step, train_step
 from guided_jax.segmentor import Segmentor
 from guided_jax.tuning.episodes import evaluate_tuned_step
@@ -67,7 +75,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         config: as given.
-        parallel: pmap or jit.
+        parallel: pmap, jit or fsdp.
         model: the network.
         train_sources: data sets of the training; empty where there is none.
         eval_source: data set of the evaluation.
@@ -95,7 +103,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
         config: of the experiment.
         workdir: holds everything of the run; a run of another configuration is refused.
         mode: train, eval (of a checkpoint, see `eval.checkpoint`), or train_and_eval.
-        parallel: pmap or jit.
+        parallel: pmap, jit or fsdp.
 
     Returns:
         The result of the evaluation, as written to `result.json`; None in mode train.
@@ -148,7 +156,7 @@ def run(config: Config, workdir: Path, mode: str = "train_and_eval", parallel: s
             | ({"start_from": Path(config.start_from).name} if config.start_from else {}),
             **start,
         }
-        state = replicate(from_first(state), devices_of(parallel))
+        state = place(from_first(state), parallel, devices_of(parallel))
         scores = None
         if mode != "eval":
             try:
@@ -294,7 +302,7 @@ def make_scorer(
 
     def scorer(params: dict, tasks: EvaluationEpisodes = tasks, draw: int = 0) -> Scores:
         if jax.process_count() > 1:
-            params = replicate(jax.tree.map(np.asarray, params), devices)
+            params = replicate(gather(params), devices)
         keep = mask_writer(draw_folder(Path(save), draw, draws), tasks) if save else None
         return score(config, params, tasks, count, mode, show=show, keep=keep)
 

@@ -10,6 +10,7 @@ costs its own guidance and the head.
 
 import sys
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from absl import flags
 from tqdm import tqdm
 
 from data_pipelines.canvas import scaled_size
-from experiments.evaluation.annotators import AnnotatorOptions, Times, measure_update, run_video
+from data_pipelines.videos import Video
+from experiments.evaluation.annotators import AnnotatorOptions, ObjectResult, Times, measure_update, run_video
 from experiments.evaluation.interactive_videos import describe, report
 from experiments.evaluation.scoring_command import FIELDS, define_run, define_videos, load_run, show_and_write
 from experiments.evaluation.videos import Choice, open_videos
@@ -27,6 +29,7 @@ from experiments.settings.command_line import start
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.help_texts import Command
+from experiments.settings.hosts import by_hosts, together
 from experiments.settings.ranges import MOST_TIMES
 from guided_jax.model_checks import check_mode
 from guided_jax.session import Session
@@ -41,17 +44,27 @@ def evaluate(trained: Trained, config: Config, asked: AnnotatorOptions) -> dict[
         DatasetError: what is wrong with the source.
         ValueError: the model segments the annotated image alone.
     """
-    check_mode(config.model, "video", "interactive video: mode")
-    split, videos = open_videos(config, Choice(asked.source, names=asked.videos, every=asked.every))
-    opened, warm, times, results = Session(trained, max_side=0), set(), Times([], [], []), []
-    for video in tqdm(videos, desc="videos", disable=None, leave=False):
+    with together():
+        check_mode(config.model, "video", "interactive video: mode")
+        split, videos = open_videos(config, Choice(asked.source, names=asked.videos, every=asked.every))
+    opened, warm = Session(trained, max_side=0), set()
+    bar = tqdm(desc="videos", total=len(videos), disable=None, leave=False)
+
+    def annotate(video: Video) -> tuple[list[ObjectResult], Times]:
         session, size = opened.fresh(), scaled_size(video.height, video.width, config.data.max_side)
         if size not in warm:
             _warm(opened.fresh(), size)
             warm.add(size)
-        results += run_video(session, split, video, config, asked, times)
+        times = Times([], [], [])
+        results = run_video(session, split, video, config, asked, times)
         measure_update(session, times)
-    return report(trained, config, split, asked, results, times)
+        bar.update()
+        return results, times
+
+    with bar:
+        results, times = zip(*by_hosts(annotate, videos), strict=True)
+    times = Times(*(list(chain.from_iterable(each)) for each in zip(*times, strict=True)))
+    return report(trained, config, split, asked, list(chain.from_iterable(results)), times)
 
 
 def _warm(session: Session, size: tuple[int, int]) -> None:

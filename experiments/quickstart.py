@@ -33,7 +33,7 @@ def quickstart(workdir: Path, *, parallel: str = "pmap", steps: int = 0) -> dict
 
     Args:
         workdir: for both runs, the data set and the results.
-        parallel: pmap or jit.
+        parallel: pmap, jit or fsdp.
         steps: updates of each network, where not those of the configuration.
     """
     workdir = Path(workdir)

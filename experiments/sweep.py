@@ -68,7 +68,7 @@ class PlannedSweep(NamedTuple):
         runs: all of the sweep.
         chosen: those of this process.
         workdir: of the sweep.
-        parallel: pmap or jit.
+        parallel: pmap, jit or fsdp.
         retry: whether runs that have failed are run again.
         launch: how other processes shall do it; None: this one does.
     """

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
 from data_pipelines.counted import counted
@@ -94,7 +95,7 @@ def read_command(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str], Choi
     if values.predictions:
         idle = [
             name
-            for name in ("points", "draws", "multi", "memory", "save", "best", "model", "chunk")
+            for name in ("points", "draws", "multi", "memory", "save", "best", "model", "chunk", "distributed")
             if values[name].present
         ]
         if idle:
@@ -138,7 +139,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         trained, config = load_run(workdir, values, overrides, tunes=True)
         for source in parse_sources(config.data.train):
-            if _same_data(source, parse_sources(choice.source)[0]):
+            if jax.process_index() == 0 and _same_data(source, parse_sources(choice.source)[0]):
                 print(f"note: this model was trained on {choice.source}")
         result = evaluate_model(trained, config, choice)
         what = f"{describe_model(config.model)}, step {trained.step}, {choice.multi}"
@@ -149,7 +150,7 @@ def main(argv: Sequence[str]) -> None:
         named += [] if choice.memory == "none" else [f"memory-{choice.memory}"]
         named += [f"tuned-{config.tune.steps}"] if config.tune.steps else []
     show_and_write(describe(result, what, choice), workdir, ["video", result["protocol"]["data"], *named], result)
-    if choice.save:
+    if choice.save and jax.process_index() == 0:
         (choice.save / MARK).unlink(missing_ok=True)  # a whole folder is as DAVIS's scorer expects it
 
 

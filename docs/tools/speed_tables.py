@@ -6,6 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from docs.tools.estimates import coco
 from docs.tools.result_tables import Source, percent, to_table
 
 NAMES_TRAINING = {"cached features": "cached features", "full": "full, frozen trunk in every step"}
@@ -81,6 +82,7 @@ def devices(measured: Mapping[str, Any]) -> str:
 
 TABLES = {
     "training-speed": Source(("benchmark_training.json",), training_speed),
+    "speed-coco": Source(("performance.json", "benchmark_training.json"), coco),
     **{
         name: Source(("performance.json",), make)
         for name, make in {

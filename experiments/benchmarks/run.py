@@ -26,7 +26,7 @@ from experiments.settings.help_texts import Command
 from experiments.settings.json_files import write_json
 from guided_jax.learning.loop import Window
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_train_step, prefetch, replicate, shard_batch
+from guided_jax.learning.parallel import parallel_train_step, place, prefetch, shard_batch
 from guided_jax.learning.step import create_state, train_step
 
 COMMAND = Command(
@@ -56,7 +56,7 @@ def measure(config: Config, parallel: str) -> dict[str, float]:
         corrections=config.train.corrections,
     )
     update = parallel_train_step(step, parallel, devices)
-    state = replicate(create_state(params, optimizer, config.train.freeze), devices)
+    state = place(create_state(params, optimizer, config.train.freeze), parallel, devices)
 
     load = partial(host_batches, config, experiment.stream, size, stop=BATCHES)
     began = time.perf_counter()

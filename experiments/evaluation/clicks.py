@@ -1,7 +1,7 @@
 """Clicks on every object of a source, by the rule of a simulated user, and saves the last masks."""
 
+import itertools
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from data_pipelines.tasks import Task, Tasks, count_tasks, get_task, task_target
 from experiments.runs.data import OpenSource
 from experiments.runs.load import Trained
 from experiments.settings.config import Config
+from experiments.settings.errors import user_mistakes
+from experiments.settings.hosts import by_hosts, together
 from guided_jax.episode import Click
 from guided_jax.scoring.clicks import Clicked, simulate_clicks
 from guided_jax.session import Session
@@ -53,7 +55,6 @@ class Object(NamedTuple):
         clicked: clicks and IoUs.
         update_ms: milliseconds from each click to its mask on the host.
         encode_ms: milliseconds of encoding the image, at its first object; 0 at the others.
-        mask: after the last click: 0 negative, 1 positive.
     """
 
     image: str
@@ -61,7 +62,6 @@ class Object(NamedTuple):
     clicked: Clicked
     update_ms: list[float]
     encode_ms: float
-    mask: UInt8[np.ndarray, "h w"]
 
 
 def choose_tasks(tasks: Tasks, limit: int, seed: int) -> list[Task]:
@@ -72,38 +72,49 @@ def choose_tasks(tasks: Tasks, limit: int, seed: int) -> list[Task]:
     return sorted((get_task(tasks, row) for row in rows.tolist()), key=lambda task: task.record)
 
 
-def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: ClickOptions) -> Iterator[Object]:
-    """Clicks on every object; those of an image share its encoding.
+def click_objects(trained: Trained, config: Config, opened: OpenSource, asked: ClickOptions) -> list[Object]:
+    """Clicks on every object, and saves the last masks; the objects of an image share its encoding, and its process.
 
     Raises:
-        DatasetError: no canvas holds an image.
+        UserError: no canvas holds an image.
     """
     canvases, max_side = parse_canvases(config.data.buckets), config.data.max_side
     tasks = choose_tasks(opened.tasks, asked.limit, config.seed)
-    for task in tasks:  # before any of them is clicked on
-        name = f"{opened.split.name}: image {to_record(opened.split.records[task.record]).image_id!r}"
-        choose_canvas(*scaled_size(task.height, task.width, max_side), canvases, name=name)
+    with together(), user_mistakes():
+        for task in tasks:  # before any of them is clicked on
+            name = f"{opened.split.name}: image {to_record(opened.split.records[task.record]).image_id!r}"
+            choose_canvas(*scaled_size(task.height, task.width, max_side), canvases, name=name)
     session = Session(trained, canvases=canvases, max_side=0, guided_filter=asked.guided_filter)
-    warm, now = set(), None
-    for task in tqdm(tasks, desc="objects", disable=None, leave=False):
-        record = to_record(opened.split.records[task.record])
-        target = scale_labels(task_target(record, task), max_side)
-        if not (target == 1).any():  # lost by scaling down
-            continue
-        canvas, encode_ms = choose_canvas(*target.shape, canvases), 0.0
-        if canvas not in warm:
-            _warm(session.fresh(), canvas, asked.clicks)
-            warm.add(canvas)
-        if task.record != now:
-            image = scale_image(decode_image(record.image), max_side)
-            if now is not None:
-                session.remove(now)
-            now, began = task.record, time.perf_counter()
-            session.add(now, image)
-            encode_ms = 1000 * (time.perf_counter() - began)
-        clicked, times = _click(session, now, target, asked.clicks)
-        name = name_object(opened, task)
-        yield Object(record.image_id, name, clicked, times, encode_ms, session.mask(now))
+    warm, bar = set(), tqdm(desc="objects", total=len(tasks), disable=None, leave=False)
+
+    @user_mistakes()
+    def click_image(row: int, tasks: list[Task]) -> list[Object]:
+        record, encode_ms, objects = to_record(opened.split.records[row]), 0.0, []
+        for task in tasks:
+            bar.update()
+            target = scale_labels(task_target(record, task), max_side)
+            if not (target == 1).any():  # lost by scaling down
+                continue
+            canvas = choose_canvas(*target.shape, canvases)
+            if canvas not in warm:
+                _warm(session.fresh(), canvas, asked.clicks)
+                warm.add(canvas)
+            if row not in session.names:
+                image, began = scale_image(decode_image(record.image), max_side), time.perf_counter()
+                session.add(row, image)
+                encode_ms = 1000 * (time.perf_counter() - began)
+            clicked, times = _click(session, row, target, asked.clicks)
+            each = Object(record.image_id, name_object(opened, task), clicked, times, 0.0 if objects else encode_ms)
+            objects.append(each)
+            if asked.save:
+                save_mask(asked.save, each, session.mask(row))
+        if objects:
+            session.remove(row)
+        return objects
+
+    images = [(row, list(of_image)) for row, of_image in itertools.groupby(tasks, key=lambda task: task.record)]
+    with bar:
+        return list(itertools.chain.from_iterable(by_hosts(lambda image: click_image(*image), images)))
 
 
 def name_object(opened: OpenSource, task: Task) -> str:
@@ -139,9 +150,9 @@ def mask_path(folder: Path, image: str, name: str) -> Path:
     return safe_path(folder, f"{image}/{name or 'object'}", ".png")
 
 
-def save_mask(folder: Path, each: Object) -> None:
-    """Writes the last mask of an object, see `mask_path`."""
+def save_mask(folder: Path, each: Object, mask: UInt8[np.ndarray, "h w"]) -> None:
+    """Writes the mask of an object after its last click, 0 negative and 1 positive, see `mask_path`."""
     path = mask_path(folder, each.image, each.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        file.write(cv2.imencode(".png", each.mask)[1])
+        file.write(cv2.imencode(".png", mask)[1])

@@ -5,6 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
 from experiments.evaluation.result_files import write_result
@@ -15,6 +16,7 @@ from experiments.settings.command_flags import define_best, define_path, overrid
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import differing, to_dict
+from experiments.settings.hosts import define_distributed, join_hosts, together
 from guided_jax.shipped import DEFAULT, SHIPPED
 
 FIELDS = (
@@ -23,7 +25,7 @@ FIELDS = (
 
 
 def define_run(values: flags.FlagValues) -> None:
-    """Adds the flags that say which model is scored: `--workdir`, `--best` and `--model`."""
+    """Adds the flags that say which model is scored, `--workdir`, `--best` and `--model`, and `--distributed`."""
     text = "`DIR` of a trained run, as runs/first, whose model is scored; the result is written there."
     define_path(values, "workdir", None, text)
     define_best(values)
@@ -34,6 +36,7 @@ def define_run(values: flags.FlagValues) -> None:
         f"`NAME` of a guide that comes with the package ({', '.join(SHIPPED)}), or a .safetensors, in place of a run; "
         f"--workdir is then only where the result is written. Without both flags it is {DEFAULT}.",
     )
+    define_distributed(values)
 
 
 def define_videos(values: flags.FlagValues) -> None:
@@ -57,11 +60,11 @@ def load_run(
     two_labels: bool = False,
     tunes: bool = False,
 ) -> tuple[Trained, Config]:
-    """The model that the flags name, and the configuration that it is scored by.
+    """The model that the flags name, and the configuration that it is scored by; joins the other processes before.
 
     Args:
         workdir: of the run, or of the result; None: the result is only shown.
-        values: the command's flags, of which `--model` and `--best` count.
+        values: the command's flags, of which `--model`, `--best` and `--distributed` count.
         overrides: words of the command line, see `read_flags`.
         two_labels: refuses a model of more labels, for objects.
         tunes: whether the command fine-tunes where the configuration asks for it.
@@ -70,6 +73,15 @@ def load_run(
         UserError: there is no such run, it has no checkpoint, an override is wrong, or the model has other labels or is
             to be fine-tuned.
     """
+    if values.distributed:
+        join_hosts()
+    with together():
+        return _load_run(workdir, values, overrides, two_labels, tunes)
+
+
+def _load_run(
+    workdir: Path | None, values: flags.FlagValues, overrides: list[str], two_labels: bool, tunes: bool
+) -> tuple[Trained, Config]:
     if values.model or not workdir:
         if values.best:
             raise UserError("--best: chooses among the checkpoints of a run; it needs --workdir, and no --model")
@@ -110,9 +122,13 @@ def own_config(trained: Config, overrides: list[str], known_flags: list[str]) ->
 def show_and_write(text: str, workdir: Path | None, words: Sequence[str], result: dict[str, Any]) -> None:
     """Prints what a result says, and writes it to a file that is named by the words; without a workdir to none.
 
+    Of several processes the first one does.
+
     Raises:
         UserError: the folder cannot be written.
     """
+    if jax.process_index() > 0:
+        return
     print(text)
     if workdir:
         print(f"written to {write_result(workdir, words, result)}")

@@ -86,7 +86,7 @@ def score(
         params: of the model, on the devices.
         episodes: what to score.
         count: the parallel evaluate step.
-        mode: pmap or jit.
+        mode: pmap, jit or fsdp.
         show: whether to show progress.
         keep: is given the label maps that this process predicts; `count` must then return them, too.
     """

@@ -26,13 +26,11 @@ class Timer:
         rows: of each video `seconds`, from reading the annotated frames to the last label map, and the part of them
             that the guidance takes, `guide_seconds`; both summed over the video's phases.
         from_memory: frames a second without reading, under one annotation, on the first video; None before it.
-        frames: number of frames segmented in all.
     """
 
     def __init__(self):
         self.rows: list[dict[str, float]] = []
         self.from_memory: float | None = None
-        self.frames = 0
         self._warm: set[tuple] = set()
 
     def segment(
@@ -78,7 +76,6 @@ class Timer:
             maps += model.segment(guidance, read_frames(split, video, phase.frames, max_side=max_side), clip)
             seconds += time.perf_counter() - started
             guide_seconds += guided - started
-        self.frames += len(maps)
         self.rows.append({"seconds": seconds, "guide_seconds": guide_seconds})
         if self.from_memory is None:
             self.from_memory = frames_per_second(
@@ -86,13 +83,13 @@ class Timer:
             )
         return maps if not max_side else [_own_size(each, video) for each in maps]
 
-    def summary(self, annotations: int, chunk: int) -> dict[str, Any]:
-        """The speed over all videos."""
+    def summary(self, frames: int, annotations: int, chunk: int) -> dict[str, Any]:
+        """The speed over all videos, with so many frames; where hosts share them, that of one host."""
         seconds = [row["seconds"] for row in self.rows]
         segmenting = sum(row["seconds"] - row["guide_seconds"] for row in self.rows)
         return {
             "seconds_per_video": sum(seconds) / len(seconds),
-            "frames_per_second": self.frames / segmenting,
+            "frames_per_second": frames / segmenting,
             "frames_per_second_without_reading": self.from_memory,
             "annotations": annotations,
             "chunk": chunk,

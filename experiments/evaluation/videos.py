@@ -10,7 +10,7 @@ import jax
 from tqdm import tqdm
 
 from data_pipelines.datasets.mixture import parse_sources
-from data_pipelines.datasets.sources import Split, open_source
+from data_pipelines.datasets.sources import Split
 from data_pipelines.points import DENSE, name_count
 from data_pipelines.videos import Video, list_videos, name_annotations
 from experiments.evaluation.mask_folders import claim_folder
@@ -25,12 +25,13 @@ from experiments.evaluation.video_scores import (
     video_row,
 )
 from experiments.evaluation.video_timer import Timer
-from experiments.runs.data import the_only
+from experiments.runs.data import build_source, the_only
 from experiments.runs.load import Trained
 from experiments.runs.workdir import environment
 from experiments.settings.config import Config
 from experiments.settings.errors import UserError, user_mistakes
 from experiments.settings.fields import to_dict
+from experiments.settings.hosts import by_hosts, together
 from guided_jax.video import VideoSegmentor
 
 GUIDANCE = {
@@ -80,8 +81,7 @@ def open_videos(config: Config, choice: Choice) -> tuple[Split, list[Video]]:
         DatasetError: what is wrong with the source or its videos.
     """
     source = the_only(parse_sources(choice.source), f"--source={choice.source}")
-    root, built = Path(config.data.root), Path(config.data.prepared) / "datasets"
-    split = open_source(source, root, built, skip_broken=config.data.skip_broken)
+    split = build_source(config, source)
     return split, list_videos(split, choice.shots, every=choice.every, names=choice.names)
 
 
@@ -96,10 +96,10 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
     Raises:
         UserError: what is wrong with the model, the source or the folder for masks, before any frame is segmented.
     """
-    if choice.save:
-        chosen = {name: value for name, value in choice._asdict().items() if name not in ("save", "chunk")}
-        claim_folder(choice.save, {**chosen, "step": trained.step, "config": to_dict(config)}, "--save")
-    with user_mistakes():
+    with together(), user_mistakes():
+        if choice.save and jax.process_index() == 0:
+            chosen = {name: value for name, value in choice._asdict().items() if name not in ("save", "chunk")}
+            claim_folder(choice.save, {**chosen, "step": trained.step, "config": to_dict(config)}, "--save")
         video_model = VideoSegmentor(
             trained,
             union=choice.multi == "union",
@@ -115,19 +115,34 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         except ValueError as error:
             raise UserError(f"--multi={choice.multi}: {error}") from error
     annotations = name_annotations(choice.points, choice.draws)
-    scored: list[dict[str, Scored]] = [{} for _ in annotations]
-    rows, about_videos, timer = [], [], Timer()
-    for video in tqdm(videos, desc="videos", disable=None, leave=False):
-        maps = timer.segment(video_model, split, video, config, choice.points, choice.draws)
-        about_videos.append(video_row(video, **timer.rows[-1]))
+    timer, bar = Timer(), tqdm(desc="videos", total=len(videos), disable=None, leave=False)
+
+    def evaluate(video: Video) -> tuple[dict[str, float], list[Scored]]:
+        maps, scored = timer.segment(video_model, split, video, config, choice.points, choice.draws), []
         for a, (count, draw) in enumerate(annotations):
             if choice.save:
                 folder = choice.save / _folder(count, draw, choice) if len(annotations) > 1 else choice.save
                 write_masks(folder, video, [labels[a] for labels in maps])
-            scored[a][video.name] = score_labels(split, video, lambda position, a=a, maps=maps: maps[position][a])
-            rows += object_rows(video, scored[a][video.name], points=name_count(count), draw=draw)
+            scored.append(score_labels(split, video, lambda position, a=a: maps[position][a]))
+        bar.update()
+        return timer.rows[-1], scored
+
+    with bar:
+        timer.rows, scored = map(list, zip(*by_hosts(evaluate, videos), strict=True))
+    rows = [
+        row
+        for video, of_video in zip(videos, scored, strict=True)
+        for each, (count, draw) in zip(of_video, annotations, strict=True)
+        for row in object_rows(video, each, points=name_count(count), draw=draw)
+    ]
+    by_annotation = [
+        {video.name: of_video[a] for video, of_video in zip(videos, scored, strict=True)}
+        for a in range(len(annotations))
+    ]
     scores = {
-        name_count(count): mean_of_draws([summarise(scored[a]) for a, (of, _) in enumerate(annotations) if of == count])
+        name_count(count): mean_of_draws(
+            [summarise(by_annotation[a]) for a, (of, _) in enumerate(annotations) if of == count]
+        )
         for count in choice.points
     }
     protocol = {
@@ -152,9 +167,9 @@ def evaluate_model(trained: Trained, config: Config, choice: Choice) -> dict[str
         "name": config.name,
         "protocol": protocol,
         "scores": scores,
-        "speed": timer.summary(len(annotations), video_model.chunk),
+        "speed": timer.summary(sum(len(video.rows) for video in videos), len(annotations), video_model.chunk),
         "rows": rows,
-        "videos": about_videos,
+        "videos": [video_row(video, **times) for video, times in zip(videos, timer.rows, strict=True)],
         "about": {"model": dataclasses.asdict(config.model), "command": sys.argv, **environment()},
     }
 

@@ -111,9 +111,8 @@ def open_sources(config: Config, section: str) -> list[OpenSource]:
         sources = parse_sources(text)
     except DatasetError as error:
         raise DatasetError(f"{field}: {error}") from error
-    root, built = Path(config.data.root), Path(config.data.prepared) / "datasets"
     try:
-        splits = [open_source(each, root, built, skip_broken=config.data.skip_broken) for each in sources]
+        splits = [build_source(config, each) for each in sources]
     except DatasetError as error:
         raise DatasetError(f"{field}: {error}") from error
     choice = parse_classes(chosen.classes)
@@ -145,6 +144,16 @@ def open_sources(config: Config, section: str) -> list[OpenSource]:
             )
         opened.append(each)
     return opened
+
+
+def build_source(config: Config, source: Source) -> Split:
+    """Opens a source, after building it where that was not done yet.
+
+    Raises:
+        DatasetError: as `open_source`.
+    """
+    root, built = Path(config.data.root), Path(config.data.prepared) / "datasets"
+    return open_source(source, root, built, skip_broken=config.data.skip_broken)
 
 
 def _choose(opened: OpenSource, section: str, choice: ClassChoice, listed: Sequence[Listed]) -> OpenSource:

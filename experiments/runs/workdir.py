@@ -121,7 +121,7 @@ def record_start(path: Path, config: Config, *, mode: str, parallel: str, data: 
         path: of the folder, opened by `open_workdir`.
         config: of the run.
         mode: train, eval or train_and_eval.
-        parallel: pmap or jit.
+        parallel: pmap, jit or fsdp.
         data: version of each data set by its name.
 
     Returns:

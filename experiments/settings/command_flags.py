@@ -68,7 +68,8 @@ def define_parallel(values: flags.FlagValues) -> None:
         "parallel",
         PARALLEL[0],
         PARALLEL,
-        "How the devices share a batch: jax.pmap, or jax.jit over a mesh, with the same numbers.",
+        "How the devices share a batch, with the same numbers: jax.pmap, jax.jit over a mesh, or fsdp, by which they "
+        "share the parameters and the optimiser's state, too.",
         flag_values=values,
     )
 

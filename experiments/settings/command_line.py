@@ -29,7 +29,7 @@ from experiments.settings.errors import UserError, machine_fault, one_line
 from experiments.settings.exits import run_quietly
 from experiments.settings.fields import describe_fields
 from experiments.settings.help_texts import Command
-from experiments.settings.hosts import join_hosts
+from experiments.settings.hosts import define_distributed, join_hosts, leave_hosts
 from experiments.settings.kept_programs import keep_programs
 
 MODES = ("train", "eval", "train_and_eval")
@@ -60,7 +60,7 @@ def start(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | Non
     show_messages()
     keep_programs()
     absl_logging.use_absl_handler()  # so that --verbosity=0 shows what is done, and the default only warnings
-    return guarded(lambda: main(sys.argv if argv is None else argv))
+    return leave_hosts(guarded(lambda: main(sys.argv if argv is None else argv)))
 
 
 def run_app(
@@ -134,13 +134,7 @@ def parse(argv: Sequence[str], command: Command = RUN) -> Invocation:
         text = "Trains, scores a checkpoint, or does both in turn."
         flags.DEFINE_enum("mode", MODES[-1], MODES, text, flag_values=values)
     define_parallel(values)
-    flags.DEFINE_bool(
-        "distributed",
-        False,
-        "This is one of several processes, the same command in each. Slurm, Open MPI, Kubernetes or a TPU pod tells of "
-        "the others, or else JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID do.",
-        flag_values=values,
-    )
+    define_distributed(values)
     flags.DEFINE_bool(
         "fields", False, "Lists the fields that can be overridden, with their values, and ends.", flag_values=values
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from data_pipelines.datasets.record import DatasetError
+from experiments.settings.exits import LOST, tells_of_loss
 
 
 class UserError(Exception):
@@ -60,7 +61,7 @@ OUT_OF_MEMORY = "out of memory"
 
 
 def machine_fault(error: BaseException) -> str | None:
-    """What the disk or the memory did, in one line; None where an exception has another cause.
+    """What the disk, the memory or the network did, in one line; None where an exception has another cause.
 
     Orbax, TensorStore and XLA wrap the system's error in others, or give its text alone.
     """
@@ -76,6 +77,8 @@ def machine_fault(error: BaseException) -> str | None:
         if found := next((number for number in FULL if os.strerror(number) in text), None):
             paths = filter(_may_be_a_file, re.findall(r"/[^\s'\"\];,]+", text))
             return _of_disk(found, next(paths, None))
+        if tells_of_loss(text):
+            return LOST
         if isinstance(each, MemoryError) or "RESOURCE_EXHAUSTED" in text:
             return (
                 f"{OUT_OF_MEMORY}: make data.buckets, train.batch_size, eval.batch_size or the model smaller "

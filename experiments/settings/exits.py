@@ -1,8 +1,13 @@
-"""How a program ends that is not let come to its end: stopped from outside, its reader gone. Imports nothing heavy."""
+"""How a program ends that is not let come to its end: stopped from outside, its reader gone, another process lost.
+
+Imports nothing heavy. As a program it stands between the stderr of one of several processes and the real one.
+"""
 
 import contextlib
 import os
+import re
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +23,12 @@ AGAIN, PATIENCE = 0.05, 10.0
 
 IMPORTS = "<frozen importlib._bootstrap>"
 """Where Python says that the code of its imports stands."""
+
+
+LOST = "another process of the run is lost; the same command resumes, on any number of hosts"
+
+_OF_JAX = re.compile(rb"^[EF]\d{4} .*(coordination_service|JAX distributed service)", re.MULTILINE)
+_OF_COLLECTIVE = re.compile(r"Gloo \w+ failed|NCCL operation .*failed")
 
 
 class Terminated(BaseException):
@@ -144,3 +155,33 @@ def _imports(frame: FrameType | None) -> bool:
 
 def _send_again(number: int) -> None:
     threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+
+
+def tells_of_loss(text: str) -> bool:
+    """Whether an exception's text is that of a collective without its other end."""
+    return _OF_COLLECTIVE.search(text) is not None
+
+
+def watch_stderr() -> None:
+    """From now on, what JAX says of lost processes comes to stderr as one line, and all else as it is.
+
+    JAX says it, with a stack of C++, from a thread that then aborts the process: nothing in here could do it.
+    """
+    process = subprocess.Popen([sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE)
+    os.dup2(process.stdin.fileno(), 2)
+    process.stdin.close()
+    process.returncode = 0  # nobody waits for it: it ends after this process and its children
+
+
+def _pass_on() -> None:
+    told = False
+    while text := os.read(0, 1 << 16):
+        if told:  # the stack, and errors that follow from the first
+            continue
+        if found := _OF_JAX.search(text):
+            text, told = text[: found.start()] + f"error: {LOST}\n".encode(), True
+        os.write(2, text)
+
+
+if __name__ == "__main__":
+    _pass_on()

@@ -1,20 +1,43 @@
-"""Several processes that run one experiment, on one host or on many."""
+"""Several processes that run one command, on one host or on many."""
 
 import contextlib
+import itertools
 import os
-from collections.abc import Iterator
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
+from absl import flags
 from jax.experimental import multihost_utils
 
 from experiments.settings.errors import UserError
+from experiments.settings.exits import watch_stderr
 
 ADDRESS, COUNT, NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+Item, Made = TypeVar("Item"), TypeVar("Made")
+
+
+def define_distributed(values: flags.FlagValues) -> None:
+    """Adds `--distributed`; who has read the flags calls `join_hosts` if it is set."""
+    text = (
+        "This is one of several processes, the same command in each. Slurm, Open MPI, Kubernetes or a TPU pod tells of "
+        f"the others, or else {ADDRESS}, {COUNT} and {NUMBER} do."
+    )
+    flags.DEFINE_bool("distributed", False, text, flag_values=values)
+
+
+HEARTBEAT = 60
+"""Seconds without a sign of life after which a process counts as lost, and the others end."""
 
 
 def join_hosts() -> None:
     """Joins the other processes; before anything else is done with JAX.
+
+    From then on a lost process ends this one, after `HEARTBEAT` at most and with a line.
 
     Raises:
         UserError: the environment does not tell who they are, or they cannot be reached.
@@ -24,12 +47,13 @@ def join_hosts() -> None:
     jax.config.update("jax_enable_preemption_service", False)
     try:
         given = {name: int(os.environ[variable]) for name, variable in numbers.items() if variable in os.environ}
-        jax.distributed.initialize(os.environ.get(ADDRESS), **given)
+        jax.distributed.initialize(os.environ.get(ADDRESS), heartbeat_timeout_seconds=HEARTBEAT, **given)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"--distributed: {str(error).rstrip('.')}; start it under Slurm, Open MPI, Kubernetes or on a TPU pod, "
             f"or set {ADDRESS} (host:port of the first process), {COUNT} and {NUMBER} (0, 1, ...)"
         ) from error
+    watch_stderr()
 
 
 def from_first(tree):
@@ -44,19 +68,57 @@ def any_host(value: bool) -> bool:
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """Around a part of the start without collectives: all processes go on, or none does.
+    """Around a part without collectives: all processes go on after it, or none does.
 
     Raises:
-        UserError: of this process, or else that another one has failed.
+        Exception: of this process.
+        UserError: another one has failed.
     """
     failure = None
     try:
         yield
-    except UserError as error:
+    except Exception as error:
         failure = error
     if jax.process_count() > 1:
         failed = multihost_utils.process_allgather(np.array(failure is not None))
         if failure is None and failed.any():
-            failure = UserError(f"process {int(failed.argmax())} cannot start; its message says why")
+            failure = UserError(f"process {int(failed.argmax())} cannot go on; its message says why")
     if failure is not None:
         raise failure
+
+
+def by_hosts(work: Callable[[Item], Made], items: Sequence[Item]) -> list[Made]:
+    """What comes of each item, in their order, on every process; of H processes each works on every H-th item.
+
+    Args:
+        work: of one item, without collectives; what it gives can be pickled.
+        items: the same on all processes.
+
+    Raises:
+        Exception: of this process's work.
+        UserError: that of another process has failed.
+    """
+    with together():
+        mine = [work(item) for item in items[jax.process_index() :: jax.process_count()]]
+    rounds = itertools.zip_longest(*_gather(mine))
+    return list(itertools.chain.from_iterable(rounds))[: len(items)]  # what is filled up stands at the end
+
+
+def _gather(mine: list[Made]) -> list[list[Made]]:
+    """The lists of all processes."""
+    if jax.process_count() == 1:
+        return [mine]
+    written = np.frombuffer(pickle.dumps(mine), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array(len(written)))
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: len(written)] = written
+    everything = multihost_utils.process_allgather(padded)
+    return [pickle.loads(each[:size].tobytes()) for each, size in zip(everything, sizes, strict=True)]
+
+
+def leave_hosts(code: int) -> int:
+    """Gives the exit code of this process; one that failed ends here and now, or it would wait for the others."""
+    if code and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(code)
+    return code

@@ -17,6 +17,7 @@ import orbax.checkpoint as ocp
 from guided_jax.backbones.file_formats import plain
 from guided_jax.learning.checksums import named_leaves
 from guided_jax.learning.damage import DamagedCheckpoint, no_late_answers, quiet_orbax, reading, set_aside, steps_in
+from guided_jax.learning.parallel import gather
 from guided_jax.learning.step import TrainState
 from guided_jax.learning.stored_checkpoint import SUMS, StoredCheckpoint, checksums, score_of
 
@@ -41,7 +42,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest, and the best by positive IU.
 
     The position in the data needs no saving: the episodes of a step follow from the seed and the step.
-    Of several processes only the first writes and reads; to the others the folder is empty, and they save nothing.
+    Of several processes only the first writes; to the others the folder is empty, unless they only read.
     """
 
     def __init__(
@@ -64,13 +65,14 @@ class Checkpoints:
         self._manager = None
         self._quiet = contextlib.ExitStack()
         directory = self._directory = Path(directory).absolute()
-        if jax.process_index() > 0 or (read_only and not directory.is_dir()):
+        if not directory.is_dir() if read_only else jax.process_index() > 0:
             return
-        directory.mkdir(parents=True, exist_ok=True)
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True)
         self._quiet.enter_context(quiet_orbax())
         self._quiet.enter_context(no_late_answers())
-        alone = {0} if jax.process_count() > 1 else None
-        self._processes = ocp.options.MultiprocessingOptions(primary_host=0, active_processes=alone)
+        alone = {jax.process_index()} if jax.process_count() > 1 else None
+        self._processes = ocp.options.MultiprocessingOptions(jax.process_index(), active_processes=alone)
         if skip_damaged:
             self._set_aside_damaged()
         # `best_fn` is what makes Orbax write the metrics; which checkpoints stay, the policy says.
@@ -121,10 +123,12 @@ class Checkpoints:
             metrics: of an evaluation of this very state, with `pos_iu`; None where there was none.
         """
         if self._manager is None:
+            if not all(leaf.is_fully_replicated for leaf in jax.tree.leaves(state)):
+                gather(state)  # the first process asks for what lies here
             return
         step = int(state.step)
         # To the host first: pmap's outputs are local to it, and the next update donates them.
-        state = jax.tree.map(np.asarray, state)
+        state = gather(state)
         about = json.loads(json.dumps(about))  # as it will be read
         metrics = json.loads(json.dumps(metrics or {}))
         arguments = ocp.args.Composite(

@@ -121,7 +121,7 @@ def test_index_is_made_once_per_split_unit_and_version(stills, monkeypatch):
 def test_damaged_index_is_made_anew(stills):
     split = stills._replace(name="damaged")
     tasks = list_tasks(split, "class")
-    (path,) = stills.directory.glob("tasks-damaged-*.npz")
+    (path,) = stills.directory.glob("tasks-damaged-*.npy")
     path.write_bytes(path.read_bytes()[:100])
     np.testing.assert_array_equal(list_tasks(split, "class").area, tasks.area)
     assert not list(stills.directory.glob(".tasks-*"))

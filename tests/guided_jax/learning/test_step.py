@@ -11,9 +11,10 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from guided_jax.episode import UNKNOWN
+from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.config import TrainConfig
 from guided_jax.learning.optimizer import make_optimizer
-from guided_jax.learning.parallel import parallel_train_step, replicate, shard_batch
+from guided_jax.learning.parallel import parallel_train_step, place, shard_batch
 from guided_jax.learning.step import create_state, train_step
 from tests.guided_jax.small_models import make_batch, make_model
 
@@ -57,7 +58,7 @@ class Trainer:
 
     def start(self, params):
         state = create_state(jax.tree.map(jnp.array, params), self.optimizer, self.config.freeze)
-        return replicate(state, self.devices)
+        return place(state, self.mode, self.devices)
 
     def run(self, params, batches):
         """Final state and the totals of each step, as numpy."""
@@ -100,7 +101,7 @@ def assert_same_training(got, expected):
         np.testing.assert_allclose(one.positives, two.positives, atol=2)  # a tie may fall on either side
 
 
-@pytest.mark.parametrize(("mode", "devices", "parts"), [("pmap", 4, 1), ("jit", 4, 1), ("pmap", 2, 4)])
+@pytest.mark.parametrize(("mode", "devices", "parts"), [("pmap", 4, 1), ("jit", 4, 1), ("pmap", 2, 4), ("fsdp", 4, 1)])
 def test_devices_and_parts_do_not_change_the_training(network, expected, mode, devices, parts):
     """With dropout and uneven void areas; compiled once though the first state is placed, the later ones computed."""
     model, params = network
@@ -108,6 +109,35 @@ def test_devices_and_parts_do_not_change_the_training(network, expected, mode, d
     trainer = Trainer(model, config, mode, devices)
     assert_same_training(trainer.run(params, [batch_number(number) for number in range(STEPS)]), expected)
     assert parts > 1 or trainer.traces == 1  # parts are traced once more, for their shapes
+
+
+def test_fsdp_divides_what_is_large(network, tmp_path):
+    """After a step, too: each device holds a quarter of every array of parameters and momenta that divides by four; and
+    a checkpoint of it is one of the whole, which any number of devices takes up."""
+    model, params = network
+    trainer = Trainer(model, SGD, "fsdp", 4)
+    state, _ = trainer.step(trainer.start(params), shard_batch(batch_number(0), "fsdp", trainer.devices))
+    leaves = [leaf for leaf in jax.tree.leaves(state) if leaf.size >= 2**8 and any(n % 4 == 0 for n in leaf.shape)]
+    assert len(leaves) > 5 and sum(leaf.nbytes for leaf in leaves) > 0.9 * sum(
+        leaf.nbytes for leaf in jax.tree.leaves(state)
+    )
+    for leaf in leaves:
+        shares = leaf.addressable_shards
+        assert [4 * share.data.nbytes for share in shares] == [leaf.nbytes] * 4
+        assert len({str(share.index) for share in shares}) == 4
+    kept = Checkpoints(tmp_path, keep_last=1, keep_best=0)
+    kept.save(state, {}, None)
+    kept.wait()
+    restored, whole = kept.restore(1, state), jax.tree.map(np.asarray, state)
+    kept.close()
+    one = Trainer(model)
+    for taken_up in (place(restored, "jit", one.devices), place(restored, "fsdp", trainer.devices)):
+        jax.tree.map(np.testing.assert_array_equal, taken_up, whole)
+    assert_close = partial(np.testing.assert_allclose, rtol=1e-5)
+    batch = batch_number(1)
+    _, totals = one.step(place(restored, "jit", one.devices), shard_batch(batch, "jit", one.devices))
+    _, others = trainer.step(place(restored, "fsdp", trainer.devices), shard_batch(batch, "fsdp", trainer.devices))
+    assert_close(totals.loss, others.loss)
 
 
 def test_devices_exchange_sums_and_nothing_else(network):
