@@ -14,7 +14,9 @@ jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
 # The tests compile much and compute little; without these flags compiling takes three times as long. The processes that
 # tests start inherit them.
 jax.config.update("jax_disable_most_optimizations", True)
-COMPILE_FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+COMPILE_FAST = "--xla_cpu_parallel_codegen_split_count=1"
+if jax.__version_info__ < (0, 12):  # then they can no longer be switched off, and an unknown flag ends the process
+    COMPILE_FAST += " --xla_cpu_use_fusion_emitters=false"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; the tests' processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # for the processes that tests start; JAX is imported here already

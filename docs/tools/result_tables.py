@@ -109,6 +109,23 @@ def few_shot(results: Mapping[str, Any]) -> str:
     return to_table(["", *POINTS_FEW_SHOT], rows)
 
 
+SEEDS_FEW_SHOT = {"2-decoder": "1337", "2-decoder-seed-1": "1", "2-decoder-seed-2": "2"}
+
+
+def few_shot_seeds(results: Mapping[str, Any]) -> str:
+    """Three trainings of the decoder, each by the mean over its draws, and their mean and deviation."""
+    shown = ("1", "5", "dense")
+    values = [
+        [results[key]["scores"][p]["pos_iu"] for p in shown]
+        + [results[key]["scores"][p]["accumulations"]["hsnet"]["iou"] for p in shown]
+        for key in SEEDS_FEW_SHOT
+    ]
+    rows = [[seed, *map(percent, each)] for seed, each in zip(SEEDS_FEW_SHOT.values(), values, strict=True)]
+    spread = [percent_spread(statistics.mean(each), statistics.stdev(each)) for each in zip(*values, strict=True)]
+    heads = [f"{measure}, {p}" for measure in ("positive IU", "mIoU") for p in shown]
+    return to_table(["seed", *heads], [*rows, ["mean", *spread]])
+
+
 def few_shot_classes(results: Mapping[str, Any]) -> str:
     """Positive IU of every class of the fold."""
     rows = []
@@ -397,6 +414,7 @@ TABLES = {
     "decoder-classes": Source(("decoder.json",), decoder_classes),
     "decoder-clicks": Source(("decoder.json",), decoder_clicks),
     "few-shot": Source(("few_shot.json",), few_shot),
+    "few-shot-seeds": Source(("few_shot.json",), few_shot_seeds),
     "few-shot-classes": Source(("few_shot.json",), few_shot_classes),
     "video": Source(("video.json",), video),
     "video-memory": Source(("video_memory.json",), video_memory),

@@ -2,7 +2,8 @@
 
     guided_jax.load("vgg16-decoder")
 
-What each was trained on, how it was measured and where it fails stands in `MODEL_CARD.md` beside it.
+What each was trained on, how it was measured and where it fails stands in `MODEL_CARD.md` beside it. A guide's own file
+holds what it learnt; the trunk that they share is in `vgg16.safetensors`.
 """
 
 from pathlib import Path
@@ -33,14 +34,14 @@ class Shipped(NamedTuple):
 SHIPPED = {
     "vgg16-decoder": Shipped(
         "vgg16-decoder.safetensors",
-        "de1c81f133cd82c4029c77fce78864a5fe3f20ceee2aeaef12298b13cb777509",
+        "ac09889f0a46a06925ade8917bdd56ce065b2dba61707cb95ee378ca49c78115",
         "VGG-16 and a spatial decoder, for objects of any kind in a person's own pictures",
         max_side=512,
     ),
     "vgg16-semantic": Shipped(
         "vgg16-semantic.safetensors",
-        "afc3374c6dd1d9b052773f728da310d9d252a6268755433631ed482173500ec8",
-        "the same network for other photographs of the same kind of thing; on the trunk of vgg16-decoder",
+        "80cc926a1f934838d208e917236774b8a4a7d42212535eb0da8dbc248de741fe",
+        "the same network for other photographs of the same kind of thing",
         max_side=512,
     ),
 }
