@@ -93,4 +93,4 @@ def place_directions(model: Segmentor, params: dict) -> dict:
     features = raw_features(encode({"params": {"trunk": params["trunk"]}}, image, size), (side, side), size, geometry)
     cells = np.asarray(features, np.float32).reshape(-1, features.shape[-1])
     directions = positional_directions(cells, model.config.positional)
-    return {**params, "neck": {**params["neck"], "directions": jnp.asarray(directions)}}
+    return {**params, "neck": {**params.get("neck", {}), "directions": jnp.asarray(directions)}}

@@ -297,6 +297,12 @@ def in_context(results: Mapping[str, Any]) -> str:
     return to_table(["", *head], rows)
 
 
+def in_context_video(results: Mapping[str, Any]) -> str:
+    """The same along clips, whose objects have no classes."""
+    rows = [[name, percent(results["rows"][key]["pos_iu"])] for key, name in NAMES_IN_CONTEXT.items()]
+    return to_table(["", "positive IU, dense"], rows)
+
+
 NAMES_COMPARED = {
     "guided": "guided",
     "guided-by-classes": "guided, learnt from classes",
@@ -424,6 +430,7 @@ TABLES = {
     "interactive-video-corrections": Source(("interactive_video.json",), interactive_video_corrections),
     "model-space": Source(("model_space.json",), model_space),
     "in-context": Source(("in_context.json",), in_context),
+    "in-context-video": Source(("in_context_video.json",), in_context_video),
     "compare-interactive": Source(("compare_interactive.json",), comparison),
     "compare-semantic": Source(("compare_semantic.json",), comparison),
 }

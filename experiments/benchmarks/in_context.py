@@ -20,13 +20,14 @@ from experiments.configs.in_context import get_sweep
 from experiments.experiment import open_data, open_experiment
 from experiments.runs.data import host_batches
 from experiments.runs.workdir import environment
+from experiments.settings.checks import check_config
 from experiments.settings.command_line import run_app, start
 from experiments.settings.config import Config
 from experiments.settings.errors import user_mistakes
 from experiments.settings.fields import to_dict, with_overrides
 from experiments.settings.help_texts import Command
 from experiments.settings.json_files import write_json
-from guided_jax.episode import Episode, blank_batch
+from guided_jax.episode import Episode
 from guided_jax.guided_filter import filter_guide, filter_logits
 from guided_jax.inference.labels import predict_labels
 from guided_jax.scoring.few_shot import count_labels
@@ -66,14 +67,15 @@ def _with_maps(encode: Callable, params: dict, episode: Episode) -> Episode:
 
 def measure(config: Config, parallel: str) -> dict[str, PositiveIU]:
     """Scores of every variant, by its name."""
+    changes = {name: with_overrides(config, overrides) for name, overrides in get_sweep()}
+    for changed in changes.values():
+        check_config(changed, training=False)
     experiment, params = open_experiment(config, parallel, *open_data(config, training=False))
     variants = {}
-    for name, overrides in get_sweep():
-        changed = with_overrides(config, overrides)
+    for name, changed in changes.items():
         model = Segmentor(changed.model, experiment.model.preprocessing)
-        fresh = jax.jit(model.init)(jax.random.key(0), blank_batch(64))["params"]
         count = jax.jit(partial(_count, model=model, filtered=changed.eval.guided_filter))
-        variants[name] = partial(count, place_directions(model, {**fresh, **params}))
+        variants[name] = partial(count, place_directions(model, params))
     encode = jax.jit(partial(experiment.model.apply, method="trunk_maps"))
     counts, classes, real = {name: [] for name in variants}, [], []
     for batch in host_batches(config, experiment.tasks, experiment.tasks.group):

@@ -80,7 +80,8 @@ def check_fields(config: Config, *, training: bool = False) -> None:
     """Finds what is wrong with the fields whatever is evaluated, and how; raises as `check_config`."""
     check_ranges(config)
     check_model(config.model)
-    check_train(config.train, jax.device_count() if training else 1)
+    # Without an update there is no batch that would have to divide.
+    check_train(config.train, jax.device_count() if training and config.train.steps else 1)
     check_name(config.eval.name)
     headline_draw(config.eval)
     if training:

@@ -10,10 +10,10 @@ ITERATIONS = 10
 def k_means(
     values: Float[Array, "j c"], counts: Bool[Array, " j"], number: int
 ) -> tuple[Float[Array, "p c"], Bool[Array, " p"]]:
-    """Centres of clusters by Lloyd's algorithm; the same for the same values, whatever lies between them.
+    """Centres of clusters by Lloyd's algorithm; the same for the same values, in whatever order and place they lie.
 
-    It starts from the first value that counts and then each time from that which is farthest from all starts (as
-    k-means++ without chance). A cluster that loses its last value keeps its centre.
+    It starts from the value that is farthest from the mean and then each time from that which is farthest from all
+    starts (as k-means++ without chance). A cluster that loses its last value keeps its centre.
 
     Args:
         values: to be clustered; float32.
@@ -27,7 +27,8 @@ def k_means(
     def squares(centre: Float[Array, " c"]) -> Float[Array, " j"]:
         return jnp.where(counts, ((values - centre[None]) ** 2).sum(-1), -1.0)
 
-    first = values[jnp.argmax(counts)]
+    mean = jnp.where(counts[:, None], values, 0.0).sum(0) / jnp.maximum(counts.sum(), 1).astype(jnp.float32)
+    first = values[jnp.argmax(squares(mean))]
     starts, nearest, there = [first], squares(first), [counts.any()]
     for _ in range(number - 1):
         farthest = jnp.argmax(nearest)

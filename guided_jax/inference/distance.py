@@ -16,7 +16,25 @@ TEMPERATURE = 10.0
 """Factor on similarities before training."""
 
 
-class Distance(nn.Module):
+class SimilarityHead(nn.Module):
+    """What heads share that score features as they are by similarities times learned temperatures."""
+
+    @property
+    def temperatures(self) -> int:
+        """Their number."""
+        return 1
+
+    def setup(self):
+        """Creates the logarithms of the temperatures."""
+        start = np.full((self.temperatures,), np.log(TEMPERATURE), np.float32)
+        self.log_temperature = self.param("log_temperature", lambda _: jnp.asarray(start))
+
+    def prepare(self, features: Float[Array, "b n m c"]) -> Float[Array, "b n m c"]:
+        """The query's features as they are."""
+        return features
+
+
+class Distance(SimilarityHead):
     """Scores by similarity to each label's prototype, to its nearest kept representation, or by the sum of both.
 
     Attributes:
@@ -27,15 +45,10 @@ class Distance(nn.Module):
     metric: str
     locality: str
 
-    def setup(self):
-        """Creates the logarithm of the temperatures: of prototypes, then of neighbours, as the locality has them."""
-        number = 2 if self.locality == "both" else 1
-        start = np.full((number,), np.log(TEMPERATURE), np.float32)
-        self.log_temperature = self.param("log_temperature", lambda _: jnp.asarray(start))
-
-    def prepare(self, features: Float[Array, "b n m c"]) -> Float[Array, "b n m c"]:
-        """The query's features as they are."""
-        return features
+    @property
+    def temperatures(self) -> int:
+        """One of prototypes, then one of neighbours, as the locality has them."""
+        return 2 if self.locality == "both" else 1
 
     def __call__(
         self, query: Float[Array, "b n m c"], task: Task, keys: Key[Array, " b"] | None

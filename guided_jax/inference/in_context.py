@@ -5,15 +5,13 @@ Hussain et al. 2026, `class_region_proposal`). All of it is computed from the su
 neighbours keep them, so that points, masks and several shots serve alike.
 """
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from guided_jax.guides.guidance import Neighbours, Task
 from guided_jax.inference.clustering import k_means
-from guided_jax.inference.distance import TEMPERATURE
+from guided_jax.inference.distance import SimilarityHead
 from guided_jax.inference.similarity import nearest_similarity, prototype_similarity
 from guided_jax.resample import unit
 
@@ -21,7 +19,7 @@ REFUSED = -2.0
 """Score of a label where the backward check refuses it; below every cosine."""
 
 
-class InContext(nn.Module):
+class InContext(SimilarityHead):
     """Scores by similarity to prototypes, with what was found to help.
 
     Attributes:
@@ -35,15 +33,6 @@ class InContext(nn.Module):
     clusters: int
     gram: bool
     backward: bool
-
-    def setup(self):
-        """Creates the logarithm of the temperature, as of inference by distance."""
-        start = np.array([np.log(TEMPERATURE)], np.float32)
-        self.log_temperature = self.param("log_temperature", lambda _: jnp.asarray(start))
-
-    def prepare(self, features: Float[Array, "b n m c"]) -> Float[Array, "b n m c"]:
-        """The query's features as they are."""
-        return features
 
     def __call__(
         self, query: Float[Array, "b n m c"], task: Task, keys: Key[Array, " b"] | None

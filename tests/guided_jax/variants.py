@@ -7,6 +7,8 @@ EARLY = {"sharing": "unshared"}
 REGRESSION = {"inference": "parameter-regression"}
 HASHED = {"inference": "hashed-regression", "fusion": "mask", "merge": "union", "way": 2}
 DECODER = {"inference": "decoder", "locality": "both", "embedding": 6, "head_width": 4}
+IN_CONTEXT = {"inference": "in-context", "locality": "both", "feature_width": 0}
+OPTIONS = {"clusters": 2, "gram": True, "backward": True, "positional": 3}
 
 VARIANTS = {
     "late": {},
@@ -33,6 +35,8 @@ VARIANTS = {
     "prototypes-of-the-trunk": {"inference": "distance", "metric": "euclidean", "feature_width": 0},
     "neighbours": {"inference": "distance", "locality": "local", "support_grid": "interpolated", "support_stride": 2},
     "prototypes-and-neighbours": {"inference": "distance", "locality": "both", "metric": "euclidean"},
+    "in-context": IN_CONTEXT,
+    "in-context-options": {**IN_CONTEXT, **OPTIONS},
     "decoder": {**DECODER, "drop_maps": 0.5},
     "decoder-self-support": {**DECODER, "self_support": 0.6},
     "decoder-principal": {**DECODER, "principal": 5, "drop_image": 0.5},

@@ -118,6 +118,15 @@ def _to_hwio(kernel: np.ndarray, layout: str, shape: tuple[int, int, int, int]) 
     return kernel
 
 
+def _another_depth(arrays: Mapping[str, np.ndarray]) -> str | None:
+    """A VGG that is no VGG-16, under torchvision's names, in words; None where it is none."""
+    number = sum(bool(re.fullmatch(r"features\.\d+\.weight", n)) and a.ndim == 4 for n, a in arrays.items())
+    norm = any(re.fullmatch(r"features\.\d+\.running_mean", name) for name in arrays)
+    if not number or (number == len(_CONVS) and not norm):
+        return None
+    return f"a VGG of {number} convolutions{' with BatchNorm' * norm}"
+
+
 def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes, title: str) -> tuple[Layers, str]:
     """Brings the arrays of a file to the common form.
 
@@ -153,6 +162,8 @@ def to_layers(arrays: Mapping[str, np.ndarray], path: Path, shapes: Shapes, titl
     missing += ["/".join(half) for half in halves if half not in values]
     surplus = [name for name, part in parts_of.items() if part is None or part[0] not in (*shapes, "fc8")]
     if missing or surplus:
+        if (held := _another_depth(arrays)) and shapes.keys() >= set(_CONVS):
+            raise WeightsError(f"{path}: this file holds {held}; {title} has {len(_CONVS)} and no BatchNorm")
         parts = ([f"missing: {some(missing)}"] if missing else []) + (
             [f"not of {title}: {some(surplus)}"] if surplus else []
         )

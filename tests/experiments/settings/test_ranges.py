@@ -1,5 +1,6 @@
 """Every field of a configuration with values that make no sense: refused by a line that names it, or meant so."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -95,6 +96,8 @@ def test_every_field(name, value):
             {"model.grid": "dilated", "model.support_grid": "dilated", "model.support_stride": 2, **CACHED},
             "train.cache_features: model.support_grid=dilated runs the trunk once more",
         ),
+        ({"eval.guided_filter": True, **CACHED}, "eval.guided_filter: needs the pixels of the query"),
+        ({"eval.guided_filter": True, "tune.steps": 1}, "eval.guided_filter: is not of fine-tuned networks"),
         ({"data.mode": "views", "data.crops": 1}, "data.mode=views is for training alone; set eval.mode"),
         ({"data.window": 48}, "data.window=48: must be a multiple of 32 pixels, or 0"),
         ({"data.root": "a/" + "b" * 256}, "data.root: 'b.* is longer than 255 bytes"),
@@ -111,6 +114,13 @@ def test_spaces_between_points_do_not_count():
     config = with_overrides(get_config(), {"eval.points": "1, 5", "eval.headline": "5"})
     check_config(config, training=True)
     assert headline_draw(config.eval) == 1
+
+
+def test_without_updates_no_batch_must_divide_over_the_devices():
+    fields = {"train.batch_size": jax.device_count() + 1, "train.steps": 0}
+    check_config(with_overrides(get_config(), fields), training=True)
+    with pytest.raises(ValueError, match=r"train\.batch_size=5 does not divide over 4 device"):
+        check_config(with_overrides(get_config(), {**fields, "train.steps": 1}), training=True)
 
 
 def test_a_crop_for_each_shot_is_enough():

@@ -248,13 +248,14 @@ def test_missing_and_surplus_layers_are_named(tmp_path):
         read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
-def test_vgg19_and_batch_norm_are_told_by_their_surplus_layers(tmp_path):
+def test_a_vgg_of_another_depth_or_with_batch_norm_is_named(tmp_path):
     state = {**torch_names(LAYERS), "features.34.weight": np.zeros((8, 8, 3, 3), np.float32)}
-    state["features.1.running_mean"] = np.zeros(4, np.float32)
-    path = tmp_path / "v.safetensors"
-    save_file(state, path)
-    with pytest.raises(WeightsError, match=r"not of VGG-16: features\.1\.running_mean, features\.34\.weight"):
-        read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
+    message = r"this file holds a VGG of 14 convolutions{}; VGG-16 has 13 and no BatchNorm$"
+    for number, norm in enumerate(("", " with BatchNorm")):
+        path = tmp_path / f"{number}.safetensors"
+        save_file(state | ({"features.1.running_mean": np.zeros(4, np.float32)} if norm else {}), path)
+        with pytest.raises(WeightsError, match=message.format(norm)):
+            read_weights(path, preprocessing=CAFFE, backbone=SMALL_VGG)
 
 
 def test_many_surplus_names_stay_one_short_line(tmp_path):

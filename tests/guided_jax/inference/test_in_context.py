@@ -20,10 +20,10 @@ def test_k_means_is_scipys():
     values, counts = draw(60, 5), np.arange(60) % 3 > 0
     centres, exists = jax.jit(k_means, static_argnums=2)(jnp.asarray(values), jnp.asarray(counts), 4)
     some = values[counts]
-    starts = [some[0]]  # each time the value that is farthest from all before it
-    for _ in range(3):
+    starts = [some.mean(0)]  # the first start is farthest from it, each other one from all starts
+    for number in range(4):
         distances = np.min([((some - start) ** 2).sum(-1) for start in starts], 0)
-        starts.append(some[distances.argmax()])
+        starts = [*starts[number == 0 :], some[distances.argmax()]]
     theirs, _ = kmeans2(some, np.stack(starts), iter=10, minit="matrix")
     assert exists.all()
     np.testing.assert_allclose(centres, theirs, atol=1e-5)
@@ -35,7 +35,7 @@ def test_there_are_no_more_centres_than_different_values(counted, there):
     counts = jnp.array([False, counted > 0, counted > 0, counted > 1])
     centres, exists = k_means(values, counts, 3)
     np.testing.assert_array_equal(exists, np.array(there, bool))
-    expected = {1: [[0, 1]], 2: [[0, 1], [2, 0]]}.get(counted, np.zeros((0, 2)))
+    expected = {1: [[0, 1]], 2: [[2, 0], [0, 1]]}.get(counted, np.zeros((0, 2)))
     np.testing.assert_allclose(centres[:counted], expected)
 
 

@@ -28,8 +28,10 @@ COMPARED = (
     "stacked-discs",
 )
 """Those whose step is compiled for one device, too."""
-SPARED = ("late-local", "late-both-unshared", "stacked-distance", "regression-unshared", "prototypes")
+SPARED = ("late-local", "late-both-unshared", "stacked-distance", "regression-unshared", "prototypes", "in-context")
 """Those whose every part another one trains; `test_model_invariances.py` has them all."""
+UNTRAINED = ("in-context-options",)
+"""Those with parts that never learn: the directions of positions are found, not trained."""
 
 
 def learnable(shots):
@@ -131,7 +133,7 @@ def count(logits, target):
     return np.stack([kind.sum((1, 2)) for kind in kinds], -1)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in SPARED])
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name not in SPARED + UNTRAINED])
 def test_trains_evaluates_saves_and_restores(name, tmp_path):
     trainer = Trainer(name)
     check_gradient(trainer, name)

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from experiments.runs.features import trunk_key
 from guided_jax.backbones import weight_downloads
 from guided_jax.backbones.file_formats import WeightsError
-from guided_jax.backbones.preprocessing import CAFFE, TORCHVISION, normalise
+from guided_jax.backbones.preprocessing import TORCHVISION, normalise
 from guided_jax.backbones.pretrained import load_into, read_weights
 from guided_jax.backbones.table import BACKBONES
 from guided_jax.backbones.vit.architecture import VITS
@@ -54,13 +54,7 @@ def test_the_last_block_alone_leaves_the_others_of_the_file(tmp_path):
     assert report.untouched == ("head", "neck")
 
 
-def test_a_file_of_another_backbone_is_named(tmp_path):
-    save_file(arrays_of(make_timm("dinov3-tiny")), tmp_path / "some.safetensors")
-    message = r"holds a dinov3-tiny .*; the configuration asks for vgg16: .* or set model.backbone=dinov3-tiny"
-    with pytest.raises(WeightsError, match=message):
-        read_weights(tmp_path / "some.safetensors", BACKBONES["vgg16"], preprocessing=CAFFE)
-    with pytest.raises(WeightsError, match=r"holds a dinov3-tiny .*set model.backbone=dinov3-tiny"):
-        read_weights(tmp_path / "some.safetensors", BACKBONES["dinov2-s"])
+def test_a_transformer_that_is_not_in_the_table_is_named(tmp_path):
     other = {"cls_token": np.zeros((1, 1, 20), np.float32), "patch_embed.proj.weight": np.zeros((20, 3, 8, 8))}
     save_file(other, tmp_path / "other.safetensors")
     with pytest.raises(WeightsError, match="it is a ViT of width 20 with 0 blocks, patch 8, no registers and rotary"):
