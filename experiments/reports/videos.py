@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data_pipelines.counted import counted
 from experiments.drawing.lines import plot_lines
 from experiments.evaluation.spread import Spread, mean, percent, spread
 from experiments.evaluation.video_scores import NOTHING_SCORED
@@ -48,7 +47,10 @@ def _section(found: list[Found], figures: FigureFolder, cases: Callable | None) 
 
 
 def _join_seeds(found: Sequence[Found]) -> list[Series]:
-    """The seeds of a model under the same numbers of points together; labels are told apart by what differs."""
+    """The seeds of a model under the same numbers of points together; labels are told apart by what differs.
+
+    A network that is fitted to the annotated frames has the number of updates in its label, as `tuned 100`.
+    """
     groups: dict[tuple[str, ...], list[Found]] = {}
     for each in found:
         groups.setdefault(tuple(each.result["scores"]), []).append(each)
@@ -62,7 +64,7 @@ def _labels(series: Sequence[Series]) -> list[str]:
         protocol, seeds = each.protocol, len(each.found)
         way = "union" if str(protocol.get("way", "")).startswith("union") else "softmax"
         steps = protocol.get("tuning", {}).get("steps")
-        tuned = f"fine-tuned in {counted(steps, 'update')}" if steps else ""
+        tuned = f"tuned {steps}" if steps else ""
         seed = f"seed {protocol.get('seed')}" if seeds == 1 else ""
         return [f"{protocol.get('shots', 1)}-shot", way, tuned, f"step {protocol.get('step')}", seed]
 

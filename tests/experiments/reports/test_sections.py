@@ -222,11 +222,11 @@ def test_seeds_of_a_model_on_videos_have_a_mean_and_a_deviation(drawn, tmp_path)
     assert approx(lines) == {
         "film, 5": [(3, 0.3)],
         "film, dense": [(4, 0.5)],
-        "film, fine-tuned in 100 updates, dense": [(9, 0.7)],
+        "film, tuned 100, dense": [(9, 0.7)],
     }
     assert more["spreads"] == {name: [pytest.approx(0.1)] for name in lines}
     row = section.blocks[0].rows[2]
-    assert row[:2] == ("film, fine-tuned in 100 updates", "dense") and row[3] == "70.0 ± 10.0"
+    assert row[:2] == ("film, tuned 100", "dense") and row[3] == "70.0 ± 10.0"
     assert row[-3:] == ("9.00 ± 1.00", "30", "3 seeds")
     tables = [block for block in section.blocks if "from best to worst" in getattr(block, "caption", "")]
     assert [[row[:3] for row in table.rows] for table in tables] == [[("dog", "1", "80.0"), ("cat", "1", "20.0")]] * 3
