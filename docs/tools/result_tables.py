@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
+from experiments.reports.published import FOLDS, MEANS
+
 
 class Source(NamedTuple):
     """Where a table comes from.
@@ -106,6 +108,10 @@ def few_shot(results: Mapping[str, Any]) -> str:
         for measure, make in (("positive IU", pooled), ("mIoU", summed))
         for key, name in NAMES_FEW_SHOT.items()
     ]
+    unknown = [""] * (len(POINTS_FEW_SHOT) - 1)
+    published = {f"{name}, fold 2": folds[2] for (name, shots), folds in FOLDS.items() if shots == 1}
+    published |= {f"{name}, mean of the folds": mean for (_, shots), (name, mean, _) in MEANS.items() if shots == 1}
+    rows += [[f"mIoU, published: {name}", *unknown, f"{figure:.1f}"] for name, figure in published.items()]
     return to_table(["", *POINTS_FEW_SHOT], rows)
 
 
@@ -303,32 +309,6 @@ def in_context_video(results: Mapping[str, Any]) -> str:
     return to_table(["", "positive IU, dense"], rows)
 
 
-NAMES_COMPARED = {
-    "guided": "guided",
-    "guided-by-classes": "guided, learnt from classes",
-    "guided-by-instances": "guided, learnt from instances",
-    "dios": "DIOS",
-    "oslsm": "OSLSM",
-    "co-fcn": "co-FCN",
-    "foreground-background": "foreground-background",
-    "fine-tuning": "fine-tuning",
-    "oracle": "oracle",
-}
-
-
-def comparison(table: Mapping[str, Any]) -> str:
-    """The methods of a comparison that were run: positive IU over seeds, and what training and fine-tuning take."""
-    variants = {each["name"]: each for each in table["variants"] if each["scores"]}
-    points, rows = list(next(iter(variants.values()))["scores"]), []
-    for key in (key for key in NAMES_COMPARED if key in variants):
-        each = variants[key]
-        scores = [percent_spread(each["scores"][p]["mean"], each["scores"][p]["std"]) for p in points]
-        tuned = each["tuning_seconds"]
-        seconds = [f"{each['training_seconds']['mean']:.0f}", f"{tuned['mean']:.2f}" if tuned else ""]
-        rows.append([NAMES_COMPARED[key], *scores, str(len(each["seeds"])), *seconds])
-    return to_table(["", *points, "seeds", "training s", "fine-tuning s a task"], rows)
-
-
 def quickstart(summary: Mapping[str, Any]) -> str:
     """What the quickstart prints of its scores, as a block of code."""
     scores = {name: result["scores"] for name, result in summary["results"].items()}
@@ -431,7 +411,5 @@ TABLES = {
     "model-space": Source(("model_space.json",), model_space),
     "in-context": Source(("in_context.json",), in_context),
     "in-context-video": Source(("in_context_video.json",), in_context_video),
-    "compare-interactive": Source(("compare_interactive.json",), comparison),
-    "compare-semantic": Source(("compare_semantic.json",), comparison),
 }
 """Every table by the name that its marker in a page has."""

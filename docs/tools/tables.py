@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from docs.tools import result_tables, speed_tables
+from docs.tools import comparison_tables, result_tables, speed_tables
 from docs.tools.pages import ROOT, find_pages
 
-TABLES = result_tables.TABLES | speed_tables.TABLES
+TABLES = result_tables.TABLES | comparison_tables.TABLES | speed_tables.TABLES
 RESULTS = ROOT / "experiments" / "results"
 BLOCK = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 MARKER = re.compile(r"<!-- (?:table|end of table)\b")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.style
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from experiments.drawing.style import DASHES, DPI, LINES, MARKERS, save_figure
 
@@ -48,6 +48,9 @@ def plot_lines(
         values = [position for points in lines.values() for position, _ in points]
         if logarithmic:
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
         elif all(float(value).is_integer() for value in values):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         else:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from docs.tools.comparison_tables import compared_videos
 from docs.tools.pages import ROOT, find_pages
 from docs.tools.result_tables import percent, percent_spread, quickstart, to_table, video_means
 from docs.tools.tables import BLOCK, TABLES, fill, main, read_results, stale_pages
@@ -82,6 +83,24 @@ def test_video_means_are_over_frames_then_objects():
     ]
     assert video_means({"rows": rows}, "1") == {"j": 0.75, "f": 0.75, "j_and_f": 0.75}
     assert video_means({"rows": rows}, "dense") == {"j": 0.2, "f": 0.4, "j_and_f": pytest.approx(0.3)}
+
+
+def test_videos_are_compared_over_seeds_and_each_number_of_points_has_its_seconds():
+    def result(seed, points, j, seconds):
+        of = {"scores": {points: {"j": {"mean": j}}}, "speed": {"seconds_per_video": seconds}}
+        return {**of, "protocol": {"seed": seed}}
+
+    seeds = [
+        result(1, "5", 0.1, 2.0),
+        result(2, "5", 0.3, 4.0),
+        result(1, "dense", 0.5, 5.0),
+        result(2, "dense", 0.5, 6.0),
+    ]
+    one = [result(1, "5", 0.25, 1.0), result(1, "dense", 0.75, 1.5)]
+    assert compared_videos({"fine-tuning": seeds, "guided": one}).splitlines()[2:] == [
+        "| guided | 25.0 | 75.0 | 1.0 | 1.5 | 1 |",
+        "| fine-tuning | 20.0 ± 14.1 | 50.0 ± 0.0 | 3.0 | 5.5 | 2 |",
+    ]
 
 
 def test_the_quickstart_is_shown_as_it_prints():

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from experiments.configs import few_shot
 from experiments.configs.bases import Overrides, guided_width, learning_first_stage
 from experiments.configs.peers.cofcn import SUPPORT
-from experiments.configs.peers.oslsm import HASHED
+from experiments.configs.peers.oslsm import HASHED, TAMED
 from experiments.settings.config import Config
 from experiments.settings.fields import differing, flatten
 
@@ -40,7 +40,8 @@ def get_sweep(fold: str = "0") -> Iterator[tuple[str, Overrides]]:
     yield "guided-by-classes", {}
     yield "guided-by-instances", _changes(fold, "instances")
     learning = learning_first_stage("interactive", "support_trunk")
-    yield "oslsm", {**HASHED, "model.head_width": guided_width("interactive"), "data.points": "dense", **learning}
+    width = guided_width("interactive")
+    yield "oslsm", {**HASHED, "model.head_width": width, "data.points": "dense", "train.rates": TAMED, **learning}
     yield "co-fcn", {**SUPPORT, **learning}
     yield "foreground-background", blind
     yield "fine-tuning", {**blind, "tune.steps": 100}

@@ -60,7 +60,9 @@ def get_config(variant: str = "") -> Config:
     if variant == "cached":
         config.model.stride = 8
         config.train.steps, config.train.learning_rate, config.train.balance = 300, 1e-4, True
-        config.tune = TuneConfig(steps=200, freeze="trunk", learning_rate=1e-4, pixels=0, together=1)
+        # At the parent's 1e-4 the frame is fitted so closely that the masks of later ones are empty: J of 32.3 in place
+        # of 45.2 on `tennis`, every 10th frame at 96 pixels (untuned 33.1, at 1e-6 38.4).
+        config.tune = TuneConfig(steps=200, freeze="trunk", learning_rate=1e-5, pixels=0, together=1)
         return config
     config.train = TrainConfig(
         steps=50_000,

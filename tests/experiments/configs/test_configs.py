@@ -235,6 +235,9 @@ def test_oslsm_learns_dense_masks_at_the_published_rates():
         "head/fc7/bias": 2.0, "head/support_fc7/kernel": 0.1, "head/fc8/kernel": 0.1, "head/fc8/bias": 0.2,
     }  # fmt: skip
     assert read_rates(config.train.rates, rates) == pytest.approx(rates)
+    (compared,) = (each for each in read_variants(["compare_semantic:2"], [], []) if each.name == "oslsm")
+    slow = dict.fromkeys(rates, 1.0) | {"head/fc8/kernel": 1e-6, "head/fc8/bias": 1e-6}
+    assert read_rates(compared.config.train.rates, slow) == slow and compared.config.train.optimizer == "adamw"
 
 
 FACTS = {

@@ -196,12 +196,40 @@ def test_lines_of_videos(drawn):
     }
     lines, more = drawn["seconds"]
     assert lines == {
-        "film, step 1, 5": [(2, 0.5)],
-        "film, step 1, dense": [(2, 0.5)],
-        "film, step 2, dense": [(3, 0.5)],
+        "film, step 1, 5": [(2, 0.4)],
+        "film, step 1, dense": [(2, 0.4)],
+        "film, step 2, dense": [(3, 0.4)],
     }
-    assert more["joined"] is False
-    assert [row[-2:] for row in section.blocks[0].rows] == [("2.00", "30"), ("2.00", "30"), ("3.00", "30")]
+    assert more["joined"] is False and more["logarithmic"]
+    assert [row[-3:] for row in section.blocks[0].rows] == [(t, "30", "one run") for t in ("2.00", "2.00", "3.00")]
+
+
+def test_seeds_of_a_model_on_videos_have_a_mean_and_a_deviation(drawn, tmp_path):
+    """Its own with other points, or fine-tuned, are others; an object's line is its mean over the seeds."""
+
+    def runs(points, seconds, j, **protocol):
+        for seed in (1, 2, 3):
+            result = video((points,), seconds=seconds + seed, seed=seed, **protocol)
+            result["scores"][points]["j"] = {"mean": j + 0.1 * seed, "recall": 0.5, "decay": 0.1}
+            result["rows"][0]["j"] = {"mean": 0.1 * seed}  # of the cat
+            file = f"video-{points}-{'tuned' if protocol else 'not'}.json"
+            folder = write(tmp_path / f"seed-{seed}", result, file, Config(seed=seed))
+            yield Found(folder / file, "video", result)
+
+    found = [*runs("5", 1.0, 0.1), *runs("dense", 2.0, 0.3), *runs("dense", 7.0, 0.5, tuning={"steps": 100})]
+    (section,) = video_sections(found, FIGURES)
+    lines, more = drawn["seconds"]
+    assert approx(lines) == {
+        "film, 5": [(3, 0.3)],
+        "film, dense": [(4, 0.5)],
+        "film, tuned 100, dense": [(9, 0.7)],
+    }
+    assert more["spreads"] == {name: [pytest.approx(0.1)] for name in lines}
+    row = section.blocks[0].rows[2]
+    assert row[:2] == ("film, tuned 100", "dense") and row[3] == "70.0 ± 10.0"
+    assert row[-3:] == ("9.00 ± 1.00", "30", "3 seeds")
+    tables = [block for block in section.blocks if "from best to worst" in getattr(block, "caption", "")]
+    assert [[row[:3] for row in table.rows] for table in tables] == [[("dog", "1", "80.0"), ("cat", "1", "20.0")]] * 3
 
 
 def test_objects_are_ordered_by_the_last_number_of_points_and_draws_are_averaged(drawn):
