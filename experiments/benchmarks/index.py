@@ -3,7 +3,7 @@
     guided_jax benchmark index [--tasks=10000000] [--workdir=DIR]
 
 Five tasks an image on average, of 80 classes, in images of six sizes. Every part is a process of its own, whose
-greatest memory is told. No image is read: what is measured grows with the number of tasks, the rest of a start does not.
+greatest memory is told. No image is read: what is measured grows with the tasks, and the rest of a start does not.
 """
 
 import multiprocessing
