@@ -109,7 +109,7 @@ def _apart(function: Callable, *arguments: Any) -> Any:
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
-    flags.DEFINE_integer("tasks", 10_000_000, "`N` tasks.", 1, 100_000_000, flag_values=values)
+    flags.DEFINE_integer("tasks", 10_000_000, "`N` tasks in the generated index.", 1, 100_000_000, flag_values=values)
     define_result(values, "index")
     read_flags(argv, values, COMMAND)
     workdir = open_result(values)
