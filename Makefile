@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV ?= .venv
+JAX ?=
+MATRIX ?= python3.11,jax==0.10.0 python3.13,jax
 RUN = $(VENV)/bin/python
 
-.PHONY: quickstart test lint benchmark benchmark-gpu install docs results clean
+.PHONY: quickstart test test-matrix lint benchmark benchmark-gpu install docs results clean
 
 # Trains, evaluates and draws a guided network on generated images.
 quickstart: $(VENV)/installed
@@ -12,6 +14,14 @@ quickstart: $(VENV)/installed
 # with the fewest tests are the longest.
 test: $(VENV)/installed-test lint
 	$(RUN) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+# The suite on the oldest jax and on the newest of Python and jax, in environments of their own; another pair, as
+# MATRIX=python3.12,jax==0.11.0. The newest jax may need a newer Python than this one: pip takes what fits.
+test-matrix:
+	set -e; for each in $(MATRIX); do python=$${each%,*}; \
+	  $(MAKE) test PYTHON=$$python VENV=.venv-$$python JAX="$${each#*,}"; \
+	  .venv-$$python/bin/python -c 'import sys, jax; print("passed: Python", sys.version.split()[0], "jax", jax.__version__)'; \
+	done
 
 lint: $(VENV)/installed-test
 	$(RUN) -m ruff check .
@@ -48,7 +58,7 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/installed-test: setup.cfg pyproject.toml tests/scorers.txt | $(VENV)/bin/python
-	$(RUN) -m pip install --quiet --editable '.[test]'
+	$(RUN) -m pip install --quiet --editable '.[test]' $(JAX)
 	$(RUN) -m pip install --quiet --no-deps --requirement tests/scorers.txt
 	touch $@ $(VENV)/installed
 

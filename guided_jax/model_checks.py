@@ -35,7 +35,7 @@ def check_model(config: ModelConfig) -> None:
     for field, allowed in CHOICES.items():
         if (value := getattr(config, field)) not in allowed:
             raise ValueError(f"model.{field}={value!r} is not one of {', '.join(allowed)}")
-    for field in ("dropout", "drop_maps", "drop_image"):
+    for field in ("dropout", "drop_maps", "drop_image", "self_support"):
         if not 0 <= (value := getattr(config, field)) < 1:
             raise ValueError(f"model.{field}={value} is not a rate in [0, 1)")
     if config.way < 2:
@@ -188,7 +188,7 @@ def _hashed_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[st
 def _decoder_conflicts(config: ModelConfig, named: dict[str, str]) -> Iterator[str]:
     inference = named["inference"]
     if config.inference != "decoder":
-        for field in ("embedding", "principal", "drop_maps", "drop_image"):
+        for field in ("embedding", "principal", "drop_maps", "drop_image", "self_support"):
             if getattr(config, field):
                 yield f"{named[field]}: only model.inference=decoder has it; leave it 0"
         return

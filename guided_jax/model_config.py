@@ -61,6 +61,8 @@ class ModelConfig:
         drop_maps: share of the training's episodes in which the decoder is not shown where the annotation lies, so that
             it serves queries that are other images than the annotated ones.
         drop_image: share of the training's episodes in which the decoder sees similarities alone.
+        self_support: probability of a label from which on a cell of the query guides the decoder in a second look; 0:
+            it looks once.
         init_std: standard deviation of the normal distribution that new layers start from; 0: He's, by the fan-in.
         preprocessing: how images are prepared where no pretrained weights say so: caffe, caffe-ilsvrc or torchvision.
         dtype: type that is computed in: float32 or bfloat16; parameters are float32.
@@ -97,6 +99,7 @@ class ModelConfig:
     principal: int = 0
     drop_maps: float = 0.0
     drop_image: float = 0.0
+    self_support: float = 0.0
     init_std: float = 0.001
     preprocessing: str = "caffe"
     dtype: str = "float32"

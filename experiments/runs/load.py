@@ -23,7 +23,7 @@ from guided_jax.loading import CONFIG, load, model_file, read_run_config
 from guided_jax.segmentor import Segmentor
 from guided_jax.tuning.episodes import Start, tuned_labels
 
-OF_TRAINING = ("dropout", "drop_maps", "drop_image", "init_std", "preprocessing", "dtype")
+OF_TRAINING = ("dropout", "drop_maps", "drop_image", "self_support", "init_std", "preprocessing", "dtype")
 """Fields of a model that may differ where it starts from a trained one: they say how it learns or is computed."""
 
 

@@ -21,6 +21,9 @@ INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141
 AGAIN, PATIENCE = 0.05, 10.0
 """Seconds."""
 
+IMPORTS = "<frozen importlib._bootstrap>"
+"""Where Python says that the code of its imports stands."""
+
 
 LOST = "another process of the run is lost; the same command resumes, on any number of hosts"
 
@@ -35,7 +38,7 @@ class Terminated(BaseException):
 def run_quietly(program: Callable[[], int]) -> int:
     """Runs a program; gives its exit code, and a line instead of a traceback where it is stopped from outside."""
     try:
-        with _on_sigterm(_raise), _raised_again(), _interrupts_noted():
+        with _on_sigterm(_terminate), _raised_again(), _interrupts_noted():
             code = program()
             sys.stdout.flush()  # here, and not at the exit, where a broken pipe would be told
             return code
@@ -69,7 +72,7 @@ def _raised_again() -> Iterator[None]:
         if (number := signals.get(lost.exc_type)) is None:
             before(lost)
         else:
-            threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
+            _send_again(number)
 
     sys.unraisablehook = hook
     try:
@@ -109,7 +112,10 @@ def _interrupts_noted() -> Iterator[None]:
 
     def note(number: int, frame: FrameType | None) -> None:
         _interrupted.set()
-        signal.default_int_handler(number, frame)
+        if _imports(frame):
+            _send_again(number)
+        else:
+            signal.default_int_handler(number, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
@@ -131,8 +137,24 @@ def _on_sigterm(handler: Callable[[int, FrameType | None], object]) -> Iterator[
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
-def _raise(*_: object) -> None:
-    raise Terminated
+def _terminate(number: int, frame: FrameType | None) -> None:
+    if _imports(frame):
+        _send_again(number)
+    else:
+        raise Terminated
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: raising in there makes a native one end in ImportError, or in a crash."""
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTS:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    threading.Timer(AGAIN, os.kill, (os.getpid(), number)).start()
 
 
 def tells_of_loss(text: str) -> bool:

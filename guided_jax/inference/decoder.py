@@ -8,6 +8,9 @@ dilated 3x3 convolutions turn these maps and the image's own features into one s
 of interactive segmentation (Xu et al. 2016, *Deep Interactive Object Selection*; as Gaussians in Maninis et al. 2018,
 *Deep Extreme Cut*), the similarities those of video segmentation (Voigtlaender et al. 2019, *FEELVOS*).
 
+With `self_support` the query guides itself as well, by the cells that a first look is sure of (Fan et al. 2022,
+*Self-Support Few-Shot Semantic Segmentation*): a thing is more like itself than like one point of it.
+
 The encoder runs once an image; a click costs the decoder alone. The negative's score is 0, and the decoder is shared by
 the positives, so that any number of labels is scored and exchanging two positives exchanges their outputs.
 """
@@ -29,6 +32,9 @@ DILATIONS = (1, 2, 4, 2)
 
 SIGMAS = (1.0, 5.0)
 """Standard deviations, in cells, of the Gaussians of the distance to the nearest annotated pixel."""
+
+SPACING = 4
+"""Cells from one to the next of those of the query that it may compare itself with one by one."""
 
 ABSENT = -10.0
 """Score of a positive label that nothing annotates: it is nowhere."""
@@ -61,6 +67,8 @@ class Decoder(nn.Module):
         learned: number of the groups, from the first, that learn; the others start as plain similarities.
         drop_maps: share of the training's episodes in which the decoder is not shown where the annotation lies.
         drop_image: share of the training's episodes in which it sees no features of the image, similarities alone.
+        self_support: probability of a label from which on a cell of the query guides in a second look; 0: there is
+            none. Training takes the scores of either look, half of the episodes each, so that both learn.
         dtype: type that is computed in; scores are float32.
     """
 
@@ -70,6 +78,7 @@ class Decoder(nn.Module):
     learned: int
     drop_maps: float
     drop_image: float
+    self_support: float = 0.0
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
@@ -100,19 +109,35 @@ class Decoder(nn.Module):
             keys: one an episode, to drop maps and features by; None in evaluation.
         """
         b, n, m, _ = query.hidden.shape
-        there = task.neighbours.of_label.any(-1)
-        k = there.shape[1]
-        hidden, near = query.hidden, self._near(query, k)
+        cells = jnp.broadcast_to(jnp.array([n, m]), (b, 2)) if query.cells is None else query.cells
+        inside = valid_cells((n, m), cells)
+        hidden, near = query.hidden, self._near(query, task.neighbours.of_label.shape[1])
         if keys is not None:
             hidden, near = _drop(keys, hidden, self.drop_image, 0), _drop(keys, near, self.drop_maps, 1)
+        scores = self._look(query, hidden, near, inside, task)
+        if self.self_support:
+            second = self._look(query, hidden, near, inside, self._self_supported(query, inside, task, scores))
+            scores = second if keys is None else jnp.where(_drawn(keys, 0.5, 2, scores.ndim), second, scores)
+        return scores, None
+
+    def _look(
+        self,
+        query: DecoderQuery,
+        hidden: Float[Array, "b n m d"],
+        near: Float[Array, "b k n m s"],
+        inside: Bool[Array, "b n m"],
+        task: Task,
+    ) -> Float[Array, "b k n m"]:
+        """Scores by what guides."""
+        b, n, m, _ = hidden.shape
+        there = task.neighbours.of_label.any(-1)
+        k = there.shape[1]
         own = self._similarities(query.features, task)
         flag = jnp.broadcast_to(there[:, :, None, None, None], (b, k, n, m, 1)).astype(jnp.float32)
         maps = jnp.concatenate([own, near, flag], -1)
         rival = greatest_of_others(maps)
         positives = jnp.concatenate([maps, rival], -1)[:, 1:].reshape(b * (k - 1), n, m, -1)
-        cells = jnp.broadcast_to(jnp.array([n, m]), (b, 2)) if query.cells is None else query.cells
-        inside = valid_cells((n, m), cells)[..., None]
-        inside, hidden = (jnp.repeat(each, k - 1, 0) for each in (inside, hidden))
+        inside, hidden = (jnp.repeat(each, k - 1, 0) for each in (inside[..., None], hidden))
 
         def keep(values):
             return jnp.where(inside, values, jnp.zeros((), values.dtype))
@@ -124,7 +149,27 @@ class Decoder(nn.Module):
         g = 2 * len(self.groups)
         scores = scores + jnp.einsum("bknmg,g->bknm", (own - rival[..., :g])[:, 1:], self.skip.reshape(-1))
         scores = jnp.where(there[:, 1:, None, None], scores, ABSENT)
-        return jnp.concatenate([jnp.zeros((b, 1, n, m), jnp.float32), scores], 1), None
+        return jnp.concatenate([jnp.zeros((b, 1, n, m), jnp.float32), scores], 1)
+
+    def _self_supported(
+        self, query: DecoderQuery, inside: Bool[Array, "b n m"], task: Task, scores: Float[Array, "b k n m"]
+    ) -> Task:
+        """The task with what the query's own cells say of it that a first look is sure of.
+
+        Their mean is the prototype of a label that has any; every `SPACING`-th of them joins the neighbours. Where the
+        annotation lies stays as it is: only that is known.
+        """
+        features = query.features.astype(jnp.float32)
+        start, there = SPACING // 2, task.neighbours.of_label.any(-1)[:, :, None, None]
+        sure = (jax.nn.softmax(scores, 1) > self.self_support) & inside[:, None] & there
+        mean = jnp.einsum("bknm,bnmc->bkc", sure.astype(jnp.float32), features, precision=jax.lax.Precision.HIGHEST)
+        number = sure.sum((2, 3)).astype(jnp.float32)[..., None]
+        some = (slice(None), slice(start, None, SPACING), slice(start, None, SPACING))
+        neighbours = Neighbours(
+            jnp.concatenate([task.neighbours.features.astype(jnp.float32), _flat(features[some])], 1),
+            jnp.concatenate([task.neighbours.of_label, _flat(jnp.moveaxis(sure, 1, -1)[some]).swapaxes(1, 2)], 2),
+        )
+        return task._replace(z=jnp.where(number > 0, mean / jnp.maximum(number, 1), task.z), neighbours=neighbours)
 
     def _near(self, query: DecoderQuery, labels: int) -> Float[Array, "b k n m s"]:
         """Gaussians of the distance to the annotation, and whether there is any in the query: zeros where not."""
@@ -151,9 +196,18 @@ def _drop(keys: Key[Array, " b"], values: Float[Array, "b *rest"], rate: float, 
     """Zeros in place of all the values of some episodes."""
     if rate == 0.0:
         return values
+    return jnp.where(_drawn(keys, 1 - rate, number, values.ndim), values, jnp.zeros((), values.dtype))
+
+
+def _drawn(keys: Key[Array, " b"], rate: float, number: int, axes: int) -> Bool[Array, "b *ones"]:
+    """True for a share of the episodes, on the first of so many axes; another draw for each number."""
 
     def draw(key: Key[Array, ""]) -> Bool[Array, ""]:
-        return jax.random.bernoulli(jax.random.fold_in(key, number), 1 - rate)
+        return jax.random.bernoulli(jax.random.fold_in(key, number), rate)
 
-    kept = jax.vmap(draw)(keys)
-    return jnp.where(kept.reshape(-1, *[1] * (values.ndim - 1)), values, jnp.zeros((), values.dtype))
+    return jax.vmap(draw)(keys).reshape(-1, *[1] * (axes - 1))
+
+
+def _flat(values: Array) -> Array:
+    """Rows and columns of cells as one axis."""
+    return values.reshape(values.shape[0], -1, values.shape[-1])

@@ -31,7 +31,7 @@ def make_head(config: ModelConfig, kernel_init: Callable) -> Head:
         return InContext(config.clusters or 1, config.gram, config.backward)
     if config.inference == "decoder":
         groups = tuple(filter(None, (config.embedding, config.principal)))
-        rates = {"drop_maps": config.drop_maps, "drop_image": config.drop_image}
+        rates = {field: getattr(config, field) for field in ("drop_maps", "drop_image", "self_support")}
         width, dtype = config.head_width, jnp.dtype(config.dtype)
         return Decoder(config.feature_width, groups, width, learned=1, dtype=dtype, **rates)
     if config.inference == "side-outputs":

@@ -34,6 +34,7 @@ VARIANTS = {
     "neighbours": {"inference": "distance", "locality": "local", "support_grid": "interpolated", "support_stride": 2},
     "prototypes-and-neighbours": {"inference": "distance", "locality": "both", "metric": "euclidean"},
     "decoder": {**DECODER, "drop_maps": 0.5},
+    "decoder-self-support": {**DECODER, "self_support": 0.6},
     "decoder-principal": {**DECODER, "principal": 5, "drop_image": 0.5},
     "unguided": {"fusion": "none", "inference": "direct"},
     "side-outputs": {"fusion": "none", "inference": "side-outputs", "stride": 2},

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import json
 import os
 import signal
@@ -76,6 +77,26 @@ def test_ctrl_c_while_importing_is_a_line(command, tmp_path, seconds):
     _, messages = process.communicate(timeout=120)
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in messages and "interrupted" in messages
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_comes_while_a_module_is_imported_waits_for_its_end(number, code, tmp_path, monkeypatch, capsys):
+    """Within it native modules end in ImportError or in a crash: one Ctrl-C in fifty, while JAX was imported."""
+    name = f"stopped_while_{number.name}"
+    (tmp_path / f"{name}.py").write_text(
+        f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+
+    def program():
+        imported.append(importlib.import_module(name))
+        time.sleep(10)
+        return 0
+
+    assert run_quietly(program) == code
+    assert imported[0].whole
+    assert "the same command resumes" in capsys.readouterr().err
 
 
 def test_an_interrupt_that_a_library_swallows_is_noticed_at_the_next_update(capsys):

@@ -36,7 +36,7 @@ ALLOWED = {
     **dict.fromkeys(("eval.draws", "eval.min_area", "eval.limit", "eval.during"), (ZERO,)),
     **dict.fromkeys(("model.feature_width", "model.head_width", "model.support_stride"), (ZERO,)),
     **dict.fromkeys(("model.embedding", "model.principal", "model.clusters", "model.positional"), (ZERO,)),
-    **dict.fromkeys(("model.drop_maps", "model.drop_image", "data.evenness"), (0.0,)),
+    **dict.fromkeys(("model.drop_maps", "model.drop_image", "model.self_support", "data.evenness"), (0.0,)),
     **dict.fromkeys(("train.steps", "train.corrections", "train.warmup", "train.evaluate_every"), (ZERO,)),
     "train.keep_best": (ZERO,),
     **dict.fromkeys(("model.dropout", "model.init_std", "train.learning_rate", "train.momentum"), (0.0,)),

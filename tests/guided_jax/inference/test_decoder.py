@@ -160,3 +160,68 @@ def test_what_is_dropped_in_training_and_how_often(field, rate):
     kept, dropped = (np.isclose(found, each, rtol=1e-4, atol=1e-4).all((1, 2, 3)) for each in (whole, bare))
     assert (kept ^ dropped).all() and abs(dropped.mean() - rate) < 0.12
     np.testing.assert_array_equal(scores(make_head(**{field: rate}), params, features, distance, task), whole)
+
+
+def make_sure_case():
+    """A first look that is sure of some cells of each label, and of others not, on an image smaller than its canvas."""
+    head, params, features, distance, task = make_case(side=(9, 11))
+    scaled = jax.tree.map(lambda leaf: 0.3 * leaf, params)
+    return head, scaled, features, distance, task, jnp.array([[9, 11], [8, 9]])
+
+
+def test_a_second_look_is_guided_by_what_the_first_is_sure_of():
+    """The same as a plain decoder whose task was changed by hand: the sure cells' mean, and every fourth of them."""
+    head, params, features, distance, task, cells = make_sure_case()
+    first = scores(head, params, features, distance, task, cells=cells)
+    shares = np.exp(first) / np.exp(first).sum(1, keepdims=True)
+    compared, z = np.asarray(features[..., 4:]), np.array(task.z)
+    of_label, changed = np.zeros((2, 3, 6), bool), 0
+    for i, (rows, columns) in enumerate(np.asarray(cells)):
+        sure = shares[i] > 0.8
+        sure[:, rows:], sure[:, :, columns:] = False, False
+        assert not sure.any(0).all()
+        for k in range(3):
+            if sure[k].any():  # else the prototype of the annotation stays
+                z[i, k] = compared[i][sure[k]].mean(0)
+                changed += 1
+            of_label[i, k] = [sure[k, row, column] for row in (2, 6) for column in (2, 6, 10)]
+    assert of_label.any() and 0 < changed < 6
+    some = compared[:, [[2], [6]], [2, 6, 10]].reshape(2, 6, -1)
+    neighbours = Neighbours(
+        jnp.concatenate([task.neighbours.features, some], 1), jnp.concatenate([task.neighbours.of_label, of_label], 2)
+    )
+    expected = scores(head, params, features, distance, Task(jnp.asarray(z), None, neighbours), cells=cells)
+    found = scores(make_head(self_support=0.8), params, features, distance, task, cells=cells)
+    valid = np.arange(9)[:, None] < np.asarray(cells)[:, :1, None]
+    valid = valid & (np.arange(11) < np.asarray(cells)[:, 1:, None])
+    np.testing.assert_allclose(
+        np.where(valid[:, None], found, 0), np.where(valid[:, None], expected, 0), rtol=1e-4, atol=1e-4
+    )
+    assert np.abs(found - first).max() > 0.1
+
+
+def test_without_a_sure_cell_a_second_look_sees_what_the_first_did():
+    head, params, features, distance, task = make_case()
+    params = jax.tree.map(lambda leaf: 0.1 * leaf, params)
+    found = scores(make_head(self_support=0.9999), params, features, distance, task)
+    np.testing.assert_allclose(found, scores(head, params, features, distance, task), rtol=1e-5, atol=1e-5)
+
+
+def test_a_label_that_nothing_annotates_stays_nowhere_in_a_second_look():
+    _, params, features, distance, task = make_case()
+    neighbours = task.neighbours._replace(of_label=task.neighbours.of_label.at[:, 1].set(False))
+    found = scores(make_head(self_support=0.4), params, features, distance, task._replace(neighbours=neighbours))
+    assert (found[:, 1] == -10).all() and (found[:, 2] != -10).all()
+
+
+def test_training_takes_the_scores_of_either_look_in_half_of_the_episodes():
+    head, params, features, distance, task, _ = make_sure_case()
+    many = 100
+    repeated = (jnp.repeat(leaf, many, 0) for leaf in (features, distance))
+    features, distance = repeated
+    task = jax.tree.map(lambda leaf: jnp.repeat(leaf, many, 0), task)
+    twice = make_head(self_support=0.8)
+    found = scores(twice, params, features, distance, task, jax.random.split(jax.random.key(3), 2 * many))
+    looks = (scores(each, params, features, distance, task) for each in (head, twice))
+    first, second = (np.isclose(found, look, rtol=1e-4, atol=1e-4).all((1, 2, 3)) for look in looks)
+    assert (first ^ second).all() and abs(first.mean() - 0.5) < 0.12

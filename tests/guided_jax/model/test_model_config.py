@@ -85,6 +85,8 @@ REFUSED = [
     ({"embedding": 8}, r"model\.embedding=8: only model\.inference=decoder has it; leave it 0"),
     ({"drop_maps": 0.5}, r"model\.drop_maps=0\.5: only model\.inference=decoder has it; leave it 0"),
     ({**DECODER, "drop_image": 1.0}, r"model\.drop_image=1\.0 is not a rate in \[0, 1\)"),
+    ({**DECODER, "self_support": 1.0}, r"model\.self_support=1\.0 is not a rate in \[0, 1\)"),
+    ({"self_support": 0.9}, r"model\.self_support=0\.9: only model\.inference=decoder has it; leave it 0"),
     ({**DECODER, "locality": "global"}, r"model\.locality=global: .*decoder is built for model\.locality=both alone"),
     (
         {**DECODER, "sharing": "unshared"},
