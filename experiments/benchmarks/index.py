@@ -3,8 +3,7 @@
     guided_jax benchmark index [--tasks=10000000] [--workdir=DIR]
 
 Five tasks an image on average, of 80 classes, in images of six sizes. Every part is a process of its own, whose
-greatest memory is told. No image is read: what is measured grows with the number of tasks, the rest of a start does
-not.
+greatest memory is told. No image is read: what is measured grows with the tasks, and the rest of a start does not.
 """
 
 import multiprocessing
@@ -110,7 +109,7 @@ def _apart(function: Callable, *arguments: Any) -> Any:
 def main(argv: list[str]) -> None:
     """Measures, prints and writes."""
     values = own_flags()
-    flags.DEFINE_integer("tasks", 10_000_000, "`N` tasks.", 1, 100_000_000, flag_values=values)
+    flags.DEFINE_integer("tasks", 10_000_000, "`N` tasks in the generated index.", 1, 100_000_000, flag_values=values)
     define_result(values, "index")
     read_flags(argv, values, COMMAND)
     workdir = open_result(values)

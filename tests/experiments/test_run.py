@@ -26,6 +26,7 @@ from experiments.settings.fields import with_overrides
 from guided_jax.episode import UNKNOWN
 from guided_jax.learning.checkpoints import Checkpoints
 from guided_jax.learning.optimizer import make_optimizer
+from guided_jax.learning.parallel import place
 from guided_jax.learning.step import create_state
 from tests.experiments.conftest import random_start
 from tests.experiments.tiny_run import make_run
@@ -307,7 +308,8 @@ def by_hand(untrained):
 
 
 @pytest.mark.parametrize(
-    ("size", "devices", "mode"), [(1, 1, "pmap"), (3, 1, "jit"), (3, 4, "pmap"), (4, 4, "jit"), (8, 4, "pmap")]
+    ("size", "devices", "mode"),
+    [(1, 1, "pmap"), (3, 1, "jit"), (3, 4, "pmap"), (4, 4, "jit"), (8, 4, "pmap"), (4, 4, "fsdp")],
 )
 def test_every_task_counts_once_whatever_the_batch(untrained, by_hand, monkeypatch, size, devices, mode):
     experiment, params = untrained
@@ -315,7 +317,7 @@ def test_every_task_counts_once_whatever_the_batch(untrained, by_hand, monkeypat
     monkeypatch.setattr(jax, "local_devices", lambda *args, **kwargs: local)
     tasks = tasks_in_batches_of(size, experiment.config, experiment)
     assert len(tasks) == -(-5 // tasks.group) * tasks.group
-    scores = make_scorer(experiment._replace(parallel=mode), tasks)(params)
+    scores = make_scorer(experiment._replace(parallel=mode), tasks)(place(params, mode, local))
     assert scores.counts.shape == by_hand.shape == (5, 3, 6)
     np.testing.assert_allclose(scores.counts, by_hand, atol=2)  # ties fall on either side
     assert (scores.counts[..., 0] + scores.counts[..., 2] == by_hand[..., 0] + by_hand[..., 2]).all()

@@ -120,7 +120,7 @@ def test_flagfile(read, tmp_path):
         ("--workdr=x", r"--workdr: no such flag; did you mean workdir\?"),
         ("--noconfig.train.steps", r"--noconfig\.train\.steps: no such flag"),
         ("--mode=test", r"--mode=test: value should be one of <train\|eval\|train_and_eval>"),
-        ("--parallel=xmap", r"--parallel=xmap: value should be one of <pmap\|jit>"),
+        ("--parallel=xmap", r"--parallel=xmap: value should be one of <pmap\|jit\|fsdp>"),
         ("train", r"'train': a flag was expected"),
         ("workdir=x", r"'workdir=x': a flag was expected; did you mean --workdir\?"),
     ],
