@@ -342,9 +342,7 @@ def decoder_classes(results: Mapping[str, Any]) -> str:
 
 NAMES_DECODER_CLICKS = {
     "clicks-voc": "VOC `val`, {} class masks",
-    "clicks-voc-filtered": "the same, `--guided_filter`",
     "clicks-regions": "BSDS500, {} regions of images held out",
-    "clicks-regions-filtered": "the same regions, `--guided_filter`",
 }
 
 

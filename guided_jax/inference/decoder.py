@@ -15,6 +15,7 @@ The encoder runs once an image; a click costs the decoder alone. The negative's 
 the positives, so that any number of labels is scored and exchanging two positives exchanges their outputs.
 """
 
+import itertools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -25,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int32, Key
 from guided_jax.guides.guidance import Neighbours, Task
 from guided_jax.inference.distance import TEMPERATURE
 from guided_jax.inference.similarity import greatest_of_others, nearest_similarity, prototype_similarity
-from guided_jax.resample import valid_cells
+from guided_jax.resample import unit, valid_cells
 
 DILATIONS = (1, 2, 4, 2)
 """Of the residual 3x3 convolutions: together with the first one a cell sees 10 cells to each side."""
@@ -114,9 +115,11 @@ class Decoder(nn.Module):
         hidden, near = query.hidden, self._near(query, task.neighbours.of_label.shape[1])
         if keys is not None:
             hidden, near = _drop(keys, hidden, self.drop_image, 0), _drop(keys, near, self.drop_maps, 1)
-        scores = self._look(query, hidden, near, inside, task)
+        there, nearest = task.neighbours.of_label.any(-1), self._to_nearest(query.features, task.neighbours)
+        scores = self._look(query, hidden, near, inside, there, task.z, nearest)
         if self.self_support:
-            second = self._look(query, hidden, near, inside, self._self_supported(query, inside, task, scores))
+            own = self._self_support(query, inside, there, task.z, nearest, scores)
+            second = self._look(query, hidden, near, inside, there, *own)
             scores = second if keys is None else jnp.where(_drawn(keys, 0.5, 2, scores.ndim), second, scores)
         return scores, None
 
@@ -126,13 +129,13 @@ class Decoder(nn.Module):
         hidden: Float[Array, "b n m d"],
         near: Float[Array, "b k n m s"],
         inside: Bool[Array, "b n m"],
-        task: Task,
+        there: Bool[Array, "b k"],
+        z: Float[Array, "b k c"],
+        nearest: Float[Array, "b k n m g"],
     ) -> Float[Array, "b k n m"]:
-        """Scores by what guides."""
-        b, n, m, _ = hidden.shape
-        there = task.neighbours.of_label.any(-1)
-        k = there.shape[1]
-        own = self._similarities(query.features, task)
+        """Scores by what guides: prototypes, and the cosine to the nearest cell of each label."""
+        (b, n, m, _), k = hidden.shape, there.shape[1]
+        own = jnp.concatenate([self._to_prototypes(query.features, z), nearest], -1)
         flag = jnp.broadcast_to(there[:, :, None, None, None], (b, k, n, m, 1)).astype(jnp.float32)
         maps = jnp.concatenate([own, near, flag], -1)
         rival = greatest_of_others(maps)
@@ -151,25 +154,39 @@ class Decoder(nn.Module):
         scores = jnp.where(there[:, 1:, None, None], scores, ABSENT)
         return jnp.concatenate([jnp.zeros((b, 1, n, m), jnp.float32), scores], 1)
 
-    def _self_supported(
-        self, query: DecoderQuery, inside: Bool[Array, "b n m"], task: Task, scores: Float[Array, "b k n m"]
-    ) -> Task:
-        """The task with what the query's own cells say of it that a first look is sure of.
+    def _self_support(
+        self,
+        query: DecoderQuery,
+        inside: Bool[Array, "b n m"],
+        there: Bool[Array, "b k"],
+        z: Float[Array, "b k c"],
+        nearest: Float[Array, "b k n m g"],
+        scores: Float[Array, "b k n m"],
+    ) -> tuple[Float[Array, "b k c"], Float[Array, "b k n m g"]]:
+        """Prototypes and cosines to the nearest cell with those cells of the query that a first look is sure of.
 
-        Their mean is the prototype of a label that has any; every `SPACING`-th of them joins the neighbours. Where the
-        annotation lies stays as it is: only that is known.
+        Their mean is the prototype of a label that has any; every `SPACING`-th of them, each way, joins the annotated
+        ones. Where the annotation lies stays as it is: only that is known.
         """
+        sure = (jax.nn.softmax(scores, 1) > self.self_support) & inside[:, None] & there[:, :, None, None]
         features = query.features.astype(jnp.float32)
-        start, there = SPACING // 2, task.neighbours.of_label.any(-1)[:, :, None, None]
-        sure = (jax.nn.softmax(scores, 1) > self.self_support) & inside[:, None] & there
         mean = jnp.einsum("bknm,bnmc->bkc", sure.astype(jnp.float32), features, precision=jax.lax.Precision.HIGHEST)
         number = sure.sum((2, 3)).astype(jnp.float32)[..., None]
-        some = (slice(None), slice(start, None, SPACING), slice(start, None, SPACING))
-        neighbours = Neighbours(
-            jnp.concatenate([task.neighbours.features.astype(jnp.float32), _flat(features[some])], 1),
-            jnp.concatenate([task.neighbours.of_label, _flat(jnp.moveaxis(sure, 1, -1)[some]).swapaxes(1, 2)], 2),
-        )
-        return task._replace(z=jnp.where(number > 0, mean / jnp.maximum(number, 1), task.z), neighbours=neighbours)
+        steps = slice(SPACING // 2, None, SPACING)
+        some, of_label = features[:, steps, steps], sure[:, :, steps, steps].reshape(*sure.shape[:2], 1, 1, -1)
+        found = []
+        for part in self._parts():
+            cosines = jnp.einsum(
+                "bnmc,bijc->bnmij",
+                unit(features[..., part]),
+                unit(some[..., part]),
+                precision=jax.lax.Precision.HIGHEST,
+            )
+            cosines = cosines.reshape(*cosines.shape[:3], -1)
+            labels = [jnp.where(of_label[:, i], cosines, -1.0).max(-1) for i in range(sure.shape[1])]
+            found.append(jnp.stack(labels, 1))
+        z = jnp.where(number > 0, mean / jnp.maximum(number, 1), z)
+        return z, jnp.maximum(nearest, jnp.stack(found, -1)) if some.size else nearest
 
     def _near(self, query: DecoderQuery, labels: int) -> Float[Array, "b k n m s"]:
         """Gaussians of the distance to the annotation, and whether there is any in the query: zeros where not."""
@@ -180,16 +197,27 @@ class Decoder(nn.Module):
         placed = jnp.isfinite(query.distance).any((1, 2, 3), keepdims=True).astype(jnp.float32)
         return jnp.stack([*gaussians, jnp.broadcast_to(placed, query.distance.shape)], -1)
 
-    def _similarities(self, features: Float[Array, "b n m c"], task: Task) -> Float[Array, "b k n m g"]:
-        """Cosine to the prototype, then to the nearest annotated cell, of each group of channels."""
-        to_prototype, to_nearest, start = [], [], 0
-        for channels in self.groups:
-            part = slice(start, start := start + channels)
-            query = features[..., part]
-            neighbours = Neighbours(task.neighbours.features[..., part], task.neighbours.of_label)
-            to_prototype.append(prototype_similarity(query, task.z[..., part], "cosine"))
-            to_nearest.append(nearest_similarity(query, neighbours, "cosine"))
-        return jnp.stack([*to_prototype, *to_nearest], -1)
+    def _parts(self) -> list[slice]:
+        """The channels of each group."""
+        ends = list(itertools.accumulate(self.groups))
+        return [slice(end - channels, end) for end, channels in zip(ends, self.groups, strict=True)]
+
+    def _to_prototypes(self, features: Float[Array, "b n m c"], z: Float[Array, "b k c"]) -> Float[Array, "b k n m g"]:
+        """Cosine to the prototype, of each group of channels."""
+        found = [prototype_similarity(features[..., part], z[..., part], "cosine") for part in self._parts()]
+        return jnp.stack(found, -1)
+
+    def _to_nearest(self, features: Float[Array, "b n m c"], neighbours: Neighbours) -> Float[Array, "b k n m g"]:
+        """Cosine to the nearest annotated cell, of each group of channels."""
+        return jnp.stack(
+            [
+                nearest_similarity(
+                    features[..., part], neighbours._replace(features=neighbours.features[..., part]), "cosine"
+                )
+                for part in self._parts()
+            ],
+            -1,
+        )
 
 
 def _drop(keys: Key[Array, " b"], values: Float[Array, "b *rest"], rate: float, number: int) -> Float[Array, "b *rest"]:
@@ -206,8 +234,3 @@ def _drawn(keys: Key[Array, " b"], rate: float, number: int, axes: int) -> Bool[
         return jax.random.bernoulli(jax.random.fold_in(key, number), rate)
 
     return jax.vmap(draw)(keys).reshape(-1, *[1] * (axes - 1))
-
-
-def _flat(values: Array) -> Array:
-    """Rows and columns of cells as one axis."""
-    return values.reshape(values.shape[0], -1, values.shape[-1])

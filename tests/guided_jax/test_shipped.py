@@ -124,7 +124,8 @@ def test_a_click_a_correction_and_another_picture(guide):
     session = guided_jax.Session(guide)
     session.add("picture", image)
     for (row, column), shape in shapes.items():
-        session.click("picture", 20, 150, 0)
+        for background in ((20, 150), (140, 20)):
+            session.click("picture", *background, 0)
         session.click("picture", row, column, 1)
         assert overlap(session.mask("picture") == 1, shape) > 0.6
         session.clear()
