@@ -9,7 +9,7 @@ import data_pipelines
 import experiments
 from data_pipelines.streams import Stream, generator
 
-UNSEEDED = {f"benchmarks/{name}.py" for name in ("click", "page", "score", "train", "video")} | {
+UNSEEDED = {f"benchmarks/{name}.py" for name in ("click", "index", "page", "score", "train", "video")} | {
     "views.py",
     "datasets/generated.py",
 }

@@ -49,7 +49,7 @@ def of_protocol(result, **wanted):
 
 def clicked(name, ious, times, encode_ms):
     points = [Click(i, i + 1, 1) for i in range(len(ious))]
-    return clicks.Object("img", name, Clicked(points, ious), times, encode_ms, np.zeros((1, 1), np.uint8))
+    return clicks.Object("img", name, Clicked(points, ious), times, encode_ms)
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ def test_the_wheel_has_every_module_and_no_test(wheel):
     modules = {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
     guides = {f"guided_jax/shipped/{each.file}" for each in SHIPPED.values()}
     page = {str(path.relative_to(ROOT)) for path in (ROOT / "guided_jax/annotate/page").rglob("*") if path.is_file()}
-    assert len(page) > 10 and names == modules | guides | page | {"guided_jax/shipped/MODEL_CARD.md"}
+    shared = {"guided_jax/shipped/vgg16.safetensors", "guided_jax/shipped/MODEL_CARD.md"}
+    assert len(page) > 10 and names == modules | guides | page | shared
 
 
 def test_it_trains_exports_and_segments_from_an_empty_folder(binaries, tmp_path):
