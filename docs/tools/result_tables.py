@@ -190,7 +190,7 @@ def video_memory_clips(results: Mapping[str, Any]) -> str:
 
 
 def video_guide(results: Mapping[str, Any]) -> str:
-    """J of every clip from five points by the guide that comes with the package, beside the trunk alone, and dense."""
+    """J of every clip from few points by the guide that comes with the package, beside the trunk alone, and dense."""
     clips = list(dict.fromkeys(row["video"] for row in results["guide"]["rows"]))
 
     def j(key, points):
@@ -200,10 +200,12 @@ def video_guide(results: Mapping[str, Any]) -> str:
 
     trunk, guide, dense = j("forward", "5"), j("guide", "5"), j("forward", "dense")
     rows = [
+        ["the trunk alone, 1 point", *map(percent, j("forward", "1"))],
+        ["`vgg16-decoder`, 1 point", *map(percent, j("guide", "1"))],
         ["the trunk alone, 5 points", *map(percent, trunk)],
         ["`vgg16-decoder`, 5 points", *map(percent, guide)],
         ["dense", *map(percent, dense)],
-        ["share of dense, `vgg16-decoder`", *(f"{percent(a / b)} %" for a, b in zip(guide, dense, strict=True))],
+        ["share of dense, `vgg16-decoder`, 5 points", *(f"{percent(a / b)} %" for a, b in zip(guide, dense, strict=True))],
     ]
     return to_table(["J", *clips, "mean"], rows)
 
