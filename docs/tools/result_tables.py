@@ -205,7 +205,10 @@ def video_guide(results: Mapping[str, Any]) -> str:
         ["the trunk alone, 5 points", *map(percent, trunk)],
         ["`vgg16-decoder`, 5 points", *map(percent, guide)],
         ["dense", *map(percent, dense)],
-        ["share of dense, `vgg16-decoder`, 5 points", *(f"{percent(a / b)} %" for a, b in zip(guide, dense, strict=True))],
+        [
+            "share of dense, `vgg16-decoder`, 5 points",
+            *(f"{percent(a / b)} %" for a, b in zip(guide, dense, strict=True)),
+        ],
     ]
     return to_table(["J", *clips, "mean"], rows)
 
