@@ -11,7 +11,6 @@ NAMES_COMPARED = {
     "guided-by-classes": "guided, learnt from classes",
     "guided-by-instances": "guided, learnt from instances",
     "early": "early fusion",
-    "early": "early fusion",
     "dios": "DIOS",
     "oslsm": "OSLSM",
     "co-fcn": "co-FCN",
