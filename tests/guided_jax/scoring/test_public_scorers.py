@@ -269,7 +269,7 @@ def test_isegeval_agrees_on_the_number_of_clicks():
             return Model(int(image))
 
     public = isegeval.evaluate(data, Models(), threshold=0.9)
-    targets = [np.where(mask == -1, UNKNOWN, mask).astype(np.uint8) for _, mask in data]
+    targets = [np.where(mask == -1, UNKNOWN, mask.astype(np.uint8)) for _, mask in data]
     ious = [simulate_clicks(m, target, stop_at=0.9).ious for m, target in zip(models, targets, strict=True)]
     ours = click_score(ious)
     assert ours.noc[0.9] == pytest.approx(public, abs=CLOSE)
