@@ -9,7 +9,8 @@ of interactive segmentation (Xu et al. 2016, *Deep Interactive Object Selection*
 *Deep Extreme Cut*), the similarities those of video segmentation (Voigtlaender et al. 2019, *FEELVOS*).
 
 With `self_support` the query guides itself as well, by the cells that a first look is sure of (Fan et al. 2022,
-*Self-Support Few-Shot Semantic Segmentation*): a thing is more like itself than like one point of it.
+*Self-Support Few-Shot Semantic Segmentation*): a thing is more like itself than like one point of it. Where much of the
+query itself is annotated, a second look adds nothing, and there is none.
 
 The encoder runs once an image; a click costs the decoder alone. The negative's score is 0, and the decoder is shared by
 the positives, so that any number of labels is scored and exchanging two positives exchanges their outputs.
@@ -36,6 +37,9 @@ SIGMAS = (1.0, 5.0)
 
 SPACING = 4
 """Cells from one to the next of those of the query that it may compare itself with one by one."""
+
+FEW = 10
+"""Annotated cells, of all labels together, up to which a second look at an annotated image pays: more say enough."""
 
 ABSENT = -10.0
 """Score of a positive label that nothing annotates: it is nowhere."""
@@ -69,7 +73,8 @@ class Decoder(nn.Module):
         drop_maps: share of the training's episodes in which the decoder is not shown where the annotation lies.
         drop_image: share of the training's episodes in which it sees no features of the image, similarities alone.
         self_support: probability of a label from which on a cell of the query guides in a second look; 0: there is
-            none. Training takes the scores of either look, half of the episodes each, so that both learn.
+            none. Queries that are annotated themselves get none where more than `FEW` cells are. Training takes the
+            scores of either look, half of the episodes each, so that both learn.
         dtype: type that is computed in; scores are float32.
     """
 
@@ -118,9 +123,13 @@ class Decoder(nn.Module):
         there, nearest = task.neighbours.of_label.any(-1), self._to_nearest(query.features, task.neighbours)
         scores = self._look(query, hidden, near, inside, there, task.z, nearest)
         if self.self_support:
-            own = self._self_support(query, inside, there, task.z, nearest, scores)
-            second = self._look(query, hidden, near, inside, there, *own)
-            scores = second if keys is None else jnp.where(_drawn(keys, 0.5, 2, scores.ndim), second, scores)
+            twice = _needs_second_look(query, task.neighbours) if keys is None else _drawn(keys, 0.5, 2, scores.ndim)
+
+            def look_again(module: "Decoder") -> Float[Array, "b k n m"]:
+                own = module._self_support(query, inside, there, task.z, nearest, scores)
+                return jnp.where(twice, module._look(query, hidden, near, inside, there, *own), scores)
+
+            scores = nn.cond(twice.any(), look_again, lambda module: scores, self)
         return scores, None
 
     def _look(
@@ -218,6 +227,14 @@ class Decoder(nn.Module):
             ],
             -1,
         )
+
+
+def _needs_second_look(query: DecoderQuery, neighbours: Neighbours) -> Bool[Array, "b 1 1 1"]:
+    """Whether little is annotated, or nothing of the query itself, whose own look is then all there is of it."""
+    few = neighbours.of_label.any(1).sum(-1) <= FEW
+    if query.distance is None:
+        return jnp.ones_like(few)[:, None, None, None]
+    return (few | ~jnp.isfinite(query.distance).any((1, 2, 3)))[:, None, None, None]
 
 
 def _drop(keys: Key[Array, " b"], values: Float[Array, "b *rest"], rate: float, number: int) -> Float[Array, "b *rest"]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from guided_jax.guides.guidance import Neighbours, Task
-from guided_jax.inference.decoder import Decoder, DecoderQuery
+from guided_jax.inference.decoder import FEW, Decoder, DecoderQuery
 
 GROUPS = (3, 2)
 
@@ -205,6 +205,29 @@ def test_without_a_sure_cell_a_second_look_sees_what_the_first_did():
     params = jax.tree.map(lambda leaf: 0.1 * leaf, params)
     found = scores(make_head(self_support=0.9999), params, features, distance, task)
     np.testing.assert_allclose(found, scores(head, params, features, distance, task), rtol=1e-5, atol=1e-5)
+
+
+def test_an_episode_of_many_annotated_cells_looks_once():
+    """Each of a batch by its own number: the first has as many as look twice, the second one cell more."""
+    _, params, features, distance, task, cells = make_sure_case()
+    kept = jnp.resize(task.neighbours.features, (2, 2 * FEW, sum(GROUPS)))
+    number = jnp.arange(2 * FEW)[None, None]
+    third, many = jnp.arange(3)[None, :, None], jnp.array([FEW, FEW + 1])[:, None, None]
+    of_label = (number % 3 == third) & (number < many)
+    task = task._replace(neighbours=Neighbours(kept, of_label))
+    once, found = (
+        scores(make_head(self_support=rate), params, features, distance, task, cells=cells) for rate in (0.0, 0.8)
+    )
+    np.testing.assert_array_equal(found[1], once[1])
+    assert np.abs(found[0] - once[0]).max() > 0.1
+    first = [jax.tree.map(lambda leaf: leaf[:1], each) for each in (features, distance, task, cells)]
+    alone = scores(make_head(self_support=0.8), params, *first[:3], cells=first[3])
+    np.testing.assert_allclose(alone, found[:1], rtol=1e-4, atol=1e-4)
+    for nowhere in (None, jnp.full_like(distance, jnp.inf)):  # another image than the annotated ones
+        once, found = (
+            scores(make_head(self_support=rate), params, features, nowhere, task, cells=cells) for rate in (0.0, 0.8)
+        )
+        assert (np.abs(found - once).max((1, 2, 3)) > 0.1).all()
 
 
 def test_a_label_that_nothing_annotates_stays_nowhere_in_a_second_look():
