@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
 from guided_jax.backbones.geometry import Geometry, Tap
-from guided_jax.dropout import dropout
+from guided_jax.layers.dropout import dropout
 from guided_jax.resample import bilinear_weights, interpolate, keep_valid, unit
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")

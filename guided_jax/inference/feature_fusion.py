@@ -12,10 +12,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from guided_jax.dropout import dropout
 from guided_jax.guides.guidance import Task
 from guided_jax.inference.head_layers import add_bias, blocks_of, make_layer, positives_first
 from guided_jax.inference.similarity import greatest_of_others, nearest_similarity
+from guided_jax.layers.dropout import dropout
 
 
 class FusionQuery(NamedTuple):

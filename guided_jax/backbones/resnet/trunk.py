@@ -6,6 +6,7 @@ from jaxtyping import Array, Float, Int32
 
 from guided_jax.backbones.neck import he_normal
 from guided_jax.backbones.resnet.geometry import ResNetGeometry
+from guided_jax.layers.convolution import convolve
 from guided_jax.resample import keep_valid
 
 EXPANSION = 4
@@ -51,6 +52,7 @@ class Bottleneck(nn.Module):
             kernel_dilation=self.dilation,
             dtype=self.dtype,
             kernel_init=he_normal,
+            conv_general_dilated=convolve,
             name="conv2",
         )(inner)
         # Zero at the start, so that blocks begin as their shortcuts and a deep trunk stays at one scale.

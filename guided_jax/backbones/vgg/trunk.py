@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int32
 
 from guided_jax.backbones.neck import he_normal
 from guided_jax.backbones.vgg.geometry import VGGGeometry
+from guided_jax.layers.convolution import convolve
 from guided_jax.resample import keep_valid
 
 STAGES: dict[str, tuple[tuple[int, ...], ...]] = {
@@ -80,6 +81,7 @@ class Trunk(nn.Module):
                     kernel_dilation=dilation,
                     dtype=self.dtype,
                     kernel_init=he_normal,
+                    conv_general_dilated=convolve,
                     name=f"conv{stage}_{i}",
                 )(maps)
                 maps = keep_valid(nn.relu(maps), sizes[stage - 1])

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from guided_jax.dropout import dropout
+from guided_jax.layers.dropout import dropout
 
 KEYS = jax.random.split(jax.random.key(0), 3)
 ONES = jnp.ones((3, 20, 25, 16), jnp.float32)
