@@ -5,7 +5,6 @@ Grain imports JAX (only to walk pytrees; no device is touched), so this module a
 
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
@@ -14,7 +13,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from data_pipelines.loader_processes import begin_worker, watched
+from data_pipelines.processes import begin_worker, count_cores, watched
 from guided_jax.episode import Episode
 
 
@@ -102,11 +101,6 @@ def _load(episodes: Episodes, batch_size: int, offset: int, local: int, batch: i
 def _iterate(dataset: grain.IterDataset) -> Iterator[Episode]:
     with contextlib.closing(iter(dataset)) as iterator:
         yield from iterator
-
-
-def count_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stack(field: tuple) -> np.ndarray | tuple[np.ndarray, ...] | None:

@@ -1,56 +1,35 @@
 """The base of all tfds builders: records in, shards of array_record out."""
 
-import functools
+import contextlib
 import hashlib
-import itertools
 import logging
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.dataset_builder import FileReaderBuilder
 from tqdm import tqdm
 
 from data_pipelines.datasets.built import stored_name
 from data_pipelines.datasets.record import DatasetError, Record
+from data_pipelines.datasets.shards import Lazy, Shard, features, find_broken, make_shards, read_content
 
 logger = logging.getLogger(__name__)
 
-SHARD = 512
-"""Records in a shard, which tfds keeps in memory while it writes it."""
 
-
-@dataclass(frozen=True)
-class Lazy:
-    """Records of known number, each made when its turn comes.
-
-    Attributes:
-        items: one entry a record, whatever `make` needs.
-        make: turns an item into its record.
-    """
-
-    items: Sequence[Any]
-    make: Callable[[Any], Record]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Record]:
-        return map(self.make, self.items)
-
-
-class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
+class RecordBuilder(FileReaderBuilder, skip_registration=True):
     """Base of the tfds builders: a subclass lists its splits and yields records.
 
     A subclass sets `VERSION` and implements `_class_names`, `_split_names` and `_records`. Records keep the order
     in which they are yielded. The metadata of a built data set are `class_names`, `segments` (how many segments
     are of the unit 'class' and how many of the unit 'instance') and `content` (a hash of images and segments).
 
-    Shard by shard, since tfds's shuffling `GeneratorBasedBuilder` needs TensorFlow beyond 1 GB a split.
+    The shards are ours (`shards`), and tfds's the rest: its shuffling `GeneratorBasedBuilder` needs TensorFlow beyond
+    1 GB a split, its `ShardBasedBuilder` writes one shard after another, and keeps none of a build that was killed.
 
     Args:
         path: folder of the original files.
@@ -58,6 +37,7 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         unit: what a task will be, where that says how the files are to be read.
         options: of the source, by name; a builder says which it knows.
         skip_broken: leaves out images that cannot be read, and lists them in the metadata as `skipped`.
+        kept: folder for finished shards, removed at the end; by default one beside the built data set.
         **kwargs: of the tfds builder: `data_dir`.
     """
 
@@ -72,6 +52,7 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         unit: str = "",
         options: Mapping[str, str] = MappingProxyType({}),
         skip_broken: bool = False,
+        kept: Path | None = None,
         **kwargs,
     ):
         self.path = Path(path)
@@ -80,6 +61,8 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         self._skipped: dict[str, None] = {}
         kwargs.setdefault("file_format", "array_record")
         super().__init__(**kwargs)
+        # Not in the directory of tfds, which it removes when a build ends early.
+        self._kept = kept or Path(self.data_dir_root) / self.name / "shards"
 
     def _class_names(self) -> list[str]:
         """Names of the classes 1, 2, ...; empty where the data set has none. Called only when building."""
@@ -90,7 +73,7 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         raise NotImplementedError
 
     def _records(self, split: str) -> Iterable[Record]:
-        """The records of a split. An iterable that has a length is written in several shards."""
+        """The records of a split. Those that are `Lazy` are written in several shards, others in one."""
         raise NotImplementedError
 
     def _inputs(self, split: str) -> Iterable[Path]:
@@ -99,54 +82,37 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         return []
 
     def _info(self) -> tfds.core.DatasetInfo:
-        segment = dict.fromkeys(("class_id", "instance", "layer", "value", "area"), np.int32)
         return tfds.core.DatasetInfo(
             builder=self,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image_id": tfds.features.Text(),
-                    "video": tfds.features.Text(),
-                    "frame": np.int32,
-                    "height": np.int32,
-                    "width": np.int32,
-                    "image": tfds.features.Image(shape=(None, None, 3)),
-                    # Bytes, not Image: tfds cannot leave the images of a sequence encoded without TensorFlow.
-                    "layers": tfds.features.Sequence(tfds.features.Text()),
-                    "segments": tfds.features.Sequence(
-                        {**segment, "box": tfds.features.Tensor(shape=(4,), dtype=np.int32)}
-                    ),
-                }
-            ),
+            features=features(),
             # Filled in when building, so that opening a built data set reads no original file.
             metadata=tfds.core.MetadataDict(class_names=[]),
         )
 
-    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list[Callable[[], Iterator]]]:
-        del dl_manager  # nothing is downloaded
+    def _download_and_prepare(self, dl_manager, download_config=None) -> None:
+        del dl_manager, download_config  # nothing is downloaded
         metadata = self.info.metadata
         metadata.update(class_names=self._class_names(), segments={"class": 0, "instance": 0}, content="")
-        shards = {stored_name(split): self._shards(split) for split in self._chosen_splits()}
+        self.info.set_splits(tfds.core.SplitDict([self._build(split) for split in self._chosen_splits()]))
         metadata.update(skipped=list(self._skipped))
         if self._skipped:
             count = len(self._skipped)
             many = "s are" if count > 1 else " is"
             logger.warning("%d broken file%s left out: %s", count, many, "; ".join(self._skipped))
-        return shards
 
-    def try_out(self, make: Callable[[Any], Any], item: Any) -> bool:
-        """Whether an item can be made into something; if not, it is noted as skipped, where that is allowed.
+    def sound(self, make: Callable[[Any], Any], items: Sequence[Any]) -> Sequence[Any]:
+        """The items of which something can be made; the others are noted as skipped, where that is allowed.
 
-        Raises:
-            DatasetError: it cannot, and nothing may be skipped.
+        Args:
+            make: fails with a DatasetError; it can be pickled.
+            items: all of them come back where nothing may be skipped.
         """
-        try:
-            make(item)
-        except DatasetError as error:
-            if not self.skip_broken:
-                raise
-            self.skip(str(error))
-            return False
-        return True
+        if not self.skip_broken:
+            return items
+        problems = find_broken(make, items)
+        for problem in filter(None, problems):
+            self.skip(problem)
+        return [item for item, problem in zip(items, problems, strict=True) if not problem]
 
     def skip(self, message: str) -> None:
         """Notes what is wrong with a file that is left out."""
@@ -160,37 +126,46 @@ class RecordBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             raise DatasetError(f"{self.name} has no split {self._only!r}; there are: {', '.join(names)}")
         return [self._only]
 
-    def _shards(self, split: str) -> list[Callable[[], Iterator]]:
-        records = self._records(split)
-        if self.skip_broken and isinstance(records, Lazy):  # tried beforehand, for tfds needs the number of records
-            kept = [item for item in records.items if self.try_out(records.make, item)]
-            if not kept:
-                raise DatasetError(f"{self.path}: none of the {len(records.items)} images of {split!r} can be read")
-            records = Lazy(kept, records.make)
-        total = len(records) if isinstance(records, Sized) else None
+    def _build(self, split: str) -> tfds.core.SplitInfo:
+        records, metadata = self._records(split), self.info.metadata
+        total = len(records) if isinstance(records, Lazy) else None
         if total == 0:
             raise DatasetError(f"the split {split!r} of {self.path} has no image")
-        examples = self._examples(split, records, total)
-        if total is None:
-            return [lambda: examples]
-        # tfds writes one shard after the other, so that they can share one iterator.
-        shard = functools.partial(itertools.islice, examples, SHARD)
-        return [shard] * math.ceil(total / SHARD)
-
-    def _examples(self, split: str, records: Iterable[Record], total: int | None) -> Iterator[tuple[str, dict]]:
-        metadata = self.info.metadata
-        content = hashlib.sha256(metadata["content"].encode())
-        bar = tqdm(
-            records, desc=f"building {self.name} {split}", total=total, unit=" images", leave=False, disable=None
-        )
-        for record in bar:
-            segments = [vars(segment) for segment in record.segments]
-            for part in (record.image_id.encode(), record.image, repr(segments).encode()):
-                content.update(part)
-            for segment in record.segments:
-                metadata["segments"]["instance" if segment.instance else "class"] += 1
-            yield record.image_id, {**vars(record), "layers": list(record.layers), "segments": segments}
+        content, shards = hashlib.sha256(metadata["content"].encode()), []
+        bar = tqdm(desc=f"building {self.name} {split}", total=total, unit=" images", leave=False, disable=None)
+        kept = self._kept / str(self.version) / stored_name(split)
+        making = make_shards(records, kept, bar, skip_broken=self.skip_broken)
+        with bar, contextlib.closing(making):
+            for shard in making:
+                for part in read_content(shard):
+                    content.update(part)
+                metadata["segments"]["class"] += shard.classes
+                metadata["segments"]["instance"] += shard.instances
+                self._skipped |= dict.fromkeys(shard.skipped)
+                shards.append(shard)
+        if not any(shard.records for shard in shards):
+            raise DatasetError(f"{self.path}: none of the {total} images of {split!r} can be read")
         metadata["content"] = content.hexdigest()
+        return self._register(split, [shard for shard in shards if shard.records])
+
+    def _register(self, split: str, shards: Sequence[Shard]) -> tfds.core.SplitInfo:
+        """Gives shards the names that tfds knows them by, in the directory that it renames when all is done."""
+        template = self._get_filename_template(split_name=stored_name(split))
+        for number, shard in enumerate(shards):
+            path = template.sharded_filepath(shard_index=number, num_shards=len(shards))
+            try:
+                os.link(shard.path, path)  # a second name: what is killed here has lost nothing
+            except OSError:  # a file system without such
+                shard.path.replace(path)
+        return tfds.core.SplitInfo(
+            name=stored_name(split),
+            shard_lengths=[shard.records for shard in shards],
+            num_bytes=sum(shard.size for shard in shards),
+            filename_template=template,
+        )
+
+    def _post_download_and_prepare_hook(self) -> None:
+        shutil.rmtree(self._kept, ignore_errors=True)
 
     def _log_download_bytes(self) -> None:
         """Keeps tfds from announcing a download of unknown size."""

@@ -11,11 +11,12 @@ from jaxtyping import Bool, UInt8
 from pycocotools import mask as coco_mask
 
 from data_pipelines.counted import counted
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.coco_checks import Checked, check_content, read_json
 from data_pipelines.datasets.reading.files import check_listed, require, spread
 from data_pipelines.datasets.reading.images import read_image
 from data_pipelines.datasets.record import DatasetError, Record, Segment, encode_layer, find_segments
+from data_pipelines.datasets.shards import Lazy
 from guided_jax.episode import UNKNOWN
 
 REMEDY = (
@@ -86,10 +87,8 @@ class CocoInstances(RecordBuilder):
         folder = require(self.path / split, REMEDY.format(path=self.path))
         check_listed((folder / name for name in images), self._file(split), REMEDY.format(path=self.path))
 
-        def make(name: str) -> Record:
-            return read_coco(folder, images[name], annotations[images[name]["id"]], class_of)
-
-        return Lazy(spread(images), make)
+        items = [(images[name], annotations[images[name]["id"]]) for name in spread(images)]
+        return Lazy(items, functools.partial(_read, folder, class_of), functools.partial(_files, folder))
 
     def _inputs(self, split: str) -> list[Path]:
         return [self._file(split)]
@@ -106,6 +105,14 @@ class CocoInstances(RecordBuilder):
             file = self._file(split)
             self._loaded[split] = check_content(read_json(file), file, self.path / split, skip_broken=self.skip_broken)
         return self._loaded[split]
+
+
+def _read(folder: Path, class_of: dict[int, int], item: tuple[dict, list[dict]]) -> Record:
+    return read_coco(folder, *item, class_of)
+
+
+def _files(folder: Path, item: tuple[dict, list[dict]]) -> list[Path]:
+    return [folder / item[0]["file_name"]]
 
 
 def read_coco(folder: Path, entry: dict, annotations: list[dict], class_of: dict[int, int]) -> Record:

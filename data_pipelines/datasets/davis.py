@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.reading.files import (
     check_listed,
     check_same_size,
@@ -20,6 +20,7 @@ from data_pipelines.datasets.reading.files import (
 )
 from data_pipelines.datasets.reading.images import read_image
 from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
+from data_pipelines.datasets.shards import Lazy
 from data_pipelines.safe_paths import join
 from guided_jax.episode import UNKNOWN
 
@@ -64,13 +65,12 @@ class Davis(RecordBuilder):
         frames = [frame for clip in list_clips(self.path, listing) for frame in clip]
         remedy = REMEDY.format(path=self.path)
         check_listed((file for frame in frames for file in (frame.image, frame.mask) if file), listing, remedy)
-        if self.skip_broken:
-            frames = [frame for frame in frames if frame.mask is None or self.try_out(read_labels, frame.mask)]
+        frames = self.sound(_read_mask, frames)
         masks = {}
         for frame in frames:
             masks.setdefault(frame.video, []).append(frame.mask)
-        binary = functools.cache(lambda video: is_binary(masks[video]))
-        return Lazy(frames, lambda frame: read_frame(frame, binary=binary(frame.video)))
+        drawn = {video: tuple(filter(None, files)) for video, files in masks.items()}
+        return Lazy([(frame, drawn[frame.video]) for frame in frames], functools.partial(_read, Binary()), _files)
 
     def _inputs(self, split: str) -> list[Path]:
         return [self._lists()[split]]
@@ -139,10 +139,34 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return files
 
 
-def is_binary(masks: list[Path | None]) -> bool:
+def _read_mask(frame: Frame) -> None:
+    if frame.mask is not None:
+        read_labels(frame.mask)
+
+
+class Binary(dict[str, bool]):
+    """Whether clips are binary, as far as that was found out; it tells no `make` from another, and so not in `repr`."""
+
+    def __repr__(self) -> str:
+        return "Binary()"
+
+
+def _read(binary: Binary, item: tuple[Frame, tuple[Path, ...]]) -> Record:
+    frame, masks = item
+    if frame.video not in binary:
+        binary[frame.video] = is_binary(masks)
+    return read_frame(frame, binary=binary[frame.video])
+
+
+def _files(item: tuple[Frame, tuple[Path, ...]]) -> list[Path]:
+    frame, masks = item
+    return [frame.image, *masks]
+
+
+def is_binary(masks: tuple[Path, ...]) -> bool:
     """Whether 255 is the only positive value in all masks of a clip."""
     values = np.zeros(256, bool)
-    for mask in filter(None, masks):
+    for mask in masks:
         values |= np.bincount(read_labels(mask).ravel(), minlength=256) > 0
     return bool(values[UNKNOWN] and not values[1:UNKNOWN].any())
 

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines.counted import counted
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.reading.class_names import find_names_file, read_class_names
 from data_pipelines.datasets.reading.files import check_same_size, is_hidden, natural_key, require, spread
 from data_pipelines.datasets.reading.images import read_image, turn_upright
 from data_pipelines.datasets.reading.masks import Coding, read_coded, survey
 from data_pipelines.datasets.reading.orientation import survey_orientation
 from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
+from data_pipelines.datasets.shards import Lazy
 from guided_jax.episode import UNKNOWN
 
 logger = logging.getLogger(__name__)
@@ -41,13 +42,23 @@ LOSSY, LOSSLESS = (".jpg", ".jpeg", ".webp"), (".png", ".bmp", ".gif")
 
 
 class Item(NamedTuple):
-    """One image as files; `group` is the folder it is in, where the folder means a class or a clip."""
+    """One image as files.
+
+    Attributes:
+        name: without suffix, relative to the folder of images.
+        group: the folder it is in, where the folder means a class or a clip.
+        frame: its number in its folder.
+        image: its file.
+        mask: that of its mask.
+        turned: the EXIF orientation by which it is to be turned upright; 0 leaves it as it is.
+    """
 
     name: str
     group: str
     frame: int
     image: Path
     mask: Path | None
+    turned: int = 0
 
 
 class Reading(NamedTuple):
@@ -55,13 +66,11 @@ class Reading(NamedTuple):
 
     Attributes:
         coding: of the masks.
-        turned: images that are stored turned, with their EXIF orientation.
         groups: class id of each folder that means a class.
         classed: whether labels are classes.
     """
 
     coding: Coding
-    turned: dict[Path, int]
     groups: dict[str, int]
     classed: bool
 
@@ -110,8 +119,10 @@ class ImageFolder(RecordBuilder):
 
     def _records(self, split: str) -> Lazy:
         del split
-        reading = self._reading
-        return Lazy(self._readable(), lambda item: self._read(item, reading))
+        reading, pairs = self._reading, [(item.image, item.mask) for item in self._readable]
+        turned = survey_orientation(pairs, self.options.get("exif", ""))
+        items = [item._replace(turned=turned.get(item.image, 0)) for item in self._readable]
+        return Lazy(items, functools.partial(self._read, reading, self.path.resolve().name), _files)
 
     def _inputs(self, split: str) -> list[Path]:
         del split
@@ -122,11 +133,9 @@ class ImageFolder(RecordBuilder):
 
     @functools.cached_property
     def _reading(self) -> Reading:
-        items = self._readable()
         names = [group for group, *_ in find_groups(self.path) if group]
         return Reading(
-            survey([item.mask for item in items if item.mask], self.options.get("masks", ""), self.path),
-            survey_orientation(((item.image, item.mask) for item in items), self.options.get("exif", "")),
+            survey([item.mask for item in self._readable if item.mask], self.options.get("masks", ""), self.path),
             {group: number for number, group in enumerate(names, start=1)},
             self.unit == "class" or self._names_file() is not None,
         )
@@ -135,9 +144,10 @@ class ImageFolder(RecordBuilder):
     def _found(self) -> list[Item]:
         return self._items()
 
-    def _readable(self) -> list[Item]:
+    @functools.cached_property
+    def _readable(self) -> Sequence[Item]:
         """The items whose files can be opened; all of them, unless broken ones may be skipped."""
-        return self._found if not self.skip_broken else [item for item in self._found if self.try_out(_open, item)]
+        return self.sound(_open, self._found)
 
     def _names_file(self) -> Path | None:
         groups = find_groups(self.path)
@@ -154,7 +164,9 @@ class ImageFolder(RecordBuilder):
             logger.warning("%s: %d images have no mask and are left out", self.path, len(items) - len(masked))
         return [masked[name] for name in spread(masked)]
 
-    def _read(self, item: Item, reading: Reading) -> Record:
+    @staticmethod
+    def _read(reading: Reading, root: str, item: Item) -> Record:
+        del root
         classes = dict.fromkeys(range(1, UNKNOWN), reading.groups.get(item.group, 0))
         if reading.classed and not reading.groups:
             classes = {value: value for value in range(1, UNKNOWN)}
@@ -178,9 +190,10 @@ class FrameFolder(ImageFolder):
         items = [item for group in find_groups(self.path) for item in list_items(*group)]
         return sorted(items, key=lambda item: natural_key(item.name))
 
-    def _read(self, item: Item, reading: Reading) -> Record:
+    @staticmethod
+    def _read(reading: Reading, root: str, item: Item) -> Record:
         clip = str(Path(item.name).parent)
-        video = self.path.resolve().name if clip == "." else clip
+        video = root if clip == "." else clip
         return read_item(item, reading, classes=dict.fromkeys(range(1, UNKNOWN), 0), video=video, frame=item.frame)
 
 
@@ -225,15 +238,18 @@ def list_items(group: str, images: Path, masks: Path) -> list[Item]:
 def read_item(item: Item, reading: Reading, *, classes: dict[int, int], video: str, frame: int) -> Record:
     """Reads one image; without a mask, all of it is void."""
     image, size = read_image(item.image)
-    orientation = reading.turned.get(item.image)
-    if orientation:
-        image = turn_upright(image, orientation)
-        size = size[::-1] if orientation >= 5 else size
+    if item.turned:
+        image = turn_upright(image, item.turned)
+        size = size[::-1] if item.turned >= 5 else size
     layer = read_coded(item.mask, reading.coding) if item.mask else np.full(size, UNKNOWN, np.uint8)
     if item.mask:
         check_same_size(item.image, size, item.mask, layer.shape)
     segments = find_segments(layer, 0, classes, instances=True)
     return Record(item.name, video, frame, *size, image, (encode_layer(layer),), tuple(segments))
+
+
+def _files(item: Item) -> list[Path]:
+    return [item.image] if item.mask is None else [item.image, item.mask]
 
 
 def _open(item: Item) -> None:

@@ -8,6 +8,7 @@ while shape and texture may repeat.
 """
 
 import colorsys
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float, UInt8
 from numpy.random import Generator, SeedSequence, default_rng
 
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.record import Record, encode_layer, find_segments
+from data_pipelines.datasets.shards import Lazy
 
 SIZE = 96
 """Height and width of a generated image in pixels."""
@@ -250,21 +252,27 @@ class Generated(RecordBuilder):
         return list(SPLITS)
 
     def _records(self, split: str) -> Lazy:
-        return Lazy(range(SPLITS[split]), lambda number: self._record(split, number))
+        return Lazy(range(SPLITS[split]), functools.partial(make_scene, self.SEED, split), _originals)
 
     def _inputs(self, split: str) -> list[Path]:
         del split
-        return [Path(__file__)]  # the originals are this code: a change of it is built anew
+        return _originals()
 
-    def _record(self, split: str, number: int) -> Record:
-        image, layer, classes = render(self.SEED, number, split)
-        return Record(
-            image_id=f"{split}-{number:05d}",
-            video="",
-            frame=0,
-            height=image.shape[0],
-            width=image.shape[1],
-            image=cv2.imencode(".png", image[..., ::-1])[1].tobytes(),
-            layers=(encode_layer(layer),),
-            segments=tuple(find_segments(layer, 0, classes, instances=True)),
-        )
+
+def _originals(*_: int) -> list[Path]:
+    return [Path(__file__)]  # this code: a change of it is built anew
+
+
+def make_scene(seed: int, split: str, number: int) -> Record:
+    """One scene as a record; what it is made from: `render`."""
+    image, layer, classes = render(seed, number, split)
+    return Record(
+        image_id=f"{split}-{number:05d}",
+        video="",
+        frame=0,
+        height=image.shape[0],
+        width=image.shape[1],
+        image=cv2.imencode(".png", image[..., ::-1])[1].tobytes(),
+        layers=(encode_layer(layer),),
+        segments=tuple(find_segments(layer, 0, classes, instances=True)),
+    )

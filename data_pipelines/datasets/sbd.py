@@ -1,5 +1,6 @@
 """The Semantic Boundaries Dataset (Hariharan et al., ICCV 2011), from its MATLAB files."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import scipy.io
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.reading.files import check_listed, check_same_size, require, spread
 from data_pipelines.datasets.reading.images import read_image
 from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
-from data_pipelines.datasets.voc import CLASSES, check_voc, list_names, list_voc, read_voc, voc_inputs
+from data_pipelines.datasets.shards import Lazy
+from data_pipelines.datasets.voc import CLASSES, check_voc, list_names, list_voc, read_voc, voc_files, voc_inputs
 from guided_jax.episode import UNKNOWN
 
 REMEDY = (
@@ -47,15 +49,14 @@ class Sbd(RecordBuilder):
         if split != "trainaug":
             names = list_names(folder / f"{split}.txt")
             _check_sbd(folder, names, folder / f"{split}.txt")
-            return Lazy(spread(names), lambda name: read_sbd(folder, name))
+            return Lazy(spread(names), functools.partial(read_sbd, folder), functools.partial(_paths, folder))
         voc = _voc_folder(self.path)
         fine, coarse = _list_trainaug(folder, voc)
         check_voc(voc, fine, list_voc(voc)["train"])
         _check_sbd(folder, coarse, folder / "train.txt")
         of_voc = frozenset(fine)
-        return Lazy(
-            spread(fine + coarse), lambda name: read_voc(voc, name) if name in of_voc else read_sbd(folder, name)
-        )
+        items = [(name in of_voc, name) for name in spread(fine + coarse)]
+        return Lazy(items, functools.partial(_read, folder, voc), functools.partial(_files, folder, voc))
 
     def _inputs(self, split: str) -> list[Path]:
         folder = _dataset_folder(self.path)
@@ -63,6 +64,16 @@ class Sbd(RecordBuilder):
             return [folder / f"{split}.txt"]
         voc = _voc_folder(self.path)
         return [folder / "train.txt", folder / "val.txt", *voc_inputs(voc, "train"), *voc_inputs(voc, "val")]
+
+
+def _read(folder: Path, voc: Path, item: tuple[bool, str]) -> Record:
+    of_voc, name = item
+    return read_voc(voc, name) if of_voc else read_sbd(folder, name)
+
+
+def _files(folder: Path, voc: Path, item: tuple[bool, str]) -> tuple[Path, Path, Path]:
+    of_voc, name = item
+    return voc_files(voc, name) if of_voc else _paths(folder, name)
 
 
 def read_sbd(folder: Path, name: str) -> Record:

@@ -46,7 +46,8 @@ def open_source(source: Source, root: Path, data_dir: Path, *, skip_broken: bool
 
     A split is built in a directory of its own, named after a hash of the originals' path and of the size and time of
     the files that describe it. So two folders never meet, and changed originals are built anew. Where the originals
-    are gone, the newest build of their path is opened.
+    are gone, the newest build of their path is opened. A build that was killed goes on from the shards it has finished,
+    other than those of which an original has changed.
 
     Args:
         source: what to open.
@@ -130,22 +131,26 @@ def _build(
         raise DatasetError(f"{data_dir} cannot be made, where the data set would be built: {error.strerror}") from error
     if not os.access(data_dir, os.W_OK):
         raise DatasetError(f"{data_dir} cannot be written to, where the data set would be built")
-    with (data_dir / "lock").open("w") as file:
+    source = data_dir.with_name(data_dir.name.rpartition("-")[0])  # whatever the state of its originals
+    kept = source.with_suffix(".shards")
+    with source.with_suffix(".lock").open("w") as file:
         # Without a lock two processes that build at once both do the work, and the second finds it done.
         locked = disk.lock(file)
         if (data_dir / leaf).is_dir():
             return
         if locked:
-            _remove_leftovers(data_dir / leaf)
+            _remove_leftovers(data_dir / leaf, kept)
         origin = builder_class.name if raw == Path() else raw
         logger.info("building the split %s of %s into %s; this is done once", split, origin, data_dir)
         try:
             with _quiet():
-                builder_class(path=raw, only=split, data_dir=str(data_dir), **asked).download_and_prepare()
-        except DatasetError:
-            raise
-        except (OSError, RuntimeError, ValueError) as error:  # the writer raises the latter two where a disk is full
-            if not (data_dir / leaf).is_dir():  # else another host was first, and tfds has removed our own
+                builder = builder_class(path=raw, only=split, data_dir=str(data_dir), kept=kept, **asked)
+                builder.download_and_prepare()
+        # The writer raises the latter two where a disk is full.
+        except (DatasetError, OSError, RuntimeError, ValueError) as error:
+            if not (data_dir / leaf).is_dir():  # else another host was first, and our own is removed
+                if isinstance(error, DatasetError):
+                    raise
                 raise DatasetError(f"building the split {split} of {origin} failed: {error}") from error
         note_sizes(data_dir / leaf)
         shutil.rmtree(data_dir / "downloads", ignore_errors=True)  # tfds makes it, empty
@@ -162,10 +167,12 @@ def _quiet() -> Iterator[None]:
         absl_logging.set_verbosity(verbosity)
 
 
-def _remove_leftovers(directory: Path) -> None:
-    """Removes what a killed build has left: tfds builds under another name and renames at the end."""
-    for leftover in directory.parent.glob("*incomplete*"):
+def _remove_leftovers(directory: Path, kept: Path) -> None:
+    """Removes what a killed build has left of no use; the shards that it has finished stay."""
+    for leftover in directory.parent.glob("*incomplete*"):  # as tfds names a directory until all is done
         shutil.rmtree(leftover)
+    for leftover in kept.glob("**/.*.partial"):
+        leftover.unlink(missing_ok=True)
 
 
 def _describe(path: Path, raw: Path) -> str:

@@ -1,5 +1,6 @@
 """PASCAL VOC 2012 segmentation, as its archive unpacks."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import UInt8
 
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.reading.files import (
     check_listed,
     check_same_size,
@@ -19,6 +20,7 @@ from data_pipelines.datasets.reading.files import (
 )
 from data_pipelines.datasets.reading.images import read_image
 from data_pipelines.datasets.record import DatasetError, Record, encode_layer, find_segments
+from data_pipelines.datasets.shards import Lazy
 from guided_jax.episode import UNKNOWN
 
 # fmt: off
@@ -56,7 +58,7 @@ class PascalVoc(RecordBuilder):
         listing = list_voc(self.path)[split]
         names = list_names(listing, self.path)
         check_voc(self.path, names, listing)
-        return Lazy(spread(names), lambda name: read_voc(self.path, name))
+        return Lazy(spread(names), functools.partial(read_voc, self.path), functools.partial(voc_files, self.path))
 
     def _inputs(self, split: str) -> list[Path]:
         return voc_inputs(self.path, split)
@@ -107,8 +109,7 @@ def check_voc(root: Path, names: Iterable[str], listing: Path) -> None:
 
 def read_voc(root: Path, name: str) -> Record:
     """Reads one image of VOC with its class map and, where there is one, its map of instances."""
-    image_path, class_path = _image_path(root, name), _class_path(root, name)
-    object_path = root / "SegmentationObject" / f"{name}.png"
+    image_path, class_path, object_path = voc_files(root, name)
     image, size = read_image(image_path)
     classes = read_labels(class_path)
     check_same_size(image_path, size, class_path, classes.shape)
@@ -122,6 +123,11 @@ def read_voc(root: Path, name: str) -> Record:
         layers.append(encode_layer(objects))
         segments += find_segments(objects, 1, majority_classes(objects, classes), instances=True)
     return Record(name, "", 0, *size, image, tuple(layers), tuple(segments))
+
+
+def voc_files(root: Path, name: str) -> tuple[Path, Path, Path]:
+    """An image of VOC, its class map, and its map of instances, which need not exist."""
+    return _image_path(root, name), _class_path(root, name), root / "SegmentationObject" / f"{name}.png"
 
 
 def majority_classes(objects: UInt8[np.ndarray, "h w"], classes: UInt8[np.ndarray, "h w"]) -> dict[int, int]:

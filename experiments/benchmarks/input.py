@@ -15,7 +15,7 @@ import cv2
 from absl import flags
 
 from data_pipelines.datasets.record import decode_image, to_record
-from data_pipelines.loader import count_cores
+from data_pipelines.processes import count_cores
 from experiments.benchmarks.command import define_result, open_result, parse_numbers, write_result
 from experiments.configs import quickstart
 from experiments.runs.data import OpenSource, host_batches, open_training, training_stream

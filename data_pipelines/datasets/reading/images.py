@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from data_pipelines.datasets.record import DatasetError, decode_image
 
@@ -127,6 +127,8 @@ def _turn(image: UInt8[np.ndarray, "_ _ 3"], orientation: int) -> UInt8[np.ndarr
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # tells the address of an object, which is another one each time
+        return "its format is not known"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

@@ -44,6 +44,15 @@ class Values:
         if len(found) <= 3:
             self.sets.setdefault(tuple(found.tolist()), path)
 
+    def join(self, later: "Values") -> None:
+        """Adds the counts of masks that come after these."""
+        self.areas += later.areas
+        self.present += later.present
+        self.solid += later.solid
+        self.masks += later.masks
+        for values, path in later.sets.items():
+            self.sets.setdefault(values, path)
+
     def found(self) -> list[int]:
         """The values that occur."""
         return np.flatnonzero(self.present).tolist()

@@ -1,8 +1,10 @@
 """How the masks of a folder are to be read, found out from all of them."""
 
+import contextlib
+import functools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from data_pipelines.datasets.reading.files import has_palette, read_mask
 from data_pipelines.datasets.reading.images import open_image
 from data_pipelines.datasets.reading.mask_values import Values, find_solid, list_values
 from data_pipelines.datasets.record import DatasetError
+from data_pipelines.processes import in_order, pieces_of
 from guided_jax.episode import UNKNOWN
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ GREYS, RAGGED = 64, 0.2
 """More values than so many, with a smaller share of pixels inside regions, are a photograph or a map of scores."""
 COLOURS = 4096
 """Of so many colours none is counted any more: these are no labels."""
+PIECE = 512
+"""Masks that one process counts at a time: a second of work or so."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,34 @@ class Coding:
     labels: tuple[int, ...] = (1,)
 
 
+@dataclass
+class Counts:
+    """What the masks of a folder hold.
+
+    Attributes:
+        ones: values of the grey masks of nothing but 0 and 1.
+        others: values of the other grey ones.
+        colours: of each colour 0xRRGGBB its area, its solid pixels, and the masks that hold it.
+        indexed: a mask with a palette.
+        lossy: a mask that is a JPEG.
+    """
+
+    ones: Values = field(default_factory=Values)
+    others: Values = field(default_factory=Values)
+    colours: dict[int, np.ndarray] = field(default_factory=dict)
+    indexed: Path | None = None
+    lossy: Path | None = None
+
+    def join(self, later: "Counts") -> None:
+        """Adds the counts of masks that come after these."""
+        self.ones.join(later.ones)
+        self.others.join(later.others)
+        self.indexed, self.lossy = later.indexed or self.indexed, later.lossy or self.lossy
+        if len(self.colours) <= COLOURS:
+            for colour, counts in later.colours.items():
+                self.colours[colour] = self.colours.get(colour, 0) + counts
+
+
 def survey(paths: Sequence[Path], reading: str = "", masks: Path | None = None) -> Coding:
     """Finds out how the masks of a folder are coded, and says so in the log.
 
@@ -70,16 +103,11 @@ def survey(paths: Sequence[Path], reading: str = "", masks: Path | None = None) 
         DatasetError: what the masks hold could be read in several ways.
     """
     folder = masks or paths[0].parent
-    ones, others, colours, indexed, lossy = Values(), Values(), {}, None, None
-    for path in paths:
-        mask = read_alpha(path) if reading == "alpha" else read_mask(path)
-        if mask.ndim == 3:
-            if len(colours) <= COLOURS and reading != "object":
-                _count_colours(colours, _codes(mask))
-            continue
-        (ones if mask.max() == 1 else others).add(mask, path)
-        indexed = path if has_palette(path) else indexed
-        lossy = path if path.suffix.lower() in (".jpg", ".jpeg") else lossy
+    counts = Counts()
+    with contextlib.closing(in_order(functools.partial(_count, reading), pieces_of(paths, PIECE))) as pieces:
+        for each in pieces:
+            counts.join(each)
+    ones, others, colours, indexed, lossy = vars(counts).values()
     found = sorted({*ones.found(), *others.found()})
     if reading in ("object", "alpha"):
         coding = Coding(_threshold(HALF), scaled=True, alpha=reading == "alpha")
@@ -124,6 +152,20 @@ def read_alpha(path: Path) -> UInt8[np.ndarray, "h w"]:
         if "A" not in image.getbands() and "transparency" not in image.info:
             raise DatasetError(f"{path} has no alpha channel, which masks=alpha asks for; leave it out of the source")
         return np.array(image.convert("RGBA").getchannel("A"))
+
+
+def _count(reading: str, paths: Sequence[Path]) -> Counts:
+    counts = Counts()
+    for path in paths:
+        mask = read_alpha(path) if reading == "alpha" else read_mask(path)
+        if mask.ndim == 3:
+            if len(counts.colours) <= COLOURS and reading != "object":
+                _count_colours(counts.colours, _codes(mask))
+            continue
+        (counts.ones if mask.max() == 1 else counts.others).add(mask, path)
+        counts.indexed = path if has_palette(path) else counts.indexed
+        counts.lossy = path if path.suffix.lower() in (".jpg", ".jpeg") else counts.lossy
+    return counts
 
 
 def _grey_coding(ones: Values, others: Values, folder: Path, indexed: bool, lossy: Path | None) -> tuple[Coding, str]:

@@ -1,15 +1,30 @@
 """Whether masks were drawn on images as they are stored, or as EXIF has them turned."""
 
+import contextlib
+import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from data_pipelines.datasets.reading.images import UPRIGHT, open_image, read_orientation
 from data_pipelines.datasets.record import DatasetError
+from data_pipelines.processes import in_order, pieces_of
 
 logger = logging.getLogger(__name__)
 
 CHOICES = ("upright", "stored")
+PIECE = 4096
+"""Images whose headers one process reads at a time: a second of work or so."""
+
+
+class Tagged(NamedTuple):
+    """An image that its EXIF tag turns: width and height as it is stored, and those of its mask, if it has one."""
+
+    path: Path
+    orientation: int
+    size: tuple[int, int]
+    drawn: tuple[int, int] | None
 
 
 def survey_orientation(pairs: Iterable[tuple[Path, Path | None]], asked: str = "") -> dict[Path, int]:
@@ -26,16 +41,12 @@ def survey_orientation(pairs: Iterable[tuple[Path, Path | None]], asked: str = "
         DatasetError: nothing tells.
     """
     tagged, votes, open_question = {}, {}, None
-    for image_path, mask_path in pairs:
-        with open_image(image_path) as image:
-            orientation, size = read_orientation(image), image.size
-        if orientation == UPRIGHT:
-            continue
+    with contextlib.closing(in_order(_find_tagged, pieces_of(list(pairs), PIECE))) as pieces:
+        found = list(itertools.chain.from_iterable(pieces))
+    for image_path, orientation, size, drawn in found:
         tagged[image_path] = orientation
-        if mask_path is None:
+        if drawn is None:
             continue
-        with open_image(mask_path) as mask:
-            drawn = mask.size
         exchanged = size[::-1] if orientation >= 5 else size
         if exchanged != size and drawn in (size, exchanged):
             votes.setdefault("stored" if drawn == size else "upright", image_path)
@@ -52,3 +63,18 @@ def survey_orientation(pairs: Iterable[tuple[Path, Path | None]], asked: str = "
         what = "are turned as viewers show them" if choice == "upright" else "stay as they are stored"
         logger.info("%d images with an EXIF orientation %s, as their masks are", len(tagged), what)
     return tagged if choice == "upright" else {}
+
+
+def _find_tagged(pairs: Sequence[tuple[Path, Path | None]]) -> list[Tagged]:
+    tagged = []
+    for image_path, mask_path in pairs:
+        with open_image(image_path) as image:
+            orientation, size = read_orientation(image), image.size
+        if orientation == UPRIGHT:
+            continue
+        drawn = None
+        if mask_path is not None:
+            with open_image(mask_path) as mask:
+                drawn = mask.size
+        tagged.append(Tagged(image_path, orientation, size, drawn))
+    return tagged

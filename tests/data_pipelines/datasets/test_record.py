@@ -5,8 +5,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines.datasets import builder as builder_module
-from data_pipelines.datasets.builder import Lazy, RecordBuilder
+from data_pipelines.datasets import shards as shards_module
+from data_pipelines.datasets.builder import RecordBuilder
 from data_pipelines.datasets.built import open_split
 from data_pipelines.datasets.reading.files import natural_key, spread
 from data_pipelines.datasets.reading.images import read_upright, turn_upright, upright_size
@@ -20,6 +20,7 @@ from data_pipelines.datasets.record import (
     find_segments,
     to_record,
 )
+from data_pipelines.datasets.shards import Lazy
 
 
 def make(number: int) -> Record:
@@ -52,7 +53,7 @@ def build(tmp_path: Path, split: str) -> Path:
 
 @pytest.mark.parametrize(("split", "shards"), [("sized", 3), ("streamed", 1)])
 def test_records_come_back_in_order_from_any_number_of_shards(tmp_path, monkeypatch, split, shards):
-    monkeypatch.setattr(builder_module, "SHARD", 3)
+    monkeypatch.setattr(shards_module, "SHARD", 3)
     directory = build(tmp_path, split)
     assert len(list(directory.glob("*.array_record*"))) == shards
     source = open_split(directory, split)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import disk
-from data_pipelines.datasets import sources
+from data_pipelines.datasets import folder, shards, sources
 from data_pipelines.datasets.mixture import parse_sources
 from data_pipelines.datasets.record import DatasetError, decode_layer, to_record
 from data_pipelines.datasets.sources import open_source
@@ -192,16 +192,39 @@ def test_processes_that_start_at_once_build_once(root):
     assert sum(out.count("reading") for out, _ in outputs) == 10
 
 
-def test_a_killed_build_is_done_again(root):
-    process = subprocess.Popen(script(root, SLOW), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    for _ in range(3):
+@pytest.fixture
+def killed(root, monkeypatch) -> list[str]:
+    """A build in shards of four images was killed while it read the sixth; here are the names of those read later."""
+    prelude = "from data_pipelines.datasets import shards\nshards.SHARD = 4" + SLOW
+    process = subprocess.Popen(script(root, prelude), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    for _ in range(6):
         assert process.stdout.readline() == "reading\n"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert list((root / "out").glob("**/*incomplete*"))
+    read, later = folder.read_item, []
+    monkeypatch.setattr(shards, "SHARD", 4)
+    monkeypatch.setattr(folder, "read_item", lambda item, *a, **b: (later.append(item.name), read(item, *a, **b))[1])
+    return later
+
+
+def test_a_killed_build_goes_on_from_its_finished_shards(root, killed):
+    assert list((root / "out").glob("**/*incomplete*")) and list((root / "out").glob("**/.*.partial"))
     split = open_source(parse_sources("folder@mine:all")[0], root, root / "out")
-    assert len(split.records) == 10
-    assert not list((root / "out").glob("**/*incomplete*"))
+    assert killed == names(split)[4:]
+    assert split.version == open_text("folder@mine:all", root).version
+    (folder_of_all,) = (root / "out").iterdir()
+    left = sorted(path.suffix for path in folder_of_all.iterdir())
+    assert left == ["", ".lock"] and not list(split.directory.parent.glob("*incomplete*"))
+
+
+@pytest.mark.parametrize(("row", "first"), [(9, 4), (3, 0)])
+def test_a_killed_build_makes_a_shard_anew_whose_originals_have_changed(root, killed, write_mask, row, first):
+    order = names(open_text("folder@mine:all", root))
+    killed.clear()
+    write_mask(root / "mine" / "masks" / f"{order[row]}.png", FIGURE * 0)
+    split = open_source(parse_sources("folder@mine:all")[0], root, root / "out")
+    assert killed == order[first:]
+    assert split.version == open_text("folder@mine:all", root).version
 
 
 def test_the_loser_of_a_race_between_hosts_takes_what_the_winner_built(root, monkeypatch):
