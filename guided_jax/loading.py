@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 
 from guided_jax.backbones.file_formats import file_format
@@ -119,7 +118,7 @@ def _load_checkpoint(workdir: Path, best: bool, step: int | None) -> LoadedModel
     check_shapes(model, {name: value.shape for name, value in params.items()}, where)
     # A run tells the name of its evaluation under the same word.
     about = {**about, "name": values.get("name") or about.get("name", ""), "step": step}
-    return LoadedModel(model, jax.tree.map(jnp.asarray, unflatten_dict(params, sep="/")), about)
+    return LoadedModel(model, jax.device_put(unflatten_dict(params, sep="/")), about)
 
 
 def _choose(workdir: Path, steps: list[int], preferred: int | None, asked: int | None) -> int:

@@ -41,6 +41,14 @@ def pytest_collection_finish():
     gc.set_threshold(100_000, 20, 20)
 
 
+def pytest_sessionfinish():
+    """Pytest looks for circles twice more, through all that JAX keeps, after xdist has heard that the worker is done.
+    One that then takes five seconds to end is sent a SIGINT by execnet, and prints a KeyboardInterrupt.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with `data/` (VOCdevkit, coco, DAVIS, ECSSD, own_video) and `weights/`."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -179,7 +179,7 @@ def load_into(params: Mapping, pretrained: Pretrained) -> tuple[dict, LoadReport
                 used.add("fc7")
     for layer, parts in values.items():
         for part, leaf in models[layer].items():
-            flat[*layer, part] = jnp.asarray(parts[part], leaf.dtype)
+            flat[*layer, part] = jax.device_put(np.array(parts[part], leaf.dtype))
     return unflatten_dict(flat), LoadReport(
         loaded=tuple("/".join(layer) for layer in models if layer in values),
         untouched=tuple("/".join(layer) for layer in models if layer not in values),

@@ -9,7 +9,6 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, PyTree, UInt8
 
@@ -215,7 +214,7 @@ def _lay(image: Encoded, pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[UInt8[Arra
     """An image on its canvas as it is looked at, and the size that it has there."""
     on_canvas = np.zeros((1, *image.canvas, 3), np.uint8)
     on_canvas[0, : image.shown[0], : image.shown[1]] = shrink(pixels, image.shown)
-    return jnp.asarray(on_canvas), jnp.array([image.shown], jnp.int32)
+    return jax.device_put((on_canvas, np.array([image.shown], np.int32)))
 
 
 def _pixels(name: Hashable, image: Encoded) -> UInt8[np.ndarray, "h w 3"]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import SafetensorError
@@ -151,8 +151,9 @@ def read_parameters(path: str | Path) -> LoadedModel:
         check_shapes(model, {name: value.shape for name, value in arrays.items()}, str(path))
     except ValueError as error:
         raise WeightsError(str(error)) from error
-    params = unflatten_dict({name: jnp.asarray(value, jnp.float32) for name, value in arrays.items()}, sep="/")
-    return LoadedModel(model, params, about)
+    # `jnp.asarray` would compile a program for each shape.
+    params = jax.device_put({name: np.asarray(value, np.float32) for name, value in arrays.items()})
+    return LoadedModel(model, unflatten_dict(params, sep="/"), about)
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ def test_hosts_share_a_batch(stream, expected, assert_same):
 
 
 def test_worker_processes_change_nothing(stream, expected, assert_same):
-    workers = 4 if expected[0].support is None else 1
+    workers = 2 if expected[0].support is None else 1
     loaded = list(batches(stream, BATCH, start=1, stop=6, workers=workers))
     assert len(loaded) == 5
     for got, wanted in zip(loaded, expected[1:], strict=True):

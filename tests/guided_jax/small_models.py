@@ -3,7 +3,6 @@
 from functools import cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -87,7 +86,8 @@ def small_model(seed=0, **fields) -> tuple[Segmentor, dict]:
     def draw(path, shape):
         fan_in = np.prod(shape[:-1]) if len(shape) > 1 else 1
         scale = np.float32(GAIN.get(path, 1.0) * np.sqrt(2 / fan_in))
-        return jnp.asarray(scale * rng.standard_normal(shape, np.float32))
+        # `jnp.asarray` would compile a program for each shape.
+        return jax.device_put(scale * rng.standard_normal(shape, np.float32))
 
     params = {path: draw(path, leaf.shape) for path, leaf in shapes_of(model, blank_batch(16)).items()}
     return model, unflatten_dict(params, sep="/")

@@ -94,9 +94,8 @@ def kill_and_repeat(words, tmp_path, prepared, pattern) -> tuple[dict, dict[str,
     masks = tmp_path / "killed" / "masks"
     kill_once(lambda: any(masks.rglob("*.png")), lines["killed"])
     assert not list(runs["killed"].glob(pattern))
-    again = begin(lines["killed"])
-    here(lines["whole"])  # meanwhile
-    end(again)
+    for line in lines.values():
+        here(line)
     results = [result_in(run, pattern) for run in runs.values()]
     assert results[0] == results[1]
     assert files_of(masks) == files_of(tmp_path / "whole" / "masks")
@@ -165,23 +164,9 @@ def test_a_disk_that_takes_no_more(command, tmp_path, undisturbed, most):
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 2 and "Traceback" not in messages, messages
     assert "File too large; make room, and the same command goes on" in messages.splitlines()[-1], messages
-    end(begin(words))
+    here(words)
     scores = [json.loads((root / "run" / "result.json").read_text())["scores"] for root in (tmp_path, undisturbed)]
     assert scores[0] == scores[1] and files_of(tmp_path / "masks") == files_of(undisturbed / "masks")
-
-
-OWN = """
-from experiments.configs.quickstart import get_config as base_config
-from experiments.settings.fields import with_overrides
-
-
-def get_config():
-    return with_overrides(base_config(), {fields})
-
-def get_sweep():
-    yield "plain", {{}}
-    yield "fast", {{"train.learning_rate": 1e-2}}
-"""
 
 
 FULL_DISKS = {
@@ -204,7 +189,7 @@ def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
     pytest.importorskip("resource")
     write_tiny_weights(tmp_path / "w.safetensors", CAFFE)
     fields = {"train.freeze": "trunk", "train.cache_features": True, "weights": str(tmp_path / "w.safetensors")}
-    (tmp_path / "own.py").write_text(OWN.format(fields={**SHRUNK, **fields, "data.prepared": "prepared"}))
+    (tmp_path / "own.py").write_text(SWEEP.format(fields={**SHRUNK, **fields, "data.prepared": "prepared"}))
     lines = {}
     for name in ("whole", "full"):
         shutil.copytree(prepared, tmp_path / name / "prepared")
@@ -220,9 +205,8 @@ def test_a_full_disk_is_named_and_with_room_all_is_as_if_it_had_not_been(
     last = messages.splitlines()[-1]
     assert str(tmp_path / "full") in last and named in last, last
     assert last.endswith(": cannot be written or read: File too large; make room, and the same command goes on"), last
-    again = begin(lines["full"])
-    here(lines["whole"])  # meanwhile
-    end(again)
+    for line in lines.values():
+        here(line)
     found = {name: contents(tmp_path / name, pattern) for name in lines}
     assert found["whole"] and found["full"] == found["whole"]
 

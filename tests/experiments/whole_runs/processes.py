@@ -23,10 +23,10 @@ LIMITED += "os.execv(sys.executable, [sys.executable, '-B', *sys.argv[2:]])"
 def begin(words, *, stdout=subprocess.PIPE, largest_file: int = 0, **options) -> subprocess.Popen:
     """Starts `experiments WORDS`; where a number of bytes is given, the system refuses to make a file larger."""
     limited = ["-c", LIMITED, str(largest_file)] if largest_file else []
-    programs = {} if largest_file else _programs()
+    kept = programs(read_only=bool(largest_file))
     process = subprocess.Popen(
         [sys.executable, *limited, "-m", "experiments", *words],
-        env={**os.environ, **SETTINGS, **programs},
+        env={**os.environ, **SETTINGS, **kept},
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
@@ -36,14 +36,15 @@ def begin(words, *, stdout=subprocess.PIPE, largest_file: int = 0, **options) ->
     return process
 
 
-def _programs() -> dict[str, str]:
-    """Processes share what they compile, though not with this one: what they are compared with has its own."""
+def programs(*, read_only: bool = False) -> dict[str, str]:
+    """The environment in which processes share what they compile, though not with this one: what they are compared with
+    has its own."""
     if not (folder := jax.config.jax_compilation_cache_dir):
         return {}
     return {
         "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": f"{folder}_of_processes",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9" if read_only else "0",
     }
 
 

@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from experiments import annotate
 from experiments.settings.command_line import guarded
 from guided_jax.snapshots.files import write_parameters
-from tests.experiments.whole_runs.processes import STARTED
+from tests.experiments.whole_runs.processes import SETTINGS, STARTED, programs
 from tests.guided_jax.small_models import small_model
 from tests.guided_jax.variants import VARIANTS
 
@@ -89,7 +89,7 @@ class Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            env={**os.environ, **SETTINGS, **programs()},
         )
         STARTED.append(self.process)
         self.told = []

@@ -18,7 +18,7 @@ def make_pretrained(layers=LAYERS) -> Pretrained:
 
 
 def make_layer(shape, dtype=jnp.float32):
-    return {"kernel": jnp.zeros(shape, dtype), "bias": jnp.zeros(shape[-1:], dtype)}
+    return jax.device_put({"kernel": np.zeros(shape, dtype), "bias": np.zeros(shape[-1:], dtype)})
 
 
 def make_trunk(inputs=3, dtype=jnp.float32):

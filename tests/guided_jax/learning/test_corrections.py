@@ -31,6 +31,15 @@ def click(labels, target, annotation, seed=0):
     return new, [divmod(int(place), target.shape[1]) for place in places]
 
 
+def labels_of(model, params, batch):
+    """What a model predicts of the only draw."""
+
+    def predict(batch):
+        return model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits))
+
+    return np.asarray(jax.jit(predict)(batch))[0]
+
+
 def blank(size):
     return np.full(size, UNKNOWN, np.uint8)
 
@@ -96,7 +105,7 @@ def test_as_many_clicks_as_asked_each_after_the_last():
     places = [tuple(np.argwhere(target == 0)[0]) for target in batch.target]
     for i, place in enumerate(places):
         annotation[(i, 0, 0, *place)] = 0
-    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=annotation))
+    batch = jax.device_put(batch._replace(annotation=annotation))
     model, params = make_model(batch, sharing="unshared")
     keys = jax.vmap(partial(jax.random.fold_in, KEY))(batch.index)
     added = jax.jit(lambda clicks: correct(model, params, batch, keys, clicks).annotation)
@@ -106,27 +115,28 @@ def test_as_many_clicks_as_asked_each_after_the_last():
     np.testing.assert_array_equal(four[one != UNKNOWN], one[one != UNKNOWN])
     target = np.broadcast_to(batch.target[:, None, None], four.shape)
     np.testing.assert_array_equal(four[four != UNKNOWN], target[four != UNKNOWN])
-    labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
+    labels = labels_of(model, params, batch)
     wrong_at_first = labels != batch.target
     assert (wrong_at_first[:, None, None] | (one == annotation)).all()
 
 
 def test_an_episode_without_annotation_begins_with_a_click_deep_in_its_object():
-    batch = jax.tree.map(jnp.asarray, make_batch(count=3, seed=1, **SMALL))
+    batch = jax.device_put(make_batch(count=3, seed=1, **SMALL))
     model, params = make_model(batch, sharing="unshared")
     keys = jax.random.split(jax.random.key(4), 3)
     given = np.asarray(batch.annotation)
     blank = batch._replace(annotation=batch.annotation.at[1].set(UNKNOWN))
-    after = np.asarray(correct(model, params, blank, keys, jnp.int32(0)).annotation)
+    corrected = jax.jit(lambda batch, clicks: correct(model, params, batch, keys, clicks).annotation)
+    after = np.asarray(corrected(blank, jnp.int32(0)))
     np.testing.assert_array_equal(after[[0, 2]], given[[0, 2]])
     ((row, column),) = np.argwhere(after[1, 0, 0] != UNKNOWN)
     depth = np.asarray(depth_level(batch.target[1] == 1))
     assert after[1, 0, 0, row, column] == 1 and depth[row, column] == depth.max() > 1
     # The corrections come after it, and of other places.
-    more = np.asarray(correct(model, params, blank, keys, jnp.int32(2)).annotation)
+    more = np.asarray(corrected(blank, jnp.int32(2)))
     assert more[1, 0, 0, row, column] == 1 and (more[1] != UNKNOWN).sum() == 3
     nothing = blank._replace(target=jnp.zeros_like(blank.target))
-    assert (np.asarray(correct(model, params, nothing, keys, jnp.int32(0)).annotation)[1] == UNKNOWN).all()
+    assert (np.asarray(corrected(nothing, jnp.int32(0)))[1] == UNKNOWN).all()
 
 
 def test_each_correction_of_each_episode_has_a_key_of_its_own(monkeypatch):
@@ -145,7 +155,7 @@ def test_each_correction_of_each_episode_has_a_key_of_its_own(monkeypatch):
     model = Segmentor(ModelConfig(way=3), CAFFE)
     batch = make_batch(count=2, size=(20, 20), canvas=(20, 20))
     batch = batch._replace(target=np.random.default_rng(0).integers(0, 3, batch.target.shape, np.uint8))
-    batch = jax.tree.map(jnp.asarray, batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
+    batch = jax.device_put(batch._replace(annotation=np.full_like(batch.annotation, UNKNOWN)))
     keys, two = jax.random.split(jax.random.key(4), 2), jnp.int32(2)
     found = jax.jit(lambda batch: correct(model, {}, batch, keys, two, 3).annotation)(batch)
 
@@ -173,30 +183,33 @@ def test_every_number_of_clicks_comes_up_and_follows_from_seed_and_step():
 
 def test_corrections_with_a_stride_lie_on_their_places():
     """At the middle of squares of 4 pixels, where the network errs, and labelled rightly; nothing else is touched."""
-    batch = jax.tree.map(jnp.asarray, make_batch(count=3, **SMALL))
+    batch = jax.device_put(make_batch(count=3, **SMALL))
     model, params = make_model(batch, sharing="unshared")
     keys = jax.random.split(jax.random.key(4), 3)
     before = np.asarray(batch.annotation)
-    after = np.asarray(correct(model, params, batch, keys, jnp.int32(2), 4).annotation)
+
+    def corrections(*stride):
+        return jax.jit(lambda clicks: correct(model, params, batch, keys, clicks, *stride).annotation)
+
+    by_fours = corrections(4)
+    after = np.asarray(by_fours(jnp.int32(2)))
     episode, _, _, rows, columns = np.nonzero(before != after)
     assert sorted(episode.tolist()) == [0, 0, 1, 1, 2, 2]
     assert (rows % 4 == 2).all() and (columns % 4 == 2).all()
     np.testing.assert_array_equal(after[episode, 0, 0, rows, columns], batch.target[episode, rows, columns])
-    labels = np.asarray(model.apply({"params": params}, batch, None, lambda logits, _: predict_labels(logits)))[0]
+    labels = labels_of(model, params, batch)
     # What is compared there is what is predicted there.
-    seen = model.apply(
-        {"params": params},
-        batch,
-        jnp.int32(1),
-        lambda number, logits, annotation: annotation.at[:, 0, 2::4, 2::4].set(predict_labels(logits)),
-        4,
+    annotate = partial(
+        model.apply,
+        add=lambda number, logits, annotation: annotation.at[:, 0, 2::4, 2::4].set(predict_labels(logits)),
+        stride=4,
         method="annotate",
     )
+    seen = np.asarray(jax.jit(annotate)({"params": params}, batch, jnp.int32(1)))
     np.testing.assert_array_equal(seen[:, 0, 0, 2::4, 2::4], labels[:, 2::4, 2::4])
-    first = np.asarray(correct(model, params, batch, keys, jnp.int32(1), 4).annotation) != before
+    first = np.asarray(by_fours(jnp.int32(1))) != before
     assert (labels[first[:, 0, 0]] != np.asarray(batch.target)[first[:, 0, 0]]).all() and first.sum() == 3
-    one = np.asarray(correct(model, params, batch, keys, jnp.int32(1), 1).annotation)
-    np.testing.assert_array_equal(one, correct(model, params, batch, keys, jnp.int32(1)).annotation)
+    np.testing.assert_array_equal(corrections(1)(jnp.int32(1)), corrections()(jnp.int32(1)))
 
 
 @pytest.fixture(scope="module")

@@ -171,17 +171,21 @@ def test_every_encoder_sees_the_colours_in_the_order_of_its_weights(fields):
     query = np.full_like(batch.query, (200, 100, 50))
     support = np.full_like(batch.support, (10, 20, 30)) if apart else None
     annotation = np.ones_like(batch.annotation)  # a positive everywhere: masking hides nothing
-    seen = []
 
-    def watch(call, args, kwargs, context):
-        if isinstance(context.module, Trunk) and context.method_name == "__call__":
-            seen.append(np.asarray(args[0], np.float32)[..., :3])
-        return call(*args, **kwargs)
+    def inputs_of_trunks(episode):
+        seen = []
 
-    with nn.intercept_methods(watch):
-        episode = batch._replace(query=query, support=support, annotation=annotation)
-        model.apply({"params": params}, jax.tree.map(jnp.asarray, episode))
-    pixels = np.unique(np.concatenate([each.reshape(-1, 3) for each in seen]), axis=0)
+        def watch(call, args, kwargs, context):
+            if isinstance(context.module, Trunk) and context.method_name == "__call__":
+                seen.append(args[0][..., :3].astype(jnp.float32))
+            return call(*args, **kwargs)
+
+        with nn.intercept_methods(watch):
+            model.apply({"params": params}, episode)
+        return seen
+
+    seen = jax.jit(inputs_of_trunks)(batch._replace(query=query, support=support, annotation=annotation))
+    pixels = np.unique(np.concatenate([np.asarray(each).reshape(-1, 3) for each in seen]), axis=0)
     mean = np.array([103.939, 116.779, 123.68])
     expected = [np.array([50, 100, 200]) - mean] + [np.array([30, 20, 10]) - mean] * ("fusion" not in fields or apart)
     np.testing.assert_allclose(pixels, sorted(map(tuple, expected)), rtol=1e-5)
@@ -200,14 +204,19 @@ def test_every_dropout_of_every_episode_has_a_key_of_its_own(fields, shots, drop
     """Of queries, shots and heads: the same key would drop the same places of each."""
     model, params = small_model(**fields)
     batch = make_batch((16, 16), (16, 16), count=2, shots=shots)
-    seen = []
+    used = []
 
     def watch(values, keys, rate, *, channels):
-        seen.extend(map(tuple, np.asarray(jax.random.key_data(keys)).tolist()))
+        used.append(jax.random.key_data(keys))
         return values
+
+    def used_keys(batch, keys):
+        model.apply({"params": params}, batch, keys)
+        return used
 
     for module in (neck, feature_fusion):
         monkeypatch.setattr(module, "dropout", watch)
-    model.apply({"params": params}, jax.tree.map(jnp.asarray, batch), jax.random.split(jax.random.key(0), 2))
+    found = jax.jit(used_keys)(batch, jax.random.split(jax.random.key(0), 2))
+    seen = [tuple(key) for keys in found for key in np.asarray(keys).tolist()]
     assert len(seen) == 2 * dropouts
     assert len(set(seen)) == len(seen)

@@ -147,7 +147,7 @@ def test_an_update_is_that_of_plain_sgd(network, batch):
     learning, frozen = split_frozen(params, config.freeze)
     images, size = jnp.asarray(batch.query[:1]), jnp.asarray(batch.query_size[:1])
     run = partial(run_frozen, canvas=(48, 56), size=size, part="head")
-    features = model.apply({"params": params}, images, method=run)
+    features = jax.jit(partial(model.apply, method=run))({"params": params}, images)
     annotation = jnp.asarray(batch.annotation[0, 0])
     arguments = learning, frozen, features, annotation, size, jax.random.key(0)
     tuned = tune(model, *arguments, jnp.int32(1), config)

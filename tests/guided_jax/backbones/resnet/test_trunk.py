@@ -27,15 +27,20 @@ def params_of(unit, network):
 
 
 @partial(jax.jit, static_argnames=("unit", "geometry", "dtype"))
-def encode(params, images, sizes, *, unit, geometry, dtype="float32"):
+def compiled(params, images, sizes, *, unit, geometry, dtype):
     return unit.trunk(dtype).apply({"params": params}, images, sizes, geometry)
+
+
+def encode(params, images, sizes, *, unit, geometry, dtype="float32"):
+    """The maps as NumPy's: JAX would compile a program for each part of them that is looked at."""
+    return jax.device_get(compiled(params, images, sizes, unit=unit, geometry=geometry, dtype=dtype))
 
 
 def picture(size, seed=0, canvas=None, fill=0.0):
     image = np.random.default_rng(seed).standard_normal((*size, 3), np.float32)
     laid = np.full((*(canvas or size), 3), fill, np.float32)
     laid[: size[0], : size[1]] = image
-    return image, jnp.asarray(laid)[None], jnp.array([size], jnp.int32)
+    return image, laid[None], np.array([size], np.int32)
 
 
 def assert_close(found, expected, tolerance=1e-5):
@@ -112,22 +117,23 @@ def test_a_cell_is_centred_on_its_pixel():
     unit = ResNet("narrow", "narrow", TINY, width=1)
     geometry = unit.geometry("taps", 4, 1, "")
     rows = 161
-    images = jnp.ones((rows, rows, 9, 3)) + jnp.eye(rows)[:, :, None, None]
-    sizes = jnp.tile(jnp.array([[rows, 9]], jnp.int32), (rows, 1))
+    images = np.ones((rows, rows, 9, 3), np.float32) + np.eye(rows, dtype=np.float32)[:, :, None, None]
+    sizes = np.tile(np.array([[rows, 9]], np.int32), (rows, 1))
     trunk = unit.trunk(jnp.float32)
-    shapes = jax.eval_shape(lambda: trunk.init(jax.random.key(0), images[:1], sizes[:1], geometry))["params"]
-    params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
+    init = jax.jit(trunk.init, static_argnums=3)
+    shapes = jax.eval_shape(init, jax.random.key(0), images[:1], sizes[:1], geometry)["params"]
+    params = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.1, np.float32), shapes)
     maps = encode(params, images, sizes, unit=unit, geometry=geometry)
-    flat = encode(params, jnp.ones((1, rows, 9, 3)), sizes[:1], unit=unit, geometry=geometry)
+    flat = encode(params, np.ones((1, rows, 9, 3), np.float32), sizes[:1], unit=unit, geometry=geometry)
     for tap, one, plain, cell, reach in zip(geometry.taps, maps, flat, (18, 9, 5, 2), (9, 13, 21, 37), strict=True):
-        sees = np.flatnonzero(np.asarray(one[:, cell, 0, 0] > plain[0, cell, 0, 0] * (1 + 1e-6)))
+        sees = np.flatnonzero(one[:, cell, 0, 0] > plain[0, cell, 0, 0] * (1 + 1e-6))
         centre = tap.centres(rows)[cell]
         assert (sees.min(), sees.max()) == (centre - reach, centre + reach)
 
 
 def test_gradients_are_finite_also_at_the_start():
     geometry = SMALL.geometry("taps", 8, 1, "")
-    _, laid, sizes = picture((30, 41), canvas=(32, 48))
+    _, laid, sizes = jax.device_put(picture((30, 41), canvas=(32, 48)))
     trunk = SMALL.trunk(jnp.float32)
     start = jax.jit(trunk.init, static_argnums=3)(jax.random.key(0), laid, sizes, geometry)["params"]
 
@@ -148,4 +154,4 @@ def test_half_precision_is_about_the_same():
     (exact,) = encode(params, laid, sizes, unit=SMALL, geometry=geometry)
     (half,) = encode(params, laid, sizes, unit=SMALL, geometry=geometry, dtype="bfloat16")
     assert half.dtype == jnp.bfloat16
-    assert_close(np.asarray(half, np.float32), np.asarray(exact), 0.05)
+    assert_close(half.astype(np.float32), exact, 0.05)

@@ -82,17 +82,18 @@ def test_padding_never_changes_a_result(name):
     images = [draw(1, *size, 3, seed=i) for i, size in enumerate(sizes)]
     for row, image in zip(canvas, images, strict=True):
         row[: image.shape[1], : image.shape[2]] = image[0]
-    (together,) = encode(name, (2,), weights(name), canvas, sizes)
+    (together,) = jax.device_get(encode(name, (2,), weights(name), canvas, sizes))
     for i, (size, image) in enumerate(zip(sizes, images, strict=True)):
-        (alone,) = encode(name, (2,), weights(name), image, size[None])
+        (alone,) = jax.device_get(encode(name, (2,), weights(name), image, size[None]))
         rows, columns = alone.shape[1:3]
         np.testing.assert_allclose(together[i, :rows, :columns], alone[0], atol=5e-6)
         assert not together[i, rows:].any() and not together[i, :, columns:].any()
 
 
 def test_blocks_behind_the_last_asked_for_do_not_exist():
-    image, size = jnp.zeros((1, 16, 16, 3)), jnp.array([[16, 16]], jnp.int32)
-    params = Trunk(VITS["dinov3-tiny"]).init(jax.random.key(0), image, size, geometry_of("dinov3-tiny", (1,)))["params"]
+    image, size = np.zeros((1, 16, 16, 3), np.float32), np.array([[16, 16]], np.int32)
+    init = partial(Trunk(VITS["dinov3-tiny"]).init, geometry=geometry_of("dinov3-tiny", (1,)))
+    params = jax.eval_shape(init, jax.random.key(0), image, size)["params"]
     assert sorted(params) == ["block1", "class_token", "norm", "patches", "registers"]
     assert "bias" not in params["block1"]["key"] and "bias" in params["block1"]["query"]
 

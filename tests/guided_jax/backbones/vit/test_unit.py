@@ -1,5 +1,7 @@
 """A transformer as a backbone: from a file of weights to the features and the logits of a model."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,8 +40,8 @@ def test_a_file_becomes_the_features_of_a_model(name, tmp_path):
     params, report = load_into(params, pretrained)
     assert report.untouched == ("head",) and not report.unused
     image = np.random.default_rng(0).integers(0, 256, (1, 4 * a.patch, 5 * a.patch, 3), np.uint8)
-    size = jnp.array([image.shape[1:3]], jnp.int32)
-    maps = model.apply({"params": params}, jnp.asarray(image), size, method="trunk_maps")
+    size = np.array([image.shape[1:3]], np.int32)
+    maps = jax.jit(partial(model.apply, method="trunk_maps"))({"params": params}, image, size)
     pixels = np.asarray(normalise(jnp.asarray(image), TORCHVISION, jnp.float32))
     for ours, theirs in zip(maps, patches_of(hf, pixels, a, (1, 2)), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
