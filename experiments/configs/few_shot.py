@@ -15,7 +15,8 @@ these 5; the paper's figure is the mean over the folds 0 to 3. Variants, as `few
 - oracle: learns the fold's classes, too; its result is marked as forced;
 - decoder: the spatial decoder (`decoder.py`) in place of the paper's head, learnt from COCO's classes beside VOC's;
 - decoder-instances: the same, from pairs of views of COCO's instances: an interactive task poses no other image, and
-  shows the decoder where the annotation lies, which a semantic query never does.
+  shows the decoder where the annotation lies, which a semantic query never does. Two views of one thing are more alike
+  than two things of a class, so the trunk's own directions are compared, too, from which the network starts.
 
 By the community's protocols: `--mode=eval --config.eval.protocol=hsnet --config.eval.lists=lists/pascal/val` (which
 `guided_jax lists` writes), with `--config.eval.shots=5` for five shots.
@@ -67,5 +68,7 @@ def _use_decoder(config: Config, *, from_instances: bool) -> None:
     config.data.points = "1-5*0.5, 6-50*0.3, dense*0.2"
     if from_instances:
         config.data.train, config.data.mode, config.data.max_side = "coco:train2017:instance", "views", 512
+        config.model.principal, config.model.drop_image = 128, 0.5
+        config.train.freeze = "trunk, neck/principal"
     else:
         config.data.train = "voc:trainaug:class*2, coco:train2017:class"
