@@ -85,6 +85,15 @@ def _fastest(function: Callable, *values: jax.Array, repeats: int) -> float:
     return min(milliseconds(lambda: jax.block_until_ready(function(*values))) for _ in range(repeats)) / 1000
 
 
+def count_operations(traced: jax.stages.Traced) -> float:
+    """Floating-point operations of a traced program as the compiler counts them; 0 where it does not.
+
+    Lowered for another platform than a CPU, and not optimised: the compiler counts what stands in a loop once, and on a
+    CPU gradients of kernels are loops (`guided_jax.layers.convolution`).
+    """
+    return (traced.lower(lowering_platforms=("tpu",)).cost_analysis() or {}).get("flops", 0.0)
+
+
 def describe_roof(roof: Roof) -> str:
     """One line."""
     rates = [

@@ -37,7 +37,7 @@ from experiments.benchmarks.command import (
     parse_size,
     write_result,
 )
-from experiments.benchmarks.roof import Roof, describe_roof, measure_roof
+from experiments.benchmarks.roof import Roof, count_operations, describe_roof, measure_roof
 from experiments.benchmarks.timing import alternate, median_ratio
 from experiments.settings.command_flags import own_flags, read_flags
 from experiments.settings.command_line import start
@@ -138,7 +138,8 @@ def compile_step(way: Way, params: dict, episodes: Episode) -> Step:
     batch = jax.device_put(episodes)
     step = jax.jit(partial(train_step, model=model, optimizer=optimizer, seed=0), donate_argnums=0)
     began = time.perf_counter()
-    compiled = step.lower(state, batch).compile()
+    traced = step.trace(state, batch)
+    compiled = traced.lower().compile()
     seconds = time.perf_counter() - began
     holder = [state]
 
@@ -146,8 +147,7 @@ def compile_step(way: Way, params: dict, episodes: Episode) -> Step:
         holder[0], totals = compiled(holder[0], batch)
         return jax.block_until_ready(totals)
 
-    operations = (compiled.cost_analysis() or {}).get("flops", 0.0)
-    return Step(run, seconds, operations, compiled.memory_analysis().temp_size_in_bytes)
+    return Step(run, seconds, count_operations(traced), compiled.memory_analysis().temp_size_in_bytes)
 
 
 def _with_features(model: Segmentor, params: dict, episodes: Episode) -> Episode:

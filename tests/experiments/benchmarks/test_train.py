@@ -3,14 +3,16 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.benchmarks import train
 from experiments.benchmarks.command import parse_numbers
-from experiments.benchmarks.roof import Roof
+from experiments.benchmarks.roof import Roof, count_operations
 from experiments.benchmarks.timing import alternate, median_ratio
 from experiments.settings.errors import UserError
+from guided_jax.layers.convolution import convolve
 from tests.guided_jax.snapshots.narrow import make_narrow
 
 torch = pytest.importorskip("torch", reason="PyTorch is measured against: pip install 'guided_jax[test]'")
@@ -113,3 +115,16 @@ def test_episodes_as_they_are_drawn():
         many = (episodes.annotation == label).sum((-2, -1))
         assert np.all((many >= 1) & (many <= train.POINTS))
     assert train.draw_episodes(1, *SIZE, 0).support is None
+
+
+def test_operations_are_those_of_a_program_without_loops():
+    """Two convolutions for the layer and the gradient of its kernel, which a CPU's program makes in a loop."""
+    maps, kernel = jnp.ones((1, 64, 64, 4)), jnp.ones((3, 3, 4, 8))
+
+    def total(kernel):
+        same = {"rhs_dilation": (1, 1), "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+        return jnp.square(convolve(maps, kernel, (1, 1), [(1, 1), (1, 1)], **same)).sum()
+
+    assert count_operations(jax.jit(jax.grad(total)).trace(kernel)) == pytest.approx(
+        2 * 2 * 64 * 64 * 9 * 4 * 8, rel=0.05
+    )
