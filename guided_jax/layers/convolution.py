@@ -27,7 +27,7 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 
 def convolve(
     maps: Float[Array, "b n m c"],
-    kernel: Float[Array, "kn km c d"],
+    kernel: Float[Array, "kn km _ d"],
     window_strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
     *,
@@ -42,9 +42,12 @@ def convolve(
         window_strides: as in `jax.lax`; with any but 1 the gradient is XLA's own.
         padding: rows before and after, columns before and after; with a word of `jax.lax` the gradient is XLA's own.
         rhs_dilation: of the kernel.
-        **options: the others of `jax.lax`, which flax gives: axes as in `NHWC`, one group, no dilation of the maps.
+        **options: the others of `jax.lax`, which flax gives, axes as in `NHWC`; with groups, or dilated maps, the
+            gradient is XLA's own.
     """
-    if set(window_strides) != {1} or isinstance(padding, str) or maps.shape[1] * maps.shape[2] < LARGE:
+    plain = options.get("feature_group_count", 1) == 1 and set(options.get("lhs_dilation") or (1,)) == {1}
+    plain = plain and set(window_strides) == {1} and not isinstance(padding, str)
+    if not plain or maps.shape[1] * maps.shape[2] < LARGE:
         return lax.conv_general_dilated(maps, kernel, window_strides, padding, rhs_dilation=rhs_dilation, **options)
     (top, bottom), (left, right) = padding
     return _convolve(maps, kernel, ((top, bottom), (left, right)), tuple(rhs_dilation))

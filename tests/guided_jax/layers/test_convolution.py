@@ -61,8 +61,10 @@ def test_bfloat16_is_summed_in_float32():
     assert float(gradient["params"]["kernel"][0, 0, 0, 0]) == 4096
 
 
-def test_strides_and_small_maps_are_left_to_xla():
-    for side, options in (((64, 64), {"strides": 2, "padding": 1}), ((63, 64), {"padding": 1}), ((64, 64), {})):
+def test_strides_groups_dilated_and_small_maps_are_left_to_xla():
+    large = [{"strides": 2, "padding": 1}, {}, {"padding": 1, "input_dilation": 2}]
+    large.append({"padding": 1, "channels": 4, "feature_group_count": 2})
+    for side, options in [((63, 64), {"padding": 1}), *(((64, 64), each) for each in large)]:
         _, ours, params, maps = make_layers(side, **options)
         assert "custom_vjp" not in str(jax.make_jaxpr(ours.apply)(params, maps))
     _, ours, params, maps = make_layers(padding=1)
